@@ -1,0 +1,49 @@
+"""Every error that a user can cause, as one line.
+
+The tree:
+
+    PipelineError            the base: what was expected, what was found, where, what to do
+    |-- ConfigError          config.yaml says something that cannot be
+    |-- InputError           a file the user named is missing, unreadable or unsuitable
+    |-- WeightsError         a model file is missing, withdrawn, or not the one that was pinned
+    `-- ResourceError        the machine cannot do what was asked: memory, disk, device
+
+Anything else that is raised is a bug and shows its traceback.
+"""
+
+from __future__ import annotations
+
+
+class PipelineError(Exception):
+    """A mistake in what the user gave, told in one line.
+
+    Args:
+        where: The file, key or option at fault, as the user wrote it.
+        expected: What would have been right, as the rest of "expected ...".
+        found: What was there instead.
+        fix: What to do, as a sentence without its full stop; empty when `expected` says it already.
+    """
+
+    def __init__(self, where: object, *, expected: str, found: str, fix: str = "") -> None:
+        self.where = str(where)
+        self.expected = expected
+        self.found = found
+        self.fix = fix
+        line = f"{self.where}: expected {expected}; found {found}."
+        super().__init__(" ".join(f"{line} {fix}.".split() if fix else line.split()))
+
+
+class ConfigError(PipelineError):
+    """config.yaml says something that cannot be."""
+
+
+class InputError(PipelineError):
+    """A file the user named is missing, unreadable or unsuitable."""
+
+
+class WeightsError(PipelineError):
+    """A model file is missing, withdrawn, or not the one that was pinned."""
+
+
+class ResourceError(PipelineError):
+    """The machine cannot do what was asked: memory, disk or device."""
