@@ -37,7 +37,7 @@ class Layer:
 
     @property
     def halo_px(self) -> int:
-        """Pixels around a tile's core that make its statistics and its gradient exact: (R - s) / 2, up to s."""
+        """Pixels around a core that make its statistics and gradient exact: (R - s) / 2, up to s."""
         return align_up((self.receptive_field_px - self.stride_px) // 2, self.stride_px)
 
 
@@ -57,7 +57,8 @@ class Architecture:
 
     def __iter__(self) -> Iterator[Layer]:
         stride, field = 1, 1
-        for block, (count, channels) in enumerate(zip(self.convolutions, self.channels, strict=True), start=1):
+        per_block = zip(self.convolutions, self.channels, strict=True)
+        for block, (count, channels) in enumerate(per_block, start=1):
             if block > 1:
                 field += stride
                 stride *= 2
