@@ -13,6 +13,8 @@ Anything else that is raised is a bug and shows its traceback.
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class PipelineError(Exception):
     """A mistake in what the user gave, told in one line.
@@ -25,12 +27,15 @@ class PipelineError(Exception):
     """
 
     def __init__(self, where: object, *, expected: str, found: str, fix: str = "") -> None:
-        self.where = str(where)
-        self.expected = expected
-        self.found = found
-        self.fix = fix
-        line = f"{self.where}: expected {expected}; found {found}."
+        line = f"{where}: expected {expected}; found {found}."
         super().__init__(" ".join(f"{line} {fix}.".split() if fix else line.split()))
+
+    @classmethod
+    def stating(cls, sentence: str) -> Self:
+        """The error whose line is `sentence`, for one that reads better than "expected ...; found ..."."""
+        error = cls.__new__(cls)
+        Exception.__init__(error, " ".join(sentence.split()).rstrip(".") + ".")
+        return error
 
 
 class ConfigError(PipelineError):
