@@ -1,1 +1,20 @@
-"""One module per verb, in the order of the pipeline's story; each has `add_arguments` and `run`."""
+"""One module per verb; each has `add_arguments(parser)` and `run(arguments)`."""
+
+COMMANDS = {
+    "fetch-weights": "fetch a model file, check it, and keep it as safetensors",
+    "make-demo": "make one of the demo collection's input images",
+    "plan": "resolve an artwork's settings into levels, tiles, memory and files",
+    "prepare": "decode an image once: orientation, colour profile, alpha, tiled TIFF",
+    "segment": "find the person in a content image",
+    "guide": "make a level's guidance channels from masks",
+    "recolour": "bring an image to a level's size and to the colours asked for",
+    "targets": "compute the style statistics of an image",
+    "stylise": "render the lowest level",
+    "upsample": "enlarge a level's result as the start of the next",
+    "refine": "render a higher level from the enlarged result of the one below",
+    "assemble": "put colours and alpha back at full size",
+    "export-print": "write the print file and its provenance record",
+    "preview": "write the preview and the pictures for the report",
+    "report": "write the report over the whole collection",
+}
+"""Every command with its one-line help, in the order of the pipeline's story."""

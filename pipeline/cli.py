@@ -1,0 +1,73 @@
+"""The `impasto` command: one subcommand per stage, and the one place where an error becomes one line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from pipeline import __version__
+from pipeline.commands import COMMANDS
+from pipeline.errors import PipelineError
+
+_EXIT_USER_ERROR = 2
+_EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line; exits with 0, or with 2 after one line for a mistake of the user's."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser, commands = _parsers()
+    verb = next((word for word in words if not word.startswith("-")), None)
+    if verb in COMMANDS:
+        # Only the chosen command is imported: planning and raster stages must start without torch.
+        module = importlib.import_module(f"pipeline.commands.{verb.replace('-', '_')}")
+        module.add_arguments(commands[verb])
+        commands[verb].set_defaults(run=module.run)
+    parsed = parser.parse_args(words)
+    if parsed.end_with_parent:
+        from pipeline.machine import end_with_parent  # noqa: PLC0415 - ctypes is needed by the rules alone
+
+        end_with_parent()
+    try:
+        parsed.run(parsed)
+    except PipelineError as error:
+        sys.exit(_failed(f"impasto {verb}: {error}"))
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        where = error.filename if error.filename is not None else "a file"
+        sys.exit(_failed(f"impasto {verb}: {where}: {(error.strerror or str(error)).lower()}."))
+    except KeyboardInterrupt:
+        sys.stderr.write("impasto: interrupted.\n")
+        sys.exit(_EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_EXIT_USER_ERROR)
+
+
+def _failed(line: str) -> int:
+    sys.stderr.write(f"{line}\n")
+    return _EXIT_USER_ERROR
+
+
+def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    parser = argparse.ArgumentParser(
+        prog="impasto",
+        description="Renders collections of photographs in controlled painting styles, at print resolution. "
+        "Each command is one stage of the pipeline and takes the files of the stages before it; "
+        "`snakemake --cores all` chains them for the whole of config.yaml.",
+    )
+    parser.add_argument("--version", action="version", version=f"impasto {__version__}")
+    parser.add_argument(
+        "--end-with-parent",
+        action="store_true",
+        help="end when the process that started this one ends (the workflow's rules use it)",
+    )
+    subparsers = parser.add_subparsers(title="stages, in their order", metavar="COMMAND", required=True)
+    return parser, {
+        verb: subparsers.add_parser(verb, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        for verb, summary in COMMANDS.items()
+    }

@@ -1,0 +1,69 @@
+"""What a command says while it works: a bar on a terminal, a plain line now and then in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO, final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+def say(text: str) -> None:
+    """One line for the user, on standard error; standard output is for results that are asked for."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+@final
+class Reporter:
+    """Shows how far a piece of work is and how long the rest will take.
+
+    Args:
+        title: What is being done.
+        total: Steps in all.
+        stream: Where to show it; a terminal gets a bar, anything else a line every ten seconds.
+    """
+
+    def __init__(self, title: str, total: int, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._title = title
+        self._total = total
+        self._last_line = -_SECONDS_BETWEEN_LINES
+        self._started = time.monotonic()
+        self._bar: Progress | None = None
+        if self._stream.isatty():
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=Console(file=self._stream),
+            )
+            self._task = self._bar.add_task(title, total=total, note="")
+
+    def __enter__(self) -> Reporter:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, done: int, note: str = "") -> None:
+        """Says that `done` steps of the total are finished; `note` is the figure to watch."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, note=note)
+            return
+        elapsed = time.monotonic() - self._started
+        if done < self._total and elapsed - self._last_line < _SECONDS_BETWEEN_LINES:
+            return
+        self._last_line = elapsed
+        left = elapsed / max(1, done) * (self._total - done)
+        self._stream.write(f"{self._title}: {done}/{self._total}, about {left:.0f} s left. {note}\n")
+        self._stream.flush()

@@ -1,0 +1,62 @@
+"""Image sizes for planning: read from headers, remembered by path, modification time and size.
+
+A demo input has a declared size, so a plan can be made before the file is.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import final
+
+from pipeline import demo
+from pipeline.canvas import read_header
+from pipeline.files import write_json
+from pipeline.geometry import Size
+
+
+@final
+class HeaderCache:
+    """Sizes of images by path, kept in a JSON file between runs.
+
+    Args:
+        file: Where the cache is kept; anything unreadable there is forgotten, never an error.
+        demo_dir: The folder whose missing files are looked up in the table of demo inputs.
+    """
+
+    def __init__(self, file: Path, demo_dir: Path) -> None:
+        self._file = file
+        self._demo_dir = demo_dir
+        self._changed = False
+        self._known: dict[str, list[int]] = {}
+        try:
+            known = json.loads(file.read_text(encoding="utf-8"))
+            self._known = {str(key): [int(number) for number in value] for key, value in known.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            self._changed = True
+
+    def size_of(self, path: Path) -> Size:
+        """The image's (height, width), from the cache, its header, or the table of demo inputs.
+
+        Raises:
+            InputError: There is no such image, or it cannot be one.
+        """
+        if path.parent == self._demo_dir and not path.exists() and path.name in demo.INPUTS:
+            return demo.INPUTS[path.name].size
+        try:
+            found = path.stat()
+        except OSError:
+            return read_header(path).size
+        known = self._known.get(str(path))
+        if known is not None and known[:2] == [found.st_mtime_ns, found.st_size]:
+            return Size(known[2], known[3])
+        size = read_header(path).size
+        self._known[str(path)] = [found.st_mtime_ns, found.st_size, size.height, size.width]
+        self._changed = True
+        return size
+
+    def save(self) -> None:
+        """Writes the cache when something in it is new."""
+        if self._changed:
+            write_json(self._file, self._known)
+            self._changed = False

@@ -1,0 +1,174 @@
+"""From an artwork's settings and its content's size to the levels: sizes, tiles, memory. Pure integers.
+
+A level is named by the square root of its area in pixels. Levels come from `levels`, or from the print size:
+then the top level is the print to the pixel, and each lower one has half its sides until one is small enough
+for the network to see whole shapes in.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import final
+
+from pipeline.config import SMALLEST_LEVEL_PX, ArtworkSettings, Network, Optimiser, length_mm
+from pipeline.errors import ConfigError
+from pipeline.geometry import Size, align_down
+
+STRIDE_PX = 16
+"""Images are padded to a multiple of this once per level, so that no pooling ever rounds."""
+
+DEFAULT_LEVELS_PX = (512, 1024)
+LOWEST_PRINT_LEVEL_PX = 640
+SMALLEST_SIDE_PX = 32
+SMALLEST_TILE_PX = 128
+_MIB = 2**20
+_PROCESS_MIB = 700
+_MM_PER_INCH = 25.4
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of the pyramid.
+
+    Attributes:
+        px: Its name: the square root of its area.
+        size: Its size in pixels, as files hold it.
+    """
+
+    px: int
+    size: Size
+
+    @property
+    def padded(self) -> Size:
+        """The size that is optimised: up to the next multiple of 16; the padding never leaves the level."""
+        return self.size.aligned_up(STRIDE_PX)
+
+
+def levels(settings: ArtworkSettings, content: Size, where: str) -> tuple[Level, ...]:
+    """The levels of an artwork, lowest first.
+
+    Args:
+        settings: The artwork's settings.
+        content: The content image's size.
+        where: The artwork's key in the configuration, for errors.
+
+    Raises:
+        ConfigError: A level would be thinner than 32 pixels, or the print smaller than the smallest level.
+    """
+    if settings.print.width is None and settings.print.height is None:
+        found = tuple(Level(px, content.of_area(px)) for px in settings.levels or DEFAULT_LEVELS_PX)
+    else:
+        found = _print_levels(settings, content, where)
+    thin = found[0].size
+    if min(thin.height, thin.width) < SMALLEST_SIDE_PX:
+        raise ConfigError(
+            f"{where}.levels",
+            expected=f"levels that are {SMALLEST_SIDE_PX} px at least on their shorter side",
+            found=f"{thin} px (height x width) at level {found[0].px} for a content image of {content} px",
+            fix="Raise the lowest level, or crop the content image",
+        )
+    return found
+
+
+def _print_levels(settings: ArtworkSettings, content: Size, where: str) -> tuple[Level, ...]:
+    if settings.print.width is not None:
+        width = max(1, round(length_mm(settings.print.width) / _MM_PER_INCH * settings.print.dpi))
+        top = Size(max(1, round(width * content.height / content.width)), width)
+    else:
+        assert settings.print.height is not None
+        height = max(1, round(length_mm(settings.print.height) / _MM_PER_INCH * settings.print.dpi))
+        top = Size(height, max(1, round(height * content.width / content.height)))
+    px = round(math.sqrt(top.area))
+    if px < SMALLEST_LEVEL_PX:
+        raise ConfigError(
+            f"{where}.print",
+            expected=f"a print of {SMALLEST_LEVEL_PX} x {SMALLEST_LEVEL_PX} px at least",
+            found=f"{top} px (height x width)",
+            fix="Raise the width, the height or the dpi",
+        )
+    halvings = max(0, math.ceil(math.log2(px / LOWEST_PRINT_LEVEL_PX)))
+    lower = tuple(Level(round(px / 2**k), content.of_area(round(px / 2**k))) for k in range(halvings, 0, -1))
+    return (*lower, Level(px, top))
+
+
+def activation_bytes_per_px(network: Network, bytes_per_value: int) -> int:
+    """Bytes that one forward pass keeps for its backward pass, per pixel of the image.
+
+    Each convolution's output and each pooling's, and the pooling's int64 indices when it is a maximum; and
+    as much again as the widest block's gradients need while the backward pass runs through it.
+    """
+    layers = network.architecture.up_to(network.layers)
+    convolved = sum(layer.channels / layer.stride_px**2 for layer in layers)
+    strides = {layer.stride_px for layer in layers}
+    pooled = [
+        layer.channels / (2 * layer.stride_px) ** 2
+        for layer, following in itertools.pairwise(layers)
+        if following.stride_px > layer.stride_px
+    ]
+    widest = max(sum(layer.channels for layer in layers if layer.stride_px == s) / s**2 for s in strides)
+    indices = 8 * sum(pooled) if network.pooling == "max" else 0.0
+    return math.ceil((convolved + sum(pooled) + 2 * widest) * bytes_per_value + indices)
+
+
+def state_bytes_per_px(optimiser: Optimiser, content_values: float) -> int:
+    """Bytes of image, gradients, direction, history, guides and content targets per pixel of a level."""
+    vectors = 5 * 12  # image, gradient, trial image, trial gradient, direction: three float32 channels each
+    if optimiser.method == "adam":
+        return math.ceil(vectors + 24 + 4 * content_values)
+    per_value = 2 if optimiser.history_precision == "bfloat16" else 4
+    return math.ceil(vectors + optimiser.history * 6 * per_value + 4 * content_values)
+
+
+def content_values_per_px(network: Network) -> float:
+    """Values of the content targets per pixel of a level."""
+    found = (network.architecture.layer(name) for name in network.content_layers)
+    return sum(layer.channels / layer.stride_px**2 for layer in found)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """How a level is cut, and what it costs.
+
+    Attributes:
+        core_px: Side of a tile's core, or None when the whole level fits.
+        halo_px: Pixels around a core that are computed but not owned.
+        memory_mib: What the job will use.
+    """
+
+    core_px: int | None
+    halo_px: int
+    memory_mib: int
+
+
+def tiling(level: Level, network: Network, optimiser: Optimiser, budget_mib: int, where: str) -> Tiling:
+    """The largest tile that fits the memory budget: the whole level when it does.
+
+    A pure function of its arguments: today's free memory has no say, so a plan means the same everywhere.
+    Precision may be decided on the machine; the numbers are those of float32.
+
+    Raises:
+        ConfigError: Not even the smallest tile fits beside the level's state.
+    """
+    halo = network.architecture.deepest(network.layers).halo_px
+    per_px = activation_bytes_per_px(network, 4)
+    state = level.padded.area * state_bytes_per_px(optimiser, content_values_per_px(network)) / _MIB
+    room = budget_mib - _PROCESS_MIB - state
+    if room * _MIB >= level.padded.area * per_px:
+        used = _PROCESS_MIB + state + level.padded.area * per_px / _MIB
+        return Tiling(None, halo, math.ceil(used))
+    side = math.isqrt(max(0, math.floor(room * _MIB / per_px)))
+    core = align_down(max(0, side - 2 * halo), STRIDE_PX)
+    if core < SMALLEST_TILE_PX:
+        smallest = (SMALLEST_TILE_PX + 2 * halo) ** 2 * per_px / _MIB
+        needed = math.ceil(_PROCESS_MIB + state + smallest)
+        raise ConfigError(
+            where,
+            expected=f"a memory_budget_mib of {needed} at least for level {level.px} ({level.size} px)",
+            found=f"{budget_mib}",
+            fix="Raise compute.memory_budget_mib or lower the top level",
+        )
+    return Tiling(core, halo, budget_mib)
