@@ -15,7 +15,18 @@ from typing import Any, Literal, final
 
 from pydantic import ValidationError
 
-from pipeline.config import AUTOMATIC_REGIONS, Artwork, Compute, Config, Masks, Model, Network, Region, Style
+from pipeline.config import (
+    AUTOMATIC_REGIONS,
+    Artwork,
+    Compute,
+    Config,
+    Masks,
+    Model,
+    Network,
+    Region,
+    Style,
+    WeightsSource,
+)
 from pipeline.errors import InputError
 from pipeline.geometry import Size
 from pipeline.pyramid import Level, levels, tiling
@@ -122,7 +133,7 @@ class Plan(Model):
     images: dict[str, ImagePlan]
     targets: dict[str, TargetPlan]
     levels: tuple[LevelPlan, ...]
-    weights: dict[str, str | None]
+    weights: dict[str, WeightsSource | None]
     warnings: tuple[str, ...]
 
     def level(self, level_px: int) -> LevelPlan:
@@ -320,13 +331,13 @@ def _check_region(region: Region, where: str, size_of: Callable[[Path], Size]) -
             size_of(style.mask)
 
 
-def _weights(config: Config, artwork: Artwork) -> dict[str, str | None]:
-    """The model files the artwork needs, each with the source the user gave, as JSON, or None."""
+def _weights(config: Config, artwork: Artwork) -> dict[str, WeightsSource | None]:
+    """The model files the artwork needs, each with the source the user gave, or None."""
     needed: list[str] = [artwork.network.name]
     if any(region.where in AUTOMATIC_REGIONS for region in artwork.regions):
         needed.append(artwork.masks.method)
     given = {str(name): source for name, source in config.weights.items()}
-    return {name: given[name].model_dump_json() if name in given else None for name in needed}
+    return {name: given.get(name) for name in needed}
 
 
 def _key(stem: str, depends_on: Any) -> str:

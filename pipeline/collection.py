@@ -1,0 +1,257 @@
+"""The collection as the workflow sees it: every artwork's plan, and which file needs which.
+
+Torch-free; a function of the configuration and the image headers. The rules ask it for inputs, parameters and
+resources and hold no logic of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from pipeline.config import AUTOMATIC_REGIONS, Config, WeightsSource
+from pipeline.config_file import for_artwork, parse
+from pipeline.geometry import Size
+from pipeline.plan import ImagePlan, LevelPlan, MaskPlan, Plan, TargetPlan, resolve
+
+_IMAGE_STAGE_MIB = 1024
+_NETWORK_STAGE_MIB = 2560
+
+
+@final
+@dataclass(frozen=True)
+class Collection:
+    """All artworks of a configuration, resolved; what they share is listed once.
+
+    Attributes:
+        config: The configuration.
+        plans: The plan of each artwork, by name.
+    """
+
+    config: Config
+    plans: Mapping[str, Plan]
+    sources: Mapping[str, Path]
+    masks: Mapping[str, MaskPlan]
+    images: Mapping[str, ImagePlan]
+    targets: Mapping[str, TargetPlan]
+    weights: Mapping[str, WeightsSource | None]
+
+    @property
+    def results(self) -> str:
+        """The folder of the results, as written in the configuration."""
+        return self.config.results_dir.as_posix()
+
+    @property
+    def resources(self) -> str:
+        """The folder of weights and demo inputs, as written in the configuration."""
+        return self.config.resources_dir.as_posix()
+
+    # -- paths of what artworks share ------------------------------------------------------------
+
+    def prepared_file(self, key: str) -> str:
+        """The prepared image of this key."""
+        return f"{self.results}/shared/prepared/{key}.tif"
+
+    def image_file(self, key: str) -> str:
+        """The image of this key at its level's size and colours."""
+        return f"{self.results}/shared/images/{key}.tif"
+
+    def mask_file(self, key: str) -> str:
+        """The automatic mask of this key."""
+        return f"{self.results}/shared/masks/{key}.tif"
+
+    def target_file(self, key: str) -> str:
+        """The style statistics of this key."""
+        return f"{self.results}/shared/targets/{key}.safetensors"
+
+    def weights_file(self, name: str) -> str:
+        """The model file of this name."""
+        return f"{self.resources}/weights/{name}.safetensors"
+
+    # -- an artwork's levels ---------------------------------------------------------------------
+
+    def level(self, artwork: str, level: str | int) -> LevelPlan:
+        """A level of an artwork."""
+        return self.plans[artwork].level(int(level))
+
+    def level_dir(self, artwork: str, level: str | int) -> str:
+        """The folder of a level's files."""
+        return f"{self.results}/{artwork}/levels/{level}"
+
+    def result_file(self, artwork: str, level: str | int) -> str:
+        """The rendered image of a level: stylised at the lowest, refined above it."""
+        lowest = self.plans[artwork].levels[0].level_px
+        name = "stylised" if int(level) == lowest else "refined"
+        return f"{self.level_dir(artwork, level)}/{name}.tif"
+
+    def result_below(self, artwork: str, level: str | int) -> str:
+        """The rendered image of the level below; asking below the lowest is a KeyError."""
+        names = [plan.level_px for plan in self.plans[artwork].levels]
+        index = names.index(int(level))
+        if index == 0:
+            raise KeyError(f"{artwork} has no level below {level}")
+        return self.result_file(artwork, names[index - 1])
+
+    def top_result(self, artwork: str) -> str:
+        """The rendered image of the highest level."""
+        return self.result_file(artwork, self.plans[artwork].levels[-1].level_px)
+
+    def guides(self, artwork: str, level: str | int) -> list[str]:
+        """The level's guidance channels, as a list of one file, or of none when one style covers everything."""
+        plan = self.plans[artwork]
+        return [f"{self.level_dir(artwork, level)}/guides.tif"] if plan.settings.needs_guidance else []
+
+    def guide_masks(self, artwork: str) -> list[str]:
+        """The masks that an artwork's regions are made from, without repeats."""
+        plan = self.plans[artwork]
+        automatic = [self.mask_file(key) for key in plan.masks]
+        wheres = [region.where for region in plan.settings.regions]
+        return automatic + [w for w in dict.fromkeys(wheres) if w not in ("everything", *AUTOMATIC_REGIONS)]
+
+    def guide_options(self, artwork: str, level: str | int) -> str:
+        """`impasto guide`'s options for this artwork's regions."""
+        plan = self.plans[artwork]
+        words: list[str] = []
+        for region in plan.settings.regions:
+            mask = region.where
+            if mask in AUTOMATIC_REGIONS:
+                mask = f"{'not:' if mask == 'background' else ''}{self.mask_file(next(iter(plan.masks)))}"
+            words += ["--region", f"{region.label}={mask}"]
+        return shlex.join([*words, "--size", str(self.level(artwork, level).size)])
+
+    def level_targets(self, artwork: str, level: str | int) -> list[str]:
+        """The style statistics that a level needs, without repeats."""
+        regions = self.level(artwork, level).regions
+        keys = dict.fromkeys(target.target for region in regions for target in region.targets)
+        return [self.target_file(key) for key in keys]
+
+    def level_settings(self, artwork: str, level: str | int) -> str:
+        """Everything in the plan that a level's pixels depend on: a change of it re-runs the level alone."""
+        plan = self.plans[artwork]
+        settings = plan.settings.model_dump(
+            mode="json",
+            include={"content_weight", "style_weight", "network", "optimiser", "start", "seed"},
+        )
+        own = self.level(artwork, level).model_dump(mode="json")
+        return json.dumps([settings, own, plan.compute.model_dump(mode="json")], sort_keys=True)
+
+    # -- shared work -----------------------------------------------------------------------------
+
+    def recolour_inputs(self, key: str) -> dict[str, str]:
+        """The files that an image at a level is made from."""
+        image = self.images[key]
+        inputs = {"image": self.prepared_file(image.prepared)}
+        if image.recolouring.reference is not None:
+            inputs["reference"] = self.prepared_file(image.recolouring.reference)
+        return inputs
+
+    def recolour_options(self, key: str) -> str:
+        """`impasto recolour`'s options for this image."""
+        image = self.images[key]
+        how = image.recolouring
+        words = ["--size", str(Size(image.height, image.width)), "--mode", how.mode]
+        if how.reference is not None:
+            words += ["--reference", self.prepared_file(how.reference)]
+        if how.transform is not None:
+            words += ["--transform", how.transform]
+        if how.luma_match is not None:
+            words += ["--luma-match", how.luma_match]
+        return shlex.join(words)
+
+    def segment_inputs(self, key: str) -> dict[str, str]:
+        """The files that an automatic mask is made from."""
+        mask = self.masks[key]
+        inputs = {
+            "image": self.prepared_file(mask.prepared),
+            "weights": self.weights_file(mask.settings.method),
+        }
+        if mask.settings.sam is not None:
+            inputs["sam"] = mask.settings.sam.checkpoint.as_posix()
+        return inputs
+
+    def segment_options(self, key: str) -> str:
+        """`impasto segment`'s options for this mask."""
+        settings = self.masks[key].settings
+        words = ["--method", settings.method]
+        if settings.sam is not None:
+            words += [
+                "--sam-model",
+                settings.sam.model,
+                "--sam-checkpoint",
+                settings.sam.checkpoint.as_posix(),
+            ]
+            words += ["--sam-sha256", settings.sam.sha256] if settings.sam.sha256 else []
+        return shlex.join(words)
+
+    def target_inputs(self, key: str) -> dict[str, str]:
+        """The files that style statistics are made from."""
+        target = self.targets[key]
+        inputs = {
+            "image": self.image_file(target.image),
+            "weights": self.weights_file(target.network.name),
+        }
+        if target.mask is not None:
+            inputs["mask"] = target.mask.as_posix()
+        return inputs
+
+    def target_options(self, key: str) -> str:
+        """`impasto targets`' options for these statistics."""
+        target = self.targets[key]
+        words = ["--network", target.network.name, "--pooling", target.network.pooling]
+        words += ["--layers", *target.network.style_layers, "--precision", target.precision]
+        words += ["--device", self.config.compute.device, "--threads", str(self.config.compute.threads)]
+        words += ["--memory-budget-mib", str(self.config.compute.memory_budget_mib)]
+        words += ["--mask", target.mask.as_posix()] if target.mask is not None else []
+        return shlex.join(words)
+
+    def weights_options(self, name: str) -> str:
+        """`impasto fetch-weights`' options for this model file."""
+        source = self.weights[name]
+        if source is None:
+            return ""
+        given = {"--path": source.path, "--url": source.url, "--sha256": source.sha256}
+        return shlex.join(
+            word for option, value in given.items() if value is not None for word in (option, str(value))
+        )
+
+    def plan_settings(self, artwork: str) -> str:
+        """The part of the configuration that an artwork depends on, as one line of JSON."""
+        return json.dumps(for_artwork(self.config, artwork), sort_keys=True)
+
+    # -- what a job asks of a scheduler ----------------------------------------------------------
+
+    @property
+    def gpus(self) -> int:
+        """Devices that one device job holds: none when the configuration says `cpu`."""
+        return 0 if self.config.compute.device == "cpu" else 1
+
+    def image_memory_mib(self) -> int:
+        """Memory of a raster stage, whatever the image's size: it streams."""
+        return _IMAGE_STAGE_MIB
+
+    def network_memory_mib(self) -> int:
+        """Memory of a stage that runs a network over one image by tiles."""
+        return min(_NETWORK_STAGE_MIB, self.config.compute.memory_budget_mib)
+
+
+def resolve_collection(raw: Any, size_of: Callable[[Path], Size], where: str = "config.yaml") -> Collection:
+    """The collection that `raw` (parsed YAML or JSON) describes.
+
+    Raises:
+        PipelineError: Anything in the configuration or in an image's header is wrong.
+    """
+    config = parse(raw, where)
+    plans = {name: resolve(config, name, size_of, where) for name in config.artworks}
+    return Collection(
+        config=config,
+        plans=plans,
+        sources={key: path for plan in plans.values() for key, path in plan.sources.items()},
+        masks={key: mask for plan in plans.values() for key, mask in plan.masks.items()},
+        images={key: image for plan in plans.values() for key, image in plan.images.items()},
+        targets={key: target for plan in plans.values() for key, target in plan.targets.items()},
+        weights={name: source for plan in plans.values() for name, source in plan.weights.items()},
+    )
