@@ -100,8 +100,30 @@ class Collection:
         """The rendered image of the highest level."""
         return self.result_file(artwork, self.plans[artwork].levels[-1].level_px)
 
+    def level_results(self, artwork: str) -> list[str]:
+        """Each level's rendered image, lowest first."""
+        return [self.result_file(artwork, level.level_px) for level in self.plans[artwork].levels]
+
+    def level_records(self, artwork: str) -> list[str]:
+        """What was recorded of each level, lowest first."""
+        return [file.removesuffix(".tif") + ".json" for file in self.level_results(artwork)]
+
+    def top_styles(self, artwork: str) -> list[str]:
+        """The style images as the highest level used them, without repeats."""
+        regions = self.plans[artwork].levels[-1].regions
+        keys = dict.fromkeys(target.target for region in regions for target in region.targets)
+        return [self.image_file(image) for image in dict.fromkeys(self.targets[key].image for key in keys)]
+
+    def artwork_weights(self, artwork: str) -> list[str]:
+        """The model files that an artwork needs."""
+        return [self.weights_file(name) for name in self.plans[artwork].weights]
+
+    def artwork_sources(self, artwork: str) -> list[str]:
+        """The image files that an artwork is made from, as the user wrote them."""
+        return [path.as_posix() for path in self.plans[artwork].sources.values()]
+
     def guides(self, artwork: str, level: str | int) -> list[str]:
-        """The level's guidance channels, as a list of one file, or of none when one style covers everything."""
+        """The level's guidance channels: a list of one file, or of none when one style covers everything."""
         plan = self.plans[artwork]
         return [f"{self.level_dir(artwork, level)}/guides.tif"] if plan.settings.needs_guidance else []
 

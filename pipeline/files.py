@@ -38,3 +38,19 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON to `path`, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def scratch_path(final: Path, purpose: str = "scratch") -> Iterator[Path]:
+    """A path beside `final` for an intermediate file of its making; removed when the block ends.
+
+    Args:
+        final: The file that is being made; its folder is made when it is missing.
+        purpose: Tells several scratch files of one output apart.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    scratch = final.with_name(f".{final.stem}.{purpose}{final.suffix}")
+    try:
+        yield scratch
+    finally:
+        scratch.unlink(missing_ok=True)

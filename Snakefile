@@ -1,0 +1,24 @@
+# Impasto's workflow: a table of contents. Each stage is a rule, a command (`impasto VERB`) and a file.
+# rules/README.md draws the graph; config.yaml says what is rendered; profiles/ says where.
+
+from snakemake.utils import min_version
+
+min_version("9.10")
+
+
+include: "rules/common.smk"
+include: "rules/prepare.smk"
+include: "rules/stylise.smk"
+include: "rules/export.smk"
+
+
+# What a plain `snakemake` makes: every artwork's print and preview, and the report over all of them.
+rule all:
+    default_target: True
+    input:
+        expand(
+            f"{RESULTS}/{{artwork}}/{{file}}",
+            artwork=COLLECTION.plans,
+            file=["print.tif", "preview.png", "plan.json", "provenance.json"],
+        ),
+        f"{RESULTS}/report.html",

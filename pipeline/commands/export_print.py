@@ -1,0 +1,77 @@
+"""`impasto export-print`: the print file, and beside it and inside it the record of how it was made."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from pipeline import canvas, provenance, weights
+from pipeline.console import say
+from pipeline.files import write_json
+from pipeline.plan import Plan, read_plan
+from pipeline.rendering.record import RenderingRecord, read_record
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("image", type=Path, help="the assembled image")
+    parser.add_argument("--plan", type=Path, required=True, help="the artwork's plan.json")
+    parser.add_argument(
+        "--records",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="what stylise and refine recorded, lowest level first",
+    )
+    parser.add_argument(
+        "--weights", type=Path, nargs="+", required=True, help="the model files that took part"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="the print file, a tiled TIFF")
+    parser.add_argument("--provenance", type=Path, required=True, help="the record, as JSON")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Runs the command."""
+    plan = read_plan(arguments.plan)
+    records = [read_record(path) for path in arguments.records]
+    model_files = [weights.load(path) for path in arguments.weights]
+    description = _provenance(plan, records, model_files, {})
+    settings = plan.settings.print
+    canvas.export_print(
+        arguments.image,
+        arguments.output,
+        settings.dpi,
+        bits=settings.bits,
+        compression=settings.compression,
+        description=json.dumps(description, ensure_ascii=False),
+    )
+    made = {arguments.output.name: arguments.output}
+    write_json(arguments.provenance, _provenance(plan, records, model_files, made))
+    size = canvas.size_of(arguments.output)
+    say(f"{arguments.output}: {size} px (height x width), {settings.bits} bits, {settings.dpi:g} dpi")
+
+
+def _provenance(
+    plan: Plan,
+    records: list[RenderingRecord],
+    model_files: list[weights.Weights],
+    outputs: dict[str, Path],
+) -> dict[str, object]:
+    return provenance.record(
+        artwork=plan.artwork,
+        settings=plan.settings.model_dump(mode="json"),
+        seed=plan.settings.seed,
+        precision=records[-1].precision,
+        device=records[-1].device,
+        weights=[
+            provenance.WeightsRecord(
+                file.name, file.tensors_sha256, file.metadata["licence"], file.metadata["credit"]
+            )
+            for file in model_files
+        ],
+        levels=[record.level for record in records],
+        inputs={path.as_posix(): path for path in plan.sources.values()},
+        outputs=outputs,
+        deviations=[deviation for record in records for deviation in record.warnings],
+    )

@@ -1,0 +1,58 @@
+"""What a rendering leaves behind beside its image: cost, losses, device, warnings. Torch-free."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, final
+
+from pydantic import ValidationError
+
+from pipeline.config import Model
+from pipeline.errors import InputError
+from pipeline.provenance import LevelRecord
+
+
+@final
+class TracePoint(Model):
+    """The loss after an iteration, and the work units (forward and gradient passes) spent until then."""
+
+    iteration: int
+    evaluations: int
+    loss: float
+    terms: dict[str, float]
+
+
+@final
+class RenderingRecord(Model):
+    """A level's record.
+
+    Attributes:
+        level: Sizes, tiles, iterations, losses, seconds, memory.
+        precision: What was resolved: `bfloat16` or `float32`.
+        device: What computed it.
+        ending: Why the optimiser stopped.
+        warnings: What the user should know, one sentence each.
+        trace: One point per iteration, from the start image on.
+    """
+
+    level: LevelRecord
+    precision: str
+    device: dict[str, Any]
+    ending: str
+    warnings: tuple[str, ...]
+    trace: tuple[TracePoint, ...]
+
+
+def read_record(path: Path) -> RenderingRecord:
+    """The record in the file at `path`.
+
+    Raises:
+        InputError: There is none, or it is no record of this version.
+    """
+    try:
+        return RenderingRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        found = error.strerror.lower() if isinstance(error, OSError) and error.strerror else "something else"
+        raise InputError(
+            path, expected="a record made by `impasto stylise` or `impasto refine`", found=found
+        ) from None

@@ -1,0 +1,105 @@
+# From the top level's result to what a print shop and a reader get.
+
+
+rule assemble:
+    input:
+        plan=ancient(f"{RESULTS}/{{artwork}}/plan.json"),
+        result=lambda w: COLLECTION.top_result(w.artwork),
+        content=lambda w: COLLECTION.prepared_file(COLLECTION.plans[w.artwork].content),
+    output:
+        temp(f"{RESULTS}/{{artwork}}/assembled.tif"),
+    params:
+        colour=lambda w: COLLECTION.plans[w.artwork].settings.colour.mode,
+        code=fingerprint("assemble"),
+    log:
+        f"{RESULTS}/logs/{{artwork}}/assemble.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{{artwork}}/assemble.tsv"
+    threads: 1
+    resources:
+        mem_mb=COLLECTION.image_memory_mib(),
+        runtime=60,
+    shell:
+        "exec impasto --end-with-parent assemble {input.result:q} --content {input.content:q} "
+        "--colour {params.colour} --output {output:q} > {log:q} 2>&1"
+
+
+rule export_print:
+    input:
+        plan=ancient(f"{RESULTS}/{{artwork}}/plan.json"),
+        image=f"{RESULTS}/{{artwork}}/assembled.tif",
+        records=lambda w: COLLECTION.level_records(w.artwork),
+        weights=lambda w: COLLECTION.artwork_weights(w.artwork),
+        sources=lambda w: COLLECTION.artwork_sources(w.artwork),
+    output:
+        print=f"{RESULTS}/{{artwork}}/print.tif",
+        provenance=f"{RESULTS}/{{artwork}}/provenance.json",
+    params:
+        settings=lambda w: COLLECTION.plan_settings(w.artwork),
+        code=fingerprint("export-print"),
+    log:
+        f"{RESULTS}/logs/{{artwork}}/export_print.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{{artwork}}/export_print.tsv"
+    threads: 1
+    resources:
+        mem_mb=COLLECTION.image_memory_mib(),
+        runtime=60,
+    shell:
+        "exec impasto --end-with-parent export-print {input.image:q} --plan {input.plan:q} "
+        "--records {input.records:q} --weights {input.weights:q} --output {output.print:q} "
+        "--provenance {output.provenance:q} > {log:q} 2>&1"
+
+
+rule preview:
+    input:
+        plan=ancient(f"{RESULTS}/{{artwork}}/plan.json"),
+        image=f"{RESULTS}/{{artwork}}/assembled.tif",
+        content=lambda w: COLLECTION.prepared_file(COLLECTION.plans[w.artwork].content),
+        styles=lambda w: COLLECTION.top_styles(w.artwork),
+        levels=lambda w: COLLECTION.level_results(w.artwork),
+        guides=lambda w: COLLECTION.guides(w.artwork, COLLECTION.plans[w.artwork].levels[-1].level_px),
+    output:
+        preview=f"{RESULTS}/{{artwork}}/preview.png",
+        pictures=directory(f"{RESULTS}/{{artwork}}/pictures"),
+    params:
+        preview_px=lambda w: COLLECTION.plans[w.artwork].settings.preview_px,
+        code=fingerprint("preview"),
+    log:
+        f"{RESULTS}/logs/{{artwork}}/preview.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{{artwork}}/preview.tsv"
+    threads: 1
+    resources:
+        mem_mb=COLLECTION.image_memory_mib(),
+        runtime=30,
+    shell:
+        "exec impasto --end-with-parent preview {input.image:q} --plan {input.plan:q} "
+        "--content {input.content:q} --styles {input.styles:q} --levels {input.levels:q} "
+        "--guides {input.guides:q} --longer-side-px {params.preview_px} --output {output.preview:q} "
+        "--pictures {output.pictures:q} > {log:q} 2>&1"
+
+
+rule report:
+    input:
+        plans=expand(f"{RESULTS}/{{artwork}}/plan.json", artwork=COLLECTION.plans),
+        provenances=expand(f"{RESULTS}/{{artwork}}/provenance.json", artwork=COLLECTION.plans),
+        previews=expand(f"{RESULTS}/{{artwork}}/preview.png", artwork=COLLECTION.plans),
+        pictures=expand(f"{RESULTS}/{{artwork}}/pictures", artwork=COLLECTION.plans),
+    output:
+        f"{RESULTS}/report.html",
+    params:
+        title=COLLECTION.config.title,
+        folders=expand(f"{RESULTS}/{{artwork}}", artwork=COLLECTION.plans),
+        code=fingerprint("report"),
+    log:
+        f"{RESULTS}/logs/report.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report.tsv"
+    threads: 1
+    resources:
+        mem_mb=COLLECTION.image_memory_mib(),
+        runtime=30,
+    shell:
+        "exec impasto --end-with-parent report {params.folders:q} --title {params.title:q} "
+        "--output {output:q} > {log:q} 2>&1"

@@ -1,0 +1,104 @@
+# From files of any kind to what the renderer reads. Shared by all artworks; keys name equal work once.
+
+
+localrules:
+    fetch_weights,
+    make_demo,
+
+
+rule fetch_weights:
+    output:
+        f"{RESOURCES}/weights/{{weights}}.safetensors",
+    params:
+        options=lambda w: COLLECTION.weights_options(w.weights),
+        code=fingerprint("fetch-weights"),
+    log:
+        f"{RESULTS}/logs/fetch_weights/{{weights}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fetch_weights/{{weights}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2048,
+        runtime=60,
+    shell:
+        "exec impasto --end-with-parent fetch-weights {wildcards.weights} {params.options} "
+        "--output {output:q} > {log:q} 2>&1"
+
+
+rule make_demo:
+    output:
+        f"{RESOURCES}/demo/{{file}}",
+    params:
+        code=fingerprint("make-demo"),
+    log:
+        f"{RESULTS}/logs/make_demo/{{file}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/make_demo/{{file}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1024,
+        runtime=30,
+    shell:
+        "exec impasto --end-with-parent make-demo {wildcards.file:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule prepare:
+    input:
+        lambda w: COLLECTION.sources[w.key],
+    output:
+        f"{RESULTS}/shared/prepared/{{key}}.tif",
+    params:
+        code=fingerprint("prepare"),
+    log:
+        f"{RESULTS}/logs/prepare/{{key}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/prepare/{{key}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=COLLECTION.image_memory_mib(),
+        runtime=30,
+    shell:
+        "exec impasto --end-with-parent prepare {input:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule segment:
+    input:
+        unpack(lambda w: COLLECTION.segment_inputs(w.key)),
+    output:
+        mask=f"{RESULTS}/shared/masks/{{key}}.tif",
+        record=f"{RESULTS}/shared/masks/{{key}}.json",
+    params:
+        options=lambda w: COLLECTION.segment_options(w.key),
+        code=fingerprint("segment"),
+    log:
+        f"{RESULTS}/logs/segment/{{key}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/segment/{{key}}.tsv"
+    threads: THREADS
+    resources:
+        mem_mb=COLLECTION.network_memory_mib(),
+        runtime=30,
+    shell:
+        "exec impasto --end-with-parent segment {input.image:q} --weights {input.weights:q} {params.options} "
+        "--threads {THREADS} --output {output.mask:q} --record {output.record:q} > {log:q} 2>&1"
+
+
+rule recolour:
+    input:
+        unpack(lambda w: COLLECTION.recolour_inputs(w.key)),
+    output:
+        f"{RESULTS}/shared/images/{{key}}.tif",
+    params:
+        options=lambda w: COLLECTION.recolour_options(w.key),
+        code=fingerprint("recolour"),
+    log:
+        f"{RESULTS}/logs/recolour/{{key}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/recolour/{{key}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=COLLECTION.image_memory_mib(),
+        runtime=30,
+    shell:
+        "exec impasto --end-with-parent recolour {input.image:q} {params.options} --output {output:q} "
+        "> {log:q} 2>&1"

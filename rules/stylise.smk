@@ -1,0 +1,143 @@
+# One artwork's rendering: its plan, guidance and targets, then level by level up to the print size.
+# plan.json is `ancient`: a stage re-runs when the settings in its own params change, not when the plan does.
+
+
+rule plan:
+    output:
+        f"{RESULTS}/{{artwork}}/plan.json",
+    params:
+        settings=lambda w: COLLECTION.plan_settings(w.artwork),
+        sizes=lambda w: COLLECTION.plans[w.artwork].model_dump_json(include={"levels", "images"}),
+        code=fingerprint("plan"),
+    log:
+        f"{RESULTS}/logs/{{artwork}}/plan.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{{artwork}}/plan.tsv"
+    threads: 1
+    resources:
+        mem_mb=512,
+        runtime=10,
+    shell:
+        "exec impasto --end-with-parent plan --config - --artwork {wildcards.artwork} --output {output:q} "
+        "<<< {params.settings:q} > {log:q} 2>&1"
+
+
+rule guide:
+    input:
+        lambda w: COLLECTION.guide_masks(w.artwork),
+    output:
+        f"{RESULTS}/{{artwork}}/levels/{{level}}/guides.tif",
+    params:
+        options=lambda w: COLLECTION.guide_options(w.artwork, w.level),
+        code=fingerprint("guide"),
+    log:
+        f"{RESULTS}/logs/{{artwork}}/guide-{{level}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{{artwork}}/guide-{{level}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=COLLECTION.image_memory_mib(),
+        runtime=30,
+    shell:
+        "exec impasto --end-with-parent guide {params.options} --output {output:q} > {log:q} 2>&1"
+
+
+rule targets:
+    input:
+        unpack(lambda w: COLLECTION.target_inputs(w.key)),
+    output:
+        f"{RESULTS}/shared/targets/{{key}}.safetensors",
+    params:
+        options=lambda w: COLLECTION.target_options(w.key),
+        code=fingerprint("targets"),
+    log:
+        f"{RESULTS}/logs/targets/{{key}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/targets/{{key}}.tsv"
+    threads: THREADS
+    resources:
+        mem_mb=COLLECTION.network_memory_mib(),
+        runtime=30,
+        gpu=COLLECTION.gpus,
+    shell:
+        "exec impasto --end-with-parent targets {input.image:q} --weights {input.weights:q} {params.options} "
+        "--output {output:q} > {log:q} 2>&1"
+
+
+rule stylise:
+    input:
+        plan=ancient(f"{RESULTS}/{{artwork}}/plan.json"),
+        weights=lambda w: COLLECTION.weights_file(COLLECTION.plans[w.artwork].settings.network.name),
+        content=lambda w: COLLECTION.image_file(COLLECTION.level(w.artwork, w.level).content),
+        targets=lambda w: COLLECTION.level_targets(w.artwork, w.level),
+        guides=lambda w: COLLECTION.guides(w.artwork, w.level),
+    output:
+        image=f"{RESULTS}/{{artwork}}/levels/{{level}}/stylised.tif",
+        record=f"{RESULTS}/{{artwork}}/levels/{{level}}/stylised.json",
+    params:
+        settings=lambda w: COLLECTION.level_settings(w.artwork, w.level),
+        code=fingerprint("stylise"),
+    log:
+        f"{RESULTS}/logs/{{artwork}}/stylise-{{level}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{{artwork}}/stylise-{{level}}.tsv"
+    threads: THREADS
+    resources:
+        mem_mb=lambda w: COLLECTION.level(w.artwork, w.level).memory_mib,
+        runtime=lambda w: COLLECTION.level(w.artwork, w.level).runtime_min,
+        gpu=COLLECTION.gpus,
+    shell:
+        "exec impasto --end-with-parent stylise --plan {input.plan:q} --level {wildcards.level} "
+        "--weights {input.weights:q} --content {input.content:q} --targets {input.targets:q} "
+        "--guides {input.guides:q} --output {output.image:q} --record {output.record:q} > {log:q} 2>&1"
+
+
+rule upsample:
+    input:
+        lambda w: COLLECTION.result_below(w.artwork, w.level),
+    output:
+        temp(f"{RESULTS}/{{artwork}}/levels/{{level}}/start.tif"),
+    params:
+        size=lambda w: COLLECTION.level(w.artwork, w.level).size,
+        code=fingerprint("upsample"),
+    log:
+        f"{RESULTS}/logs/{{artwork}}/upsample-{{level}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{{artwork}}/upsample-{{level}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=COLLECTION.image_memory_mib(),
+        runtime=30,
+    shell:
+        "exec impasto --end-with-parent upsample {input:q} --size {params.size} --output {output:q} "
+        "> {log:q} 2>&1"
+
+
+rule refine:
+    input:
+        plan=ancient(f"{RESULTS}/{{artwork}}/plan.json"),
+        weights=lambda w: COLLECTION.weights_file(COLLECTION.plans[w.artwork].settings.network.name),
+        content=lambda w: COLLECTION.image_file(COLLECTION.level(w.artwork, w.level).content),
+        targets=lambda w: COLLECTION.level_targets(w.artwork, w.level),
+        guides=lambda w: COLLECTION.guides(w.artwork, w.level),
+        start=f"{RESULTS}/{{artwork}}/levels/{{level}}/start.tif",
+    output:
+        image=f"{RESULTS}/{{artwork}}/levels/{{level}}/refined.tif",
+        record=f"{RESULTS}/{{artwork}}/levels/{{level}}/refined.json",
+    params:
+        settings=lambda w: COLLECTION.level_settings(w.artwork, w.level),
+        code=fingerprint("refine"),
+    log:
+        f"{RESULTS}/logs/{{artwork}}/refine-{{level}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{{artwork}}/refine-{{level}}.tsv"
+    threads: THREADS
+    resources:
+        mem_mb=lambda w: COLLECTION.level(w.artwork, w.level).memory_mib,
+        runtime=lambda w: COLLECTION.level(w.artwork, w.level).runtime_min,
+        gpu=COLLECTION.gpus,
+    shell:
+        "exec impasto --end-with-parent refine --plan {input.plan:q} --level {wildcards.level} "
+        "--weights {input.weights:q} --content {input.content:q} --targets {input.targets:q} "
+        "--guides {input.guides:q} --start {input.start:q} --output {output.image:q} "
+        "--record {output.record:q} > {log:q} 2>&1"
