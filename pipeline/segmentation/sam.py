@@ -1,0 +1,147 @@
+"""Sharpens a mask with segment-anything (Kirillov et al., 2023), for those who have a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.geometry import Box
+from pipeline.segmentation.modules import fill
+from pipeline.weights import Weights
+
+POINTS_INSIDE = 3
+POINTS_OUTSIDE = 2
+_GRID_PX = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """What segment-anything is asked about.
+
+    Attributes:
+        box: Around the prior.
+        points: (count, 2), rows and columns in pixels.
+        inside: Which of the points belong to the object.
+    """
+
+    box: Box
+    points: npt.NDArray[np.float64]
+    inside: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The best of segment-anything's three masks.
+
+    Attributes:
+        probability: (height, width) in [0, 1].
+        quality: Its own prediction of the mask's intersection over union, clipped to [0, 1].
+        agreement: Intersection over union with the prior, in [0, 1].
+    """
+
+    probability: Float[Tensor, "height width"]
+    quality: float
+    agreement: float
+
+
+def build(weights: Weights) -> Any:
+    """The `Sam` of a checkpoint of the registry (`sam_vit_b`, `sam_vit_l`, `sam_vit_h`).
+
+    Raises:
+        WeightsError: The tensors are not this network's.
+    """
+    from segment_anything import sam_model_registry  # noqa: PLC0415 - imports torchvision, 1.5 s
+
+    sam = sam_model_registry[weights.name.removeprefix("sam_")]()
+    fill(sam, weights)
+    return sam
+
+
+def ask(sam: Any, image: Float[Tensor, "3 height width"], prior: Float[Tensor, "height width"]) -> Answer:
+    """The mask of what the prior points at: the one with the largest quality x agreement.
+
+    Args:
+        sam: A segment-anything `Sam` in evaluation mode, on the device to compute on.
+        image: sRGB in [0, 1].
+        prior: A mask in [0, 1] that is above one half somewhere.
+    """
+    from segment_anything import SamPredictor  # noqa: PLC0415 - imports torchvision, 1.5 s
+
+    prompts = prompts_of(prior)
+    predictor = SamPredictor(sam)
+    levels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0)
+    predictor.set_image(np.ascontiguousarray(levels.cpu().numpy()), image_format="RGB")
+    box = prompts.box
+    logits, qualities, _ = predictor.predict(
+        point_coords=prompts.points[:, ::-1].copy(),
+        point_labels=prompts.inside.astype(np.int64),
+        box=np.array([box.left, box.top, box.right, box.bottom], dtype=np.float64),
+        multimask_output=True,
+        return_logits=True,
+    )
+    answers = []
+    for mask, quality in zip(logits, qualities, strict=True):
+        probability = torch.sigmoid(torch.from_numpy(mask.astype(np.float32))).to(prior)
+        agreement = intersection_over_union(probability > 0.5, prior > 0.5)
+        answers.append(Answer(probability, min(1.0, max(0.0, float(quality))), agreement))
+    return max(answers, key=lambda answer: answer.quality * answer.agreement)
+
+
+def prompts_of(prior: Float[Tensor, "height width"]) -> Prompts:
+    """The box around the prior, its deepest points, and the deepest points of the rest of that box.
+
+    Raises:
+        ValueError: The prior is nowhere above one half.
+    """
+    mask = prior > 0.5
+    rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
+    if not len(rows):
+        raise ValueError("the prior is empty")
+    box = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
+    in_box = torch.zeros_like(mask)
+    in_box[box.slices] = True
+    inside = deepest_points(mask, POINTS_INSIDE)
+    outside = deepest_points(in_box & ~mask, POINTS_OUTSIDE)
+    labels = np.arange(len(inside) + len(outside)) < len(inside)
+    points = np.array([*inside, *outside], dtype=np.float64).reshape(-1, 2)
+    return Prompts(box, points, labels)
+
+
+def deepest_points(mask: Bool[Tensor, "height width"], count: int) -> list[tuple[float, float]]:
+    """At most `count` points (row, column) far from the mask's edge and from one another.
+
+    Depth is how many erosions by a 3x3 square a pixel survives, on a grid of at most 128 px a side; the
+    outside of the image does not erode. After each point, the square around it of its own depth is closed.
+    """
+    height, width = mask.shape
+    step = max(1, max(height, width) // _GRID_PX)
+    alive = mask[step // 2 :: step, step // 2 :: step].float()[None, None]
+    depth = torch.zeros_like(alive)
+    # A mask without an edge would never erode away: the grid's own side bounds it.
+    for _ in range(max(alive.shape)):
+        depth += alive
+        alive = -functional.max_pool2d(-alive, 3, 1, 1)
+        if not alive.any():
+            break
+    points = []
+    for _ in range(count):
+        flat = int(depth[0, 0].argmax())
+        row, column = divmod(flat, depth.shape[3])
+        reach = int(depth[0, 0, row, column])
+        if reach < 1:
+            break
+        points.append((float(row * step + step // 2), float(column * step + step // 2)))
+        depth[0, 0, max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1] = 0
+    return points
+
+
+def intersection_over_union(a: Bool[Tensor, "height width"], b: Bool[Tensor, "height width"]) -> float:
+    """Pixels in both over pixels in either; 0 when both are empty."""
+    return float((a & b).sum() / (a | b).sum().clamp(min=1))

@@ -1,0 +1,146 @@
+"""Reads a TensorFlow Lite network into tensors and a list of operations for `segmentation.graph`.
+
+Only the operations of small convolutional segmenters are known; any other ends in a ValueError.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+import tflite
+from tflite.utils import opcode2name
+
+Array = npt.NDArray[Any]
+Graph = dict[str, Any]
+
+_TRANSPOSED_CONVOLUTION = b"Convolution2DTransposeBias"  # MediaPipe's custom operation
+_DTYPES = {0: "<f4", 1: "<f2", 2: "<i4"}
+_ELEMENTWISE = {"RELU": "relu", "HARD_SWISH": "hard_swish", "LOGISTIC": "sigmoid"}
+_SAME_PADDING = 0
+
+
+def read_tflite(path: Path) -> tuple[Graph, dict[str, Array]]:
+    """The operations in order, and their tensors as float32 (float16 constants are widened, which is exact).
+
+    The graph: `input` and `output` are numbers of values, `height_px` and `width_px` the input's size;
+    each of `operations` has `kind`, `inputs` and `output` (numbers of values), and what its kind needs:
+    `tensors` (prefix of `.weight` and `.bias`), `stride`, `same` (padding), `size` (height, width).
+    Weights are stored as torch wants them: (out, in, h, w), transposed convolutions (in, out, h, w).
+
+    Raises:
+        ValueError: Not such a file, or an operation or option that is not known.
+    """
+    data = path.read_bytes()
+    if not tflite.Model.ModelBufferHasIdentifier(data, 0):
+        raise ValueError("not a TensorFlow Lite file")
+    return _Reader(tflite.Model.GetRootAs(data, 0)).read()
+
+
+@final
+class _Reader:
+    """Walks over the first subgraph of a model; holds the constants met so far."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._graph = model.Subgraphs(0)
+        self._widened: dict[int, Array] = {}
+        self._tensors: dict[str, Array] = {}
+
+    def read(self) -> tuple[Graph, dict[str, Array]]:
+        graph = self._graph
+        operations = []
+        for index in range(graph.OperatorsLength()):
+            operation = self._operation(graph.Operators(index))
+            if operation:
+                operations.append(operation)
+        shape = graph.Tensors(graph.Inputs(0)).ShapeAsNumpy()
+        return {
+            "input": int(graph.Inputs(0)),
+            "output": int(graph.Outputs(0)),
+            "height_px": int(shape[1]),
+            "width_px": int(shape[2]),
+            "operations": operations,
+        }, self._tensors
+
+    def _operation(self, operator: Any) -> Graph | None:
+        code = self._model.OperatorCodes(operator.OpcodeIndex())
+        # Old files hold the code in a byte of its own; the larger of the two is the right one.
+        kind = opcode2name(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()))
+        inputs = [int(index) for index in operator.InputsAsNumpy()]
+        output = int(operator.Outputs(0))
+        if kind == "DEQUANTIZE":
+            self._widened[output] = self._constant(inputs[0])
+            return None
+        described: Graph = {"inputs": inputs[:1], "output": output}
+        match kind:
+            case "CONV_2D" | "DEPTHWISE_CONV_2D":
+                depthwise = kind == "DEPTHWISE_CONV_2D"
+                options = _options(
+                    operator, tflite.DepthwiseConv2DOptions if depthwise else tflite.Conv2DOptions
+                )
+                _require(options.FusedActivationFunction() == 0, "a fused activation")
+                _require(options.DilationHFactor() == 1 and options.DilationWFactor() == 1, "a dilation")
+                _require(options.StrideH() == options.StrideW(), "two different strides")
+                if depthwise:
+                    _require(options.DepthMultiplier() == 1, "a depth multiplier")
+                described["kind"] = "depthwise_convolution" if depthwise else "convolution"
+                described["stride"] = int(options.StrideH())
+                described["same"] = options.Padding() == _SAME_PADDING
+                described["tensors"] = self._keep(inputs, (3, 0, 1, 2) if depthwise else (0, 3, 1, 2))
+            case "CUSTOM":
+                _require(code.CustomCode() == _TRANSPOSED_CONVOLUTION, f"operation {code.CustomCode()!r}")
+                described["kind"] = "transposed_convolution"
+                described["tensors"] = self._keep(inputs, (3, 0, 1, 2))
+                kernel = self._tensors[f"{described['tensors']}.weight"].shape[2:]
+                _require(kernel == (2, 2), f"a transposed convolution of {kernel}")
+            case "ADD" | "MUL":
+                options = _options(operator, tflite.AddOptions if kind == "ADD" else tflite.MulOptions)
+                _require(options.FusedActivationFunction() == 0, "a fused activation")
+                described["kind"] = "add" if kind == "ADD" else "multiply"
+                described["inputs"] = inputs
+            case "RESIZE_BILINEAR":
+                options = _options(operator, tflite.ResizeBilinearOptions)
+                _require(options.HalfPixelCenters() and not options.AlignCorners(), "corner-aligned resizing")
+                described["kind"] = "resize"
+                described["size"] = [int(side) for side in self._constant(inputs[1])]
+            case "AVERAGE_POOL_2D":
+                _require(self._shape(output)[1:3] == (1, 1), "a local average pooling")
+                described["kind"] = "mean"
+            case _ if kind in _ELEMENTWISE:
+                described["kind"] = _ELEMENTWISE[kind]
+            case _:
+                _require(False, f"operation {kind}")
+        return described
+
+    def _keep(self, inputs: list[int], to_torch: tuple[int, ...]) -> str:
+        name = f"{len(self._tensors) // 2:02d}"
+        self._tensors[f"{name}.weight"] = np.ascontiguousarray(self._constant(inputs[1]).transpose(to_torch))
+        self._tensors[f"{name}.bias"] = self._constant(inputs[2])
+        return name
+
+    def _shape(self, index: int) -> tuple[int, ...]:
+        return tuple(int(side) for side in self._graph.Tensors(index).ShapeAsNumpy())
+
+    def _constant(self, index: int) -> Array:
+        if index in self._widened:
+            return self._widened[index]
+        tensor = self._graph.Tensors(index)
+        _require(tensor.Type() in _DTYPES, f"a constant of type {tensor.Type()}")
+        stored = np.frombuffer(
+            self._model.Buffers(tensor.Buffer()).DataAsNumpy().tobytes(), _DTYPES[tensor.Type()]
+        ).reshape(self._shape(index))
+        return stored.astype(np.int32 if stored.dtype == np.int32 else np.float32)
+
+
+def _options(operator: Any, kind: Any) -> Any:
+    options, table = kind(), operator.BuiltinOptions()
+    options.Init(table.Bytes, table.Pos)
+    return options
+
+
+def _require(known: bool, what: str) -> None:
+    if not known:
+        raise ValueError(f"{what}, which this reader does not know")
