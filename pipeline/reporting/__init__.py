@@ -1,0 +1,23 @@
+"""One self-contained HTML page over all the artworks of a collection."""
+
+from pipeline.reporting.model import (
+    Artwork,
+    Collection,
+    Credit,
+    LevelResult,
+    MaskPicture,
+    Picture,
+    StylePicture,
+)
+from pipeline.reporting.page import write_report
+
+__all__ = [
+    "Artwork",
+    "Collection",
+    "Credit",
+    "LevelResult",
+    "MaskPicture",
+    "Picture",
+    "StylePicture",
+    "write_report",
+]

@@ -1,0 +1,167 @@
+"""Loss curves as inline SVG: text stays text, colours come from the page, equal input gives equal bytes."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from pipeline.reporting.model import LevelResult
+from pipeline.reporting.wording import TIMES, integer, power_of_ten
+
+SERIES = 6
+DASHES = ("none", "7 3", "2 2.5", "9 3 2 3", "4 2", "1 3")
+
+_WIDTH_PX, _HEIGHT_PX = 640, 250
+# Colours that stand for the page's own: matplotlib knows no CSS variables.
+_INK, _RULE = "#010101", "#020202"
+_POINTS_PER_INCH = 72
+
+
+def loss_curve(levels: Sequence[LevelResult], name: str) -> str:
+    """The losses of all levels, one after another, as one `<svg>` element; empty when there are none.
+
+    Each level is one line, drawn in the page's colour `--series-1` and so on, in a group with the id
+    `{name}-level-1` and so on; a dot marks its last evaluation.
+
+    Args:
+        levels: Lowest first.
+        name: Prefix of every id in the element, so that several can stand in one page.
+    """
+    lines = {
+        f"level-{index}": (trace, _series(index - 1), "none")
+        for index, trace in enumerate(_consecutive(levels, [level.trace for level in levels]), start=1)
+    }
+    return _draw(lines, _starts(levels), name)
+
+
+def term_names(levels: Sequence[LevelResult]) -> list[str]:
+    """The names of the loss's terms, in the order in which they first appear."""
+    return list(dict.fromkeys(term for level in levels for term in level.terms))
+
+
+def term_curve(levels: Sequence[LevelResult], name: str) -> str:
+    """The terms of the loss over all levels, as one `<svg>` element; empty when none were kept.
+
+    Each term has one colour and one pattern of `DASHES`, and a line for each level, in a group with the id
+    `{name}-term-1-level-1` and so on.
+    """
+    lines = {}
+    for index, term in enumerate(term_names(levels), start=1):
+        traces = _consecutive(levels, [level.terms.get(term, ()) for level in levels])
+        dash = DASHES[(index - 1) % len(DASHES)]
+        for level, trace in enumerate(traces, start=1):
+            lines[f"term-{index}-level-{level}"] = (trace, _series(index - 1), dash)
+    return _draw(lines, _starts(levels), name)
+
+
+_Line = tuple[list[tuple[float, float]], str, str]
+
+
+def _series(index: int) -> str:
+    return f"#0300{index % SERIES + 1:02x}"
+
+
+def _starts(levels: Sequence[LevelResult]) -> list[int]:
+    starts = [0]
+    for level in levels:
+        last = max((evaluation for evaluation, _ in level.trace), default=0)
+        starts.append(starts[-1] + max(level.evaluations, last))
+    return starts
+
+
+def _consecutive(
+    levels: Sequence[LevelResult], traces: Sequence[Sequence[tuple[int, float]]]
+) -> list[list[tuple[float, float]]]:
+    """The traces moved to where their level starts, without what a log axis cannot show."""
+    return [
+        [(start + evaluation, loss) for evaluation, loss in trace if math.isfinite(loss) and loss > 0]
+        for start, trace in zip(_starts(levels), traces, strict=False)
+    ]
+
+
+def _draw(lines: Mapping[str, _Line], starts: Sequence[int], name: str) -> str:
+    values = [loss for points, _, _ in lines.values() for _, loss in points]
+    if not values:
+        return ""
+    # rcParams are the only way to matplotlib's SVG options; rc_context puts the caller's back.
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 10})
+        inches = (_WIDTH_PX / _POINTS_PER_INCH, _HEIGHT_PX / _POINTS_PER_INCH)
+        figure = Figure(figsize=inches, dpi=_POINTS_PER_INCH)
+        FigureCanvasSVG(figure)
+        axes = figure.add_axes((0.085, 0.17, 0.9, 0.79))
+        _dress(axes, min(values), max(values), starts)
+        for gid, (points, colour, dash) in lines.items():
+            if points:
+                _line(axes, points, colour, dash, gid)
+        stream = io.StringIO()
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
+    return _themed(stream.getvalue(), name)
+
+
+def _dress(axes: Axes, lowest: float, highest: float, starts: Sequence[int]) -> None:
+    """Axes, grid and ticks; the range spans a factor of 4 at least, so that a tick falls into it."""
+    room = max(1.15, math.sqrt(4 * lowest / highest))
+    low, high = lowest / room, highest * room
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    span = max(1, starts[-1])
+    axes.set_xlim(-0.01 * span, 1.015 * span)
+    decades = math.log10(high / low)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 2.0, 5.0), numticks=8))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(_log_label))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: integer(value)))
+    axes.set_xlabel("evaluations", color=_INK, labelpad=5)
+    axes.tick_params(length=0, pad=6, labelcolor=_INK)
+    axes.grid(axis="y", color=_RULE, linewidth=1)
+    axes.set_axisbelow(True)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    for start in starts[1:-1]:
+        axes.axvline(start, color=_RULE, linewidth=1, dashes=(2, 3))
+
+
+def _line(axes: Axes, points: Sequence[tuple[float, float]], colour: str, dash: str, gid: str) -> None:
+    (line,) = axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.6, gid=gid)
+    line.set_marker("o")
+    line.set_markersize(4)
+    line.set_markevery([len(points) - 1])
+    if dash != "none":
+        line.set_linestyle((0, [float(length) / 1.6 for length in dash.split()]))
+
+
+def _log_label(value: float, _: object) -> str:
+    exponent = math.floor(math.log10(value) + 1e-9)
+    digit = round(value / 10.0**exponent)
+    if -2 <= exponent <= 3:
+        return f"{value:.{max(0, -exponent)}f}"
+    return power_of_ten(exponent) if digit == 1 else f"{digit} {TIMES} {power_of_ten(exponent)}"
+
+
+def _themed(svg: str, name: str) -> str:
+    """The bare `<svg>` element: the page's colours and font, ids with the prefix, no size of its own."""
+    svg = svg[svg.index("<svg") :]
+    # That style would reach the whole page.
+    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
+    bare = r'<svg viewBox="\1" aria-hidden="true">'
+    svg = re.sub(r"<svg [^>]*?viewBox=\"([^\"]*)\"[^>]*>", bare, svg, count=1)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"font-family: [^;\"]*", "font-family: inherit", svg)
+    svg = re.sub(r" id=\"", f' id="{name}-', svg)
+    svg = re.sub(r"(?:xlink:)?href=\"#", f'href="#{name}-', svg)
+    svg = re.sub(r"url\(#", f"url(#{name}-", svg)
+    svg = svg.replace(_INK, "currentColor").replace(_RULE, "var(--rule)")
+    svg = re.sub(r"#0300(\d\d)", lambda match: f"var(--series-{int(match[1])})", svg)
+    return "\n".join(line.strip() for line in svg.splitlines() if line.strip())

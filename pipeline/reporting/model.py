@@ -1,0 +1,166 @@
+"""What the report shows, as values: the page is a pure function of these and of the pictures' bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+from pipeline.geometry import Size
+
+MM_PER_INCH = 25.4
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A small picture (PNG or JPEG, 1024 px wide at most) and what is to be seen on it, in words."""
+
+    path: Path
+    alt: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class StylePicture:
+    """A style image, the region that it paints, and its weight there."""
+
+    picture: Picture
+    region: str
+    weight: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class MaskPicture:
+    """A region's mask: white inside, black outside, greys where it is soft.
+
+    Attributes:
+        picture: The mask, of the content's aspect ratio.
+        region: The region's name.
+        coverage: The mask's mean, in [0, 1].
+        method: Where it came from: `person segmenter`, a file's name, `everything`.
+    """
+
+    picture: Picture
+    region: str
+    coverage: float
+    method: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LevelResult:
+    """One level of the pyramid.
+
+    Attributes:
+        level_px: The square root of the level's area.
+        size: The level's image.
+        picture: A preview of its result.
+        iterations: Steps that the optimiser accepted.
+        evaluations: What the optimiser counts as its work: passes over the image, of either kind.
+        seconds: Wall time.
+        trace: (evaluation, loss) pairs; evaluations counted from this level's start.
+        terms: The same for each term of the loss, by name; empty when terms were not kept.
+    """
+
+    level_px: int
+    size: Size
+    picture: Picture
+    iterations: int
+    evaluations: int
+    seconds: float
+    trace: Sequence[tuple[int, float]]
+    terms: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
+
+    @property
+    def loss_first(self) -> float | None:
+        """The first loss of the trace; None when there is no trace."""
+        return self.trace[0][1] if self.trace else None
+
+    @property
+    def loss_last(self) -> float | None:
+        """The last loss of the trace; None when there is no trace."""
+        return self.trace[-1][1] if self.trace else None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Artwork:
+    """One artwork; `levels` are lowest first, `settings` and `provenance` hold plain JSON values."""
+
+    name: str
+    width_px: int
+    height_px: int
+    dpi: float
+    content: Picture
+    result: Picture
+    styles: Sequence[StylePicture]
+    masks: Sequence[MaskPicture]
+    levels: Sequence[LevelResult]
+    settings: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    warnings: Sequence[str] = ()
+
+    @property
+    def width_cm(self) -> float:
+        """Width of the print."""
+        return self.width_px / self.dpi * MM_PER_INCH / 10
+
+    @property
+    def height_cm(self) -> float:
+        """Height of the print."""
+        return self.height_px / self.dpi * MM_PER_INCH / 10
+
+    @property
+    def loss_last(self) -> float | None:
+        """The last level's last loss; None when it left no trace."""
+        return self.levels[-1].loss_last if self.levels else None
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all levels together."""
+        return sum(level.seconds for level in self.levels)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Whom to thank for a model or a picture.
+
+    Attributes:
+        what: The thing: `VGG-16 weights`, `The Scream`.
+        who: Its authors.
+        licence: `CC BY 4.0`, `Apache-2.0`, `public domain`.
+        licence_url: Where the licence can be read; `https://` or empty.
+    """
+
+    what: str
+    who: str
+    licence: str
+    licence_url: str = ""
+
+    def __post_init__(self) -> None:
+        if self.licence_url and not self.licence_url.startswith("https://"):
+            raise ValueError(f"a licence's address starts with https://; got {self.licence_url!r}")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A collection of artworks and the facts of its page.
+
+    Attributes:
+        title: The page's heading.
+        artworks: In the order of the page.
+        credits: Shown at the foot.
+        created: The time of making, as it is to be read; the page holds no other time.
+        version: Impasto's version.
+    """
+
+    title: str
+    artworks: Sequence[Artwork]
+    credits: Sequence[Credit]
+    created: str
+    version: str

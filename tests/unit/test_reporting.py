@@ -1,0 +1,519 @@
+"""The report: complete, self-contained, escaped, reproducible."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import struct
+import subprocess
+import sys
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.geometry import Size
+from pipeline.reporting import (
+    Artwork,
+    Collection,
+    Credit,
+    LevelResult,
+    MaskPicture,
+    Picture,
+    StylePicture,
+    write_report,
+)
+from pipeline.reporting.curves import loss_curve, term_curve, term_names
+from pipeline.reporting.page import data_uri, render
+from pipeline.reporting.wording import duration, integer, percent, scientific, setting_rows
+
+HOSTILE = "<script>alert('x')</script> & \"co\""
+VOID = {"meta", "img", "input", "br", "line", "path", "use", "rect"}
+CC_BY = "https://creativecommons.org/licenses/by/4.0/"
+
+
+class Page(HTMLParser):
+    """Every element with its attributes; fails on an element that is closed out of order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {key: value or "" for key, value in attrs}))
+        if tag in ("br", "td", "th"):
+            self.text += " "
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {key: value or "" for key, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "script" not in self.open and "style" not in self.open:
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def png(path: Path, grey: int = 128) -> Path:
+    """A PNG of 2x2 grey pixels, written by hand."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", 2, 2, 8, 0, 0, 0, 0)
+    rows = bytes([0, grey, grey]) * 2
+    signature = b"\x89PNG\r\n\x1a\n"
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(signature + body)
+    return path
+
+
+def make_level(folder: Path, level_px: int, losses: list[float], **changes: Any) -> LevelResult:
+    trace = list(enumerate(losses, start=1))
+    arguments: dict[str, Any] = {
+        "level_px": level_px,
+        "size": Size(level_px // 2, level_px * 2),
+        "picture": Picture(png(folder / f"level{level_px}.png"), f"Result at {level_px}"),
+        "iterations": 31,
+        "evaluations": len(losses),
+        "seconds": 12.4,
+        "trace": trace,
+        "terms": {
+            "content": [(e, loss / 4) for e, loss in trace],
+            "style": [(e, loss / 2) for e, loss in trace],
+        },
+    }
+    return LevelResult(**arguments | changes)
+
+
+def make_artwork(folder: Path, **changes: Any) -> Artwork:
+    arguments: dict[str, Any] = {
+        "name": "harbour",
+        "width_px": 7087,
+        "height_px": 4724,
+        "dpi": 300,
+        "content": Picture(png(folder / "content.png", 10), "A harbour"),
+        "result": Picture(png(folder / "result.png", 20), "The harbour, painted"),
+        "styles": [
+            StylePicture(Picture(png(folder / "wave.png", 30), "The Great Wave"), "water", 0.75),
+            StylePicture(Picture(png(folder / "night.png", 40), "The Starry Night"), "sky", 1.0),
+        ],
+        "masks": [
+            MaskPicture(Picture(png(folder / "water.png", 50), "Mask of water"), "water", 0.382, "water.png"),
+            MaskPicture(Picture(png(folder / "sky.png", 60), "Mask of sky"), "sky", 0.618, "the rest"),
+        ],
+        "levels": [
+            make_level(folder, 512, [3.0e7, 2.0e6, 6.0e5]),
+            make_level(folder, 1024, [9.0e5, 4.82e5]),
+        ],
+        "settings": {
+            "content": {"image": "harbour.jpg"},
+            "levels": [512, 1024],
+            "styles": [{"weight": 0.75}],
+        },
+        "provenance": {"versions": {"torch": "2.15.0"}, "seed": 7},
+    }
+    return Artwork(**arguments | changes)
+
+
+def make_collection(folder: Path, *artworks: Artwork, **changes: Any) -> Collection:
+    arguments: dict[str, Any] = {
+        "title": "Harbours",
+        "artworks": artworks or (make_artwork(folder),),
+        "credits": [
+            Credit("VGG-16 weights", "Visual Geometry Group, Oxford", "CC BY 4.0", CC_BY),
+            Credit("Harbour", "Ann Other", "public domain"),
+        ],
+        "created": "2026-01-02 03:04 UTC",
+        "version": "0.1.0",
+    }
+    return Collection(**arguments | changes)
+
+
+def test_the_page_is_whole_and_well_formed(tmp_path: Path) -> None:
+    target = tmp_path / "out" / "report.html"
+    write_report(make_collection(tmp_path), target)
+    html = target.read_text(encoding="utf-8")
+    assert html.startswith("<!DOCTYPE html>")
+    Page(html)
+    assert [path.name for path in target.parent.iterdir()] == ["report.html"]
+
+
+def test_every_fact_is_on_the_page(tmp_path: Path) -> None:
+    second = make_artwork(tmp_path, name="quay", warnings=["Region sky is empty at relu5_1."])
+    page = Page(render(make_collection(tmp_path, make_artwork(tmp_path), second)))
+    text = " ".join(page.text.split())
+    for fact in (
+        "Harbours",
+        "2 artworks, rendered with Impasto 0.1.0. 2026-01-02 03:04 UTC",
+        "60.0 × 40.0 cm at 300 dpi",  # noqa: RUF001
+        "7087 × 4724 px",  # noqa: RUF001
+        "512, 1024",
+        "4.82 × 10⁵",  # noqa: RUF001
+        "quay 1 warning",
+        "Region sky is empty at relu5_1.",
+        "Style of water weight 0.75",
+        "Style of sky weight 1",
+        "38 % of the picture, water.png",
+        "62 % of the picture, the rest",
+        "Level 512 1024 × 256 px 31 iterations, 3 evaluations loss 3.00 × 10⁷ to 6.00 × 10⁵ 12 s",  # noqa: RUF001
+        "Level 1024 2048 × 512 px 31 iterations, 2 evaluations loss 9.00 × 10⁵ to 4.82 × 10⁵ 12 s",  # noqa: RUF001
+        "content.image harbour.jpg",
+        "styles[0].weight 0.75",
+        "versions.torch 2.15.0",
+        "All artworks 50 s",
+        "VGG-16 weights: Visual Geometry Group, Oxford (CC BY 4.0)",
+        "Harbour: Ann Other (public domain)",
+    ):
+        assert fact in text
+    targets = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+    links = [attributes["href"] for attributes in page.all("a")]
+    assert links == ["#artwork-1", "#artwork-2", CC_BY]
+    assert {"artwork-1", "artwork-2"} <= targets
+
+
+def test_every_picture_is_inside_and_has_words(tmp_path: Path) -> None:
+    page = Page(render(make_collection(tmp_path)))
+    pictures = page.all("img")
+    assert [picture["alt"] for picture in pictures] == [
+        "The harbour, painted",
+        "A harbour",
+        "The Great Wave",
+        "The Starry Night",
+        "Mask of water",
+        "Mask of sky",
+        "Result at 512",
+        "Result at 1024",
+    ]
+    assert all(picture["src"].startswith("data:image/png;base64,") for picture in pictures)
+    shares = [picture["style"] for picture in pictures if "style" in picture]
+    assert shares == ["--share: 0.5000", "--share: 1.0000"]
+
+
+def test_the_page_asks_the_network_nothing(tmp_path: Path) -> None:
+    html = render(make_collection(tmp_path))
+    page = Page(html)
+    for tag, attributes in page.elements:
+        for key in ("src", "href", "xlink:href", "srcset", "action", "data", "poster"):
+            value = attributes.get(key, "#")
+            assert value.startswith(("#", "data:image/")) or (tag == "a" and value == CC_BY)
+    assert not page.all("link")
+    assert not page.all("iframe")
+    assert "@import" not in html
+    addresses = re.findall(r"url\(\s*[\"']?([^)\"'$]*)", html)
+    assert all(address == "" or address.startswith("#") for address in addresses)
+    assert [address for address in re.findall(r"https?://[^\"'\s<]*", html) if address != CC_BY] == []
+    policy = [meta["content"] for meta in page.all("meta") if "http-equiv" in meta]
+    assert policy[0].startswith("default-src 'none'")
+
+
+def test_the_page_names_no_folder(tmp_path: Path) -> None:
+    assert str(tmp_path) not in render(make_collection(tmp_path))
+
+
+def test_everything_is_escaped(tmp_path: Path) -> None:
+    picture = Picture(png(tmp_path / "p.png"), HOSTILE)
+    artwork = make_artwork(
+        tmp_path,
+        name=HOSTILE,
+        content=picture,
+        result=picture,
+        styles=[StylePicture(picture, HOSTILE, 1.0)],
+        masks=[MaskPicture(picture, HOSTILE, 0.5, HOSTILE)],
+        levels=[make_level(tmp_path, 512, [2.0, 1.0], picture=picture, terms={HOSTILE: [(1, 1.0)]})],
+        settings={HOSTILE: HOSTILE},
+        provenance={HOSTILE: [{HOSTILE: HOSTILE}]},
+        warnings=[HOSTILE],
+    )
+    credit = Credit(HOSTILE, HOSTILE, HOSTILE, 'https://a/"onclick=')
+    html = render(
+        make_collection(tmp_path, artwork, title=HOSTILE, credits=[credit], created=HOSTILE, version=HOSTILE)
+    )
+    page = Page(html)
+    assert len(page.all("script")) == 1
+    assert "alert('x')" not in html
+    assert html.count("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;") >= 18
+    assert not any("onclick" in attributes for _, attributes in page.elements)
+
+
+def test_the_comparison_can_be_reached_by_keyboard_and_has_a_label(tmp_path: Path) -> None:
+    page = Page(render(make_collection(tmp_path)))
+    (slider,) = page.all("input")
+    assert slider["type"] == "range"
+    assert page.all("label")[0]["for"] == slider["id"]
+    assert page.all("html")[0]["lang"] == "en"
+    assert sum("hidden" in attributes for attributes in page.all("div")) == 1
+
+
+def test_ids_are_unique(tmp_path: Path) -> None:
+    artwork = make_artwork(tmp_path)
+    page = Page(render(make_collection(tmp_path, artwork, artwork)))
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    references = [attributes["href"][1:] for attributes in page.all("use")]
+    references += [
+        attributes["aria-labelledby"] for _, attributes in page.elements if "aria-labelledby" in attributes
+    ]
+    assert references
+    assert set(references) <= set(ids)
+
+
+def test_light_and_dark(tmp_path: Path) -> None:
+    html = render(make_collection(tmp_path))
+    assert "prefers-color-scheme: dark" in html
+    assert '<meta name="color-scheme" content="light dark">' in html
+
+
+def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
+    collection = make_collection(tmp_path)
+    write_report(collection, tmp_path / "a.html")
+    write_report(collection, tmp_path / "b.html")
+    first = (tmp_path / "a.html").read_bytes()
+    assert first == (tmp_path / "b.html").read_bytes()
+    later = dataclasses.replace(collection, created="2027-01-02 03:04 UTC")
+    assert first == render(later).replace("2027", "2026").encode()
+
+
+def test_other_processes_draw_the_same_curve() -> None:
+    program = (
+        "from pathlib import Path\n"
+        "from pipeline.geometry import Size\n"
+        "from pipeline.reporting import LevelResult, Picture\n"
+        "from pipeline.reporting.curves import loss_curve\n"
+        "level = LevelResult(8, Size(8, 8), Picture(Path('p'), ''), 1, 2, 1.0, [(1, 9e5), (2, 3e4)])\n"
+        "print(loss_curve([level], 'a'))\n"
+    )
+    drawn = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            check=True,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(drawn) == 1
+    assert b"<svg" in drawn.pop()
+
+
+def test_sheets_without_masks_levels_terms_or_artworks(tmp_path: Path) -> None:
+    bare = make_artwork(tmp_path, masks=[], levels=[], styles=[], settings={}, provenance={})
+    text = Page(render(make_collection(tmp_path, bare))).text
+    assert "Masks" not in text
+    assert "Levels" in text  # the summary's heading
+    silent = make_artwork(tmp_path, levels=[make_level(tmp_path, 512, [], trace=[], terms={})])
+    text = Page(render(make_collection(tmp_path, silent))).text
+    assert "No losses were recorded." in text
+    assert "Terms of the loss" not in text
+    empty = Collection("Nothing", (), (), "today", "0.1.0")
+    assert "0 artworks" in Page(render(empty)).text
+
+
+def test_a_missing_picture_is_told(tmp_path: Path) -> None:
+    gone = Picture(tmp_path / "gone.png", "")
+    with pytest.raises(InputError, match=r"gone\.png: expected a picture for the report; found No such file"):
+        write_report(make_collection(tmp_path, make_artwork(tmp_path, result=gone)), tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_picture_of_another_kind_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "print.tif"
+    path.write_bytes(b"II*\0")
+    with pytest.raises(InputError, match="expected a PNG or JPEG preview"):
+        data_uri(Picture(path, ""))
+
+
+def test_a_jpeg_is_known_by_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "preview"
+    path.write_bytes(b"\xff\xd8\xff\xe0")
+    assert data_uri(Picture(path, "")) == "data:image/jpeg;base64,/9j/4A=="
+
+
+def test_a_licence_is_linked_by_https_only() -> None:
+    with pytest.raises(ValueError, match="starts with https://"):
+        Credit("a", "b", "c", "javascript:alert(1)")
+
+
+def test_print_size_and_totals(tmp_path: Path) -> None:
+    artwork = make_artwork(tmp_path)
+    assert artwork.width_cm == pytest.approx(60.0033, abs=1e-4)
+    assert artwork.height_cm == pytest.approx(39.9965, abs=1e-4)
+    assert artwork.seconds == pytest.approx(24.8)
+    assert artwork.loss_last == 4.82e5
+    assert make_artwork(tmp_path, levels=[]).loss_last is None
+
+
+def groups(svg: str) -> dict[str, str]:
+    """The path of each named line of a curve."""
+    root = ElementTree.fromstring(svg)
+    found = {}
+    for group in root.iter("g"):
+        match = re.fullmatch(r"a-((?:term-\d-)?level-\d+)", group.get("id", ""))
+        path = group.find("path")
+        if match and path is not None:
+            found[match[1]] = path.get("style", "")
+    return found
+
+
+def test_a_curve_has_a_line_for_each_level(tmp_path: Path) -> None:
+    levels = [make_level(tmp_path, px, [9e6, 3e5, 2e5]) for px in (256, 512, 1024)]
+    lines = groups(loss_curve(levels, "a"))
+    assert list(lines) == ["level-1", "level-2", "level-3"]
+    assert [re.findall(r"var\(--series-\d\)", style) for style in lines.values()] == [
+        ["var(--series-1)"],
+        ["var(--series-2)"],
+        ["var(--series-3)"],
+    ]
+
+
+def test_a_term_curve_has_a_line_for_each_term_and_level(tmp_path: Path) -> None:
+    levels = [make_level(tmp_path, px, [9e6, 3e5, 2e5]) for px in (256, 512)]
+    assert term_names(levels) == ["content", "style"]
+    assert list(groups(term_curve(levels, "a"))) == [
+        "term-1-level-1",
+        "term-1-level-2",
+        "term-2-level-1",
+        "term-2-level-2",
+    ]
+    assert term_curve([dataclasses.replace(level, terms={}) for level in levels], "a") == ""
+
+
+def test_a_curve_takes_the_colours_and_the_font_of_the_page(tmp_path: Path) -> None:
+    svg = loss_curve([make_level(tmp_path, 256, [9e6, 3e5])], "a")
+    assert svg.startswith("<svg viewBox=")
+    assert set(re.findall(r"(?:stroke|fill): ([^;\"]+)", svg)) == {
+        "none",
+        "currentColor",
+        "var(--rule)",
+        "var(--series-1)",
+    }
+    assert set(re.findall(r"font-family: ([^;\"]+)", svg)) <= {"inherit"}
+    assert "<style" not in svg
+    texts = [element.text for element in ElementTree.fromstring(svg).iter("text")]
+    assert "10⁶" in texts
+    assert "evaluations" in texts
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        [5.0],
+        [2.0, 2.0],
+        [1.00e5, 1.01e5],
+        [0.0, -1.0, 3.0],
+        [float("nan"), float("inf"), 1e-30, 1e30],
+        [0.004, 0.02],
+    ],
+)
+def test_a_curve_of_odd_losses_has_ticks(tmp_path: Path, losses: list[float]) -> None:
+    svg = loss_curve([make_level(tmp_path, 256, losses)], "a")
+    assert list(groups(svg)) == ["level-1"]
+    assert 2 <= len(re.findall(r'id="a-ytick_', svg)) <= 10
+
+
+def test_no_losses_no_curve(tmp_path: Path) -> None:
+    assert loss_curve([], "a") == ""
+    assert loss_curve([make_level(tmp_path, 256, [0.0, float("nan")])], "a") == ""
+
+
+def test_drawing_leaves_matplotlib_as_it_was(tmp_path: Path) -> None:
+    before = dict(matplotlib.rcParams)
+    loss_curve([make_level(tmp_path, 256, [9e6, 3e5])], "a")
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_drawing_does_not_load_pyplot() -> None:
+    program = (
+        "import sys, pipeline.reporting; print('matplotlib.pyplot' in sys.modules, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "\u2013"),
+        (float("nan"), "\u2013"),
+        (float("inf"), "∞"),
+        (0.0, "0"),
+        (0.0123, "0.0123"),
+        (482.4, "482"),
+        (4824.0, "4824"),
+        (482000.0, "4.82 \u00d7 10⁵"),
+        (-1.5e-7, "-1.50 \u00d7 10⁻⁷"),
+    ],
+)
+def test_scientific(value: float | None, text: str) -> None:
+    assert scientific(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.42, "0.42 s"),
+        (8.14, "8.1 s"),
+        (41.2, "41 s"),
+        (59.6, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (3599.7, "1 h 00 min"),
+        (7500, "2 h 05 min"),
+    ],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_integer_and_percent() -> None:
+    assert [integer(value) for value in (7, 7087, 12345, 1234567)] == [
+        "7",
+        "7087",
+        "12\u202f345",
+        "1\u202f234\u202f567",
+    ]
+    assert [percent(value) for value in (0.0, 0.004, 0.382, 1.0)] == [
+        "0\u202f%",
+        "0.4\u202f%",
+        "38\u202f%",
+        "100\u202f%",
+    ]
+
+
+def test_setting_rows() -> None:
+    settings = {
+        "image": "a.png",
+        "levels": [512, 1024],
+        "regions": {"sky": {"styles": [{"weight": 0.5}, {"weight": 1.0}], "mask": None}},
+        "deepzoom": False,
+        "deviations": [],
+        "extra": {},
+    }
+    assert setting_rows(settings) == [
+        ("image", "a.png"),
+        ("levels", "512, 1024"),
+        ("regions.sky.styles[0].weight", "0.5"),
+        ("regions.sky.styles[1].weight", "1"),
+        ("regions.sky.mask", "none"),
+        ("deepzoom", "no"),
+        ("deviations", "none"),
+        ("extra", "none"),
+    ]
+    assert setting_rows({}) == []
