@@ -184,30 +184,13 @@ class Collection:
             words += ["--luma-match", how.luma_match]
         return shlex.join(words)
 
-    def segment_inputs(self, key: str) -> dict[str, str]:
+    def segment_inputs(self, key: str) -> dict[str, str | list[str]]:
         """The files that an automatic mask is made from."""
         mask = self.masks[key]
-        inputs = {
+        return {
             "image": self.prepared_file(mask.prepared),
-            "weights": self.weights_file(mask.settings.method),
+            "weights": [self.weights_file(name) for name in mask.settings.weights],
         }
-        if mask.settings.sam is not None:
-            inputs["sam"] = mask.settings.sam.checkpoint.as_posix()
-        return inputs
-
-    def segment_options(self, key: str) -> str:
-        """`impasto segment`'s options for this mask."""
-        settings = self.masks[key].settings
-        words = ["--method", settings.method]
-        if settings.sam is not None:
-            words += [
-                "--sam-model",
-                settings.sam.model,
-                "--sam-checkpoint",
-                settings.sam.checkpoint.as_posix(),
-            ]
-            words += ["--sam-sha256", settings.sam.sha256] if settings.sam.sha256 else []
-        return shlex.join(words)
 
     def target_inputs(self, key: str) -> dict[str, str]:
         """The files that style statistics are made from."""

@@ -39,6 +39,18 @@ def length_mm(text: str) -> float:
     return float(match[1]) * _MM_PER_UNIT[match[2]]
 
 
+WeightsName = Literal[
+    "vgg16",
+    "vgg19",
+    "person",
+    "lraspp_mobilenet_v3_large",
+    "deeplabv3_resnet101",
+    "sam_vit_b",
+    "sam_vit_l",
+    "sam_vit_h",
+]
+
+
 class Model(BaseModel):
     """Abstract: a frozen value that refuses unknown keys."""
 
@@ -192,24 +204,21 @@ class Print(Model):
 
 
 @final
-class Sam(Model):
-    """A segment-anything checkpoint of your own that sharpens the automatic mask."""
-
-    model: Literal["vit_b", "vit_l", "vit_h"] = Field(description="Which network the checkpoint holds.")
-    checkpoint: Path = Field(description="The checkpoint file.")
-    sha256: str | None = Field(
-        None, pattern=r"^[0-9a-f]{64}$", description="Refuse the checkpoint when its hash is not this one."
-    )
-
-
-@final
 class Masks(Model):
     """How `person` and `background` are found."""
 
     method: Literal["person", "lraspp_mobilenet_v3_large", "deeplabv3_resnet101"] = Field(
         "person", description="`person` is fetched; the others are torchvision's, see `weights`."
     )
-    sam: Sam | None = Field(None, description="Sharpen the mask with segment-anything.")
+    sam: Literal["vit_b", "vit_l", "vit_h"] | None = Field(
+        None,
+        description="Sharpen the mask with this segment-anything network, its checkpoint under `weights`.",
+    )
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The model files that this needs, by name."""
+        return (self.method,) if self.sam is None else (self.method, f"sam_{self.sam}")
 
 
 class ArtworkSettings(Model):
@@ -356,9 +365,9 @@ class Config(Model):
     results_dir: Path = Field(Path("results"), description="Where results go.")
     resources_dir: Path = Field(Path("resources"), description="Where fetched weights and demo inputs go.")
     compute: Compute = Field(Compute(), description="Device, precision, threads, memory.")
-    weights: dict[
-        Literal["vgg16", "vgg19", "person", "lraspp_mobilenet_v3_large", "deeplabv3_resnet101"], WeightsSource
-    ] = Field(default_factory=dict, description="Model files from a place of your own.")
+    weights: dict[WeightsName, WeightsSource] = Field(
+        default_factory=dict, description="Model files from a place of your own."
+    )
     defaults: Defaults = Field(Defaults(), description="Settings for every artwork.")
     artworks: dict[Annotated[str, Field(pattern=NAME_PATTERN)], Artwork] = Field(
         min_length=1, description="The collection: a name for each artwork, and its settings."

@@ -38,6 +38,11 @@ class Machine:
     dtype: torch.dtype
     threads: int
 
+    @property
+    def precision(self) -> str:
+        """The convolutions' precision by name: `bfloat16` or `float32`."""
+        return str(self.dtype).removeprefix("torch.")
+
 
 def prepare_machine(
     device: Literal["auto", "cpu", "cuda"],

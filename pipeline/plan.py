@@ -335,7 +335,7 @@ def _weights(config: Config, artwork: Artwork) -> dict[str, WeightsSource | None
     """The model files the artwork needs, each with the source the user gave, or None."""
     needed: list[str] = [artwork.network.name]
     if any(region.where in AUTOMATIC_REGIONS for region in artwork.regions):
-        needed.append(artwork.masks.method)
+        needed.extend(artwork.masks.weights)
     given = {str(name): source for name, source in config.weights.items()}
     return {name: given.get(name) for name in needed}
 

@@ -68,7 +68,6 @@ rule segment:
         mask=f"{RESULTS}/shared/masks/{{key}}.tif",
         record=f"{RESULTS}/shared/masks/{{key}}.json",
     params:
-        options=lambda w: COLLECTION.segment_options(w.key),
         code=fingerprint("segment"),
     log:
         f"{RESULTS}/logs/segment/{{key}}.log",
@@ -79,7 +78,7 @@ rule segment:
         mem_mb=COLLECTION.network_memory_mib(),
         runtime=30,
     shell:
-        "exec impasto --end-with-parent segment {input.image:q} --weights {input.weights:q} {params.options} "
+        "exec impasto --end-with-parent segment {input.image:q} --weights {input.weights:q} "
         "--threads {THREADS} --output {output.mask:q} --record {output.record:q} > {log:q} 2>&1"
 
 

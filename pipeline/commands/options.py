@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
 
 from pipeline.geometry import Size
 
@@ -21,3 +22,19 @@ def positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1; found {text!r}")
     return int(text)
+
+
+def add_level_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that stylise and refine have in common."""
+    parser.add_argument("--plan", type=Path, required=True, help="the artwork's plan.json")
+    parser.add_argument(
+        "--level", type=positive, required=True, metavar="PX", help="which of the plan's levels"
+    )
+    parser.add_argument("--weights", type=Path, required=True, help="the network's model file")
+    parser.add_argument("--content", type=Path, required=True, help="the content image at this level")
+    parser.add_argument("--targets", type=Path, nargs="+", required=True, help="files of style statistics")
+    parser.add_argument(
+        "--guides", type=Path, nargs="*", default=[], help="this level's guidance channels, if any"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="the rendered image, a tiled float TIFF")
+    parser.add_argument("--record", type=Path, required=True, help="losses, cost and device, as JSON")

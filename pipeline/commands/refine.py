@@ -1,0 +1,20 @@
+"""`impasto refine`: a higher level, from the enlarged result of the one below."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pipeline.commands.options import add_level_arguments
+from pipeline.commands.rendering import render
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    add_level_arguments(parser)
+    parser.add_argument("--start", type=Path, required=True, help="the enlarged result of the level below")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Runs the command."""
+    render(arguments, arguments.start)

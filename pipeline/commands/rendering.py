@@ -1,0 +1,49 @@
+"""What stylise and refine share: run a level, show its progress, write its two files."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pipeline import canvas
+from pipeline.console import Reporter, say
+from pipeline.errors import InputError
+from pipeline.files import write_text
+from pipeline.optimiser import Step
+from pipeline.plan import read_plan
+from pipeline.rendering.level import LevelFiles, render_level
+
+
+def render(arguments: argparse.Namespace, start: Path | None) -> None:
+    """Renders the level that the arguments name, from `start` or from what the plan says."""
+    plan = read_plan(arguments.plan)
+    level = plan.level(arguments.level)
+    if len(arguments.guides) > 1:
+        raise InputError(
+            "--guides", expected="one file of guidance channels", found=str(len(arguments.guides))
+        )
+    if plan.settings.needs_guidance and not arguments.guides:
+        raise InputError("--guides", expected="the file that `impasto guide` made", found="none")
+    files = LevelFiles(
+        weights=arguments.weights,
+        content=arguments.content,
+        targets=tuple(arguments.targets),
+        guides=arguments.guides[0] if arguments.guides else None,
+        start=start,
+    )
+    with Reporter(f"{plan.artwork} {level.level_px}", level.iterations) as reporter:
+
+        def show(step: Step) -> None:
+            reporter.update(step.iteration, f"loss {step.loss:.4g}")
+
+        image, record = render_level(plan, level, files, show)
+    for warning in record.warnings:
+        say(f"warning: {warning}")
+    canvas.write(arguments.output, image)
+    write_text(arguments.record, record.model_dump_json(indent=2) + "\n")
+    cost = record.level
+    say(
+        f"{arguments.output}: {level.size} px, loss {cost.loss_first:.4g} -> {cost.loss_last:.4g}, "
+        f"{cost.iterations} iterations ({record.ending}), {cost.seconds:.1f} s, {record.precision}, "
+        f"{cost.peak_memory_mib:.0f} MiB"
+    )

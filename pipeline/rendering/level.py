@@ -1,0 +1,214 @@
+"""One level of one artwork: files in, the rendered image and its record out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pipeline import provenance
+from pipeline.config import Artwork, Network, Optimiser
+from pipeline.errors import InputError
+from pipeline.features import Encoder, crop
+from pipeline.geometry import Size
+from pipeline.guidance import Guidance, normalise
+from pipeline.layers import Layer
+from pipeline.losses import ContentTerm, GramTerm, Loss, Term, mix_targets
+from pipeline.machine import Machine, prepare_machine
+from pipeline.objective import Objective, TiledObjective, WholeObjective
+from pipeline.optimiser import Adam, Lbfgs, Settings, Step, minimise
+from pipeline.plan import LevelPlan, Plan
+from pipeline.pyramid import STRIDE_PX
+from pipeline.rasters import TensorRaster
+from pipeline.rendering.inputs import Targets, load_encoder, read_padded, read_targets
+from pipeline.rendering.record import RenderingRecord, TracePoint
+from pipeline.tiles import Tile, cut
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LevelFiles:
+    """What a level is rendered from.
+
+    Attributes:
+        weights: The network's model file.
+        content: The content image at the level's size and colours.
+        targets: Files of style statistics, whose stems are the keys in the plan.
+        guides: The guidance channels, or None when one style covers everything.
+        start: Where to start from, or None for what the artwork's settings say.
+    """
+
+    weights: Path
+    content: Path
+    targets: tuple[Path, ...]
+    guides: Path | None
+    start: Path | None
+
+
+def render_level(
+    plan: Plan, level: LevelPlan, files: LevelFiles, on_progress: Callable[[Step], None]
+) -> tuple[Float[np.ndarray, "height width 3"], RenderingRecord]:
+    """The rendered image of a level, float32 and unclipped, and the record of how it came about.
+
+    Raises:
+        PipelineError: A file is missing or is not what the plan says; a region is too small for the level.
+    """
+    settings = plan.settings
+    machine = prepare_machine(plan.compute.device, plan.compute.precision, plan.compute.threads)
+    encoder = load_encoder(files.weights, settings.network, machine)
+    content = read_padded(files.content, level.size, machine)
+    padded = Size(*content.shape[1:])
+    guidance = _guidance(files.guides, level, settings.network, padded, machine)
+    loss = _loss(settings, level, _read_targets(level, files.targets, machine), guidance)
+    objective = _objective(encoder, loss, level, content, guidance)
+    result = minimise(
+        objective,
+        _start(files.start, settings, level, content, machine),
+        _optimiser_settings(settings.optimiser, level.iterations),
+        on_progress=on_progress,
+    )
+    last = result.trace[-1]
+    record = RenderingRecord(
+        level=provenance.LevelRecord(
+            level_px=level.level_px,
+            height_px=level.height,
+            width_px=level.width,
+            tile_px=level.tile_core_px,
+            iterations=last.iteration,
+            evaluations=last.evaluations,
+            loss_first=result.trace[0].loss,
+            loss_last=last.loss,
+            seconds=last.seconds,
+            peak_memory_mib=provenance.peak_memory_mib(),
+        ),
+        precision=machine.precision,
+        device=provenance.device_facts(str(machine.device)),
+        ending=result.ending,
+        warnings=guidance.warnings if guidance is not None else (),
+        trace=tuple(
+            TracePoint(iteration=s.iteration, evaluations=s.evaluations, loss=s.loss, terms=s.terms)
+            for s in result.trace
+        ),
+    )
+    image = crop(result.image, level.size).permute(1, 2, 0).contiguous().cpu().numpy()
+    return image, record
+
+
+def _read_targets(level: LevelPlan, files: tuple[Path, ...], machine: Machine) -> dict[str, Targets]:
+    """The style statistics that the level's regions name, by key and layer."""
+    known = {file.stem: file for file in files}
+    keys = dict.fromkeys(target.target for region in level.regions for target in region.targets)
+    return {key: read_targets(known[key], machine) if key in known else _absent(key) for key in keys}
+
+
+def _absent(key: str) -> Targets:
+    raise InputError("--targets", expected=f"{key}.safetensors, which the plan names", found="other files")
+
+
+def _guidance(
+    path: Path | None, level: LevelPlan, network: Network, padded: Size, machine: Machine
+) -> Guidance | None:
+    if path is None:
+        return None
+    channels = read_padded(path, level.size, machine)
+    if len(channels) != len(level.regions):
+        raise InputError(
+            path, expected=f"{len(level.regions)} channels, one per region", found=f"{len(channels)}"
+        )
+    style_layers = [network.architecture.layer(name) for name in network.style_layers]
+    labels = [region.label for region in level.regions]
+    return normalise(TensorRaster(channels), style_layers, _tiles(padded, level), labels)
+
+
+def _tiles(padded: Size, level: LevelPlan) -> tuple[Tile, ...]:
+    if level.tile_core_px is None:
+        return (Tile.whole(padded),)
+    return cut(padded, level.tile_core_px, level.halo_px, STRIDE_PX)
+
+
+def _loss(
+    settings: Artwork, level: LevelPlan, targets: Mapping[str, Targets], guidance: Guidance | None
+) -> Loss:
+    """The artwork's loss at this level: content, and the styles of every region that is there."""
+    architecture = settings.network.architecture
+    terms: list[Term] = []
+    if settings.content_weight > 0:
+        terms += [
+            ContentTerm(architecture.layer(name), settings.content_weight)
+            for name in settings.network.content_layers
+        ]
+    style_layers = [architecture.layer(name) for name in settings.network.style_layers]
+    for index, region in enumerate(level.regions):
+        share = region.weight / len(level.regions)
+        present = [layer for layer in style_layers if not _vanished(guidance, layer, index)]
+        if not present:
+            raise InputError(
+                f"region {region.label}",
+                expected=f"a mask that covers at least a pixel of level {level.level_px}",
+                found="less than that",
+                fix="Enlarge the mask, or leave the region out",
+            )
+        for layer in present:
+            grams = [targets[target.target].get(layer.name) for target in region.targets]
+            weighted = [
+                (gram, target.weight)
+                for gram, target in zip(grams, region.targets, strict=True)
+                if gram is not None
+            ]
+            if weighted:
+                terms.append(
+                    GramTerm(
+                        layer,
+                        None if guidance is None else index,
+                        settings.style_weight * share / layer.channels**2,
+                        mix_targets([gram for gram, _ in weighted], [weight for _, weight in weighted]),
+                        "" if guidance is None else region.label,
+                    )
+                )
+    return Loss(tuple(terms))
+
+
+def _vanished(guidance: Guidance | None, layer: Layer, region: int) -> bool:
+    return guidance is not None and (layer.name, region) in guidance.vanished
+
+
+def _objective(
+    encoder: Encoder, loss: Loss, level: LevelPlan, content: Tensor, guidance: Guidance | None
+) -> Objective:
+    raster = TensorRaster(content)
+    padded = raster.size
+    if level.tile_core_px is None:
+        return WholeObjective(encoder, loss, padded, content=raster, guidance=guidance)
+    return TiledObjective(
+        encoder, loss, padded, tile_px=level.tile_core_px, content=raster, guidance=guidance
+    )
+
+
+def _start(
+    path: Path | None, settings: Artwork, level: LevelPlan, content: Tensor, machine: Machine
+) -> Float[Tensor, "3 height width"]:
+    if path is not None:
+        return read_padded(path, level.size, machine)
+    if settings.start == "content":
+        return content
+    # On the CPU, so that a seed means the same noise on every device.
+    generator = torch.Generator().manual_seed(settings.seed)
+    return torch.rand(content.shape, generator=generator).to(machine.device)
+
+
+def _optimiser_settings(optimiser: Optimiser, iterations: int) -> Settings:
+    if optimiser.method == "adam":
+        return Adam(iterations, optimiser.learning_rate_grey_levels)
+    return Lbfgs(
+        iterations,
+        history=optimiser.history,
+        history_dtype=torch.bfloat16 if optimiser.history_precision == "bfloat16" else torch.float32,
+        first_step_grey_levels=optimiser.first_step_grey_levels,
+        hessian_scales=optimiser.hessian_scales or None,
+    )

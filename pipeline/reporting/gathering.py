@@ -1,0 +1,131 @@
+"""A collection's page gathered from the folders that its artworks' stages wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import __version__, canvas, demo, weights
+from pipeline.config import AUTOMATIC_REGIONS
+from pipeline.errors import InputError
+from pipeline.plan import LevelPlan, Plan, RegionPlan, read_plan
+from pipeline.rendering.record import RenderingRecord, read_record
+from pipeline.reporting.model import (
+    Artwork,
+    Collection,
+    Credit,
+    LevelResult,
+    MaskPicture,
+    Picture,
+    StylePicture,
+)
+
+
+def gather(folders: Sequence[Path], title: str, created: str) -> Collection:
+    """The collection whose artworks lie in these folders, in their order.
+
+    Args:
+        folders: `results/{artwork}` of each.
+        title: The page's heading.
+        created: The time of making, as it is to be read.
+
+    Raises:
+        InputError: Something that a stage should have written is missing or is something else.
+    """
+    plans = [read_plan(folder / "plan.json") for folder in folders]
+    artworks = [_artwork(folder, plan) for folder, plan in zip(folders, plans, strict=True)]
+    return Collection(title, artworks, _credits(plans), created, __version__)
+
+
+def _artwork(folder: Path, plan: Plan) -> Artwork:
+    records = [read_record(_record_file(folder, plan, level)) for level in plan.levels]
+    pictures = folder / "pictures"
+    top = plan.levels[-1]
+    content = plan.settings.content.name
+    warnings = [*plan.warnings, *(warning for record in records for warning in record.warnings)]
+    return Artwork(
+        name=plan.artwork,
+        width_px=top.width,
+        height_px=top.height,
+        dpi=plan.settings.print.dpi,
+        content=Picture(pictures / "content.png", f"The photograph {content}"),
+        result=Picture(pictures / "result.png", f"{plan.artwork}: {content} rendered"),
+        styles=[style for index in range(len(top.regions)) for style in _styles(pictures, plan, index)],
+        masks=_masks(pictures, plan) if plan.settings.needs_guidance else [],
+        levels=[_level(pictures, level, record) for level, record in zip(plan.levels, records, strict=True)],
+        settings=plan.settings.model_dump(mode="json"),
+        provenance=_read_json(folder / "provenance.json"),
+        warnings=list(dict.fromkeys(warnings)),
+    )
+
+
+def _record_file(folder: Path, plan: Plan, level: LevelPlan) -> Path:
+    name = "stylised" if level is plan.levels[0] else "refined"
+    return folder / "levels" / str(level.level_px) / f"{name}.json"
+
+
+def _styles(pictures: Path, plan: Plan, index: int) -> Iterable[StylePicture]:
+    region = plan.levels[-1].regions[index]
+    total = sum(target.weight for target in region.targets)
+    for style, target in zip(plan.settings.regions[index].styles, region.targets, strict=True):
+        image = plan.targets[target.target].image
+        picture = Picture(pictures / f"style-{image}.png", f"The style image {style.image.name}")
+        yield StylePicture(picture, region.label, target.weight / total)
+
+
+def _masks(pictures: Path, plan: Plan) -> list[MaskPicture]:
+    found = []
+    for region in plan.levels[-1].regions:
+        path = pictures / f"mask-{region.label}.png"
+        picture = Picture(path, f"The mask of the region {region.label}")
+        found.append(MaskPicture(picture, region.label, canvas.band_means(path)[0], _method(plan, region)))
+    return found
+
+
+def _method(plan: Plan, region: RegionPlan) -> str:
+    if region.where not in AUTOMATIC_REGIONS:
+        return Path(region.where).name
+    sam = plan.settings.masks.sam
+    return f"found by {plan.settings.masks.method}" + (f", sharpened by sam_{sam}" if sam else "")
+
+
+def _level(pictures: Path, level: LevelPlan, record: RenderingRecord) -> LevelResult:
+    names = dict.fromkeys(name for point in record.trace for name in point.terms)
+    return LevelResult(
+        level_px=level.level_px,
+        size=level.size,
+        picture=Picture(pictures / f"level-{level.level_px}.png", f"The result of level {level.level_px}"),
+        iterations=record.level.iterations,
+        evaluations=record.level.evaluations,
+        seconds=record.level.seconds,
+        trace=[(point.evaluations, point.loss) for point in record.trace],
+        terms={
+            name: [(point.evaluations, point.terms[name]) for point in record.trace if name in point.terms]
+            for name in names
+        },
+    )
+
+
+def _credits(plans: Iterable[Plan]) -> list[Credit]:
+    """Whom to thank: the models' authors, and those of the demo's pictures where they are used."""
+    names = dict.fromkeys(name for plan in plans for name in plan.weights)
+    models = [weights.describe(name) for name in names]
+    files = dict.fromkeys(path.name for plan in plans for path in plan.sources.values())
+    pictures = [(file, demo.INPUTS[file]) for file in files if file in demo.INPUTS]
+    return [
+        *(Credit(f"{entry.name} weights", entry.credit, entry.licence) for entry in models),
+        *(Credit(file, entry.credit, entry.licence) for file, entry in pictures),
+    ]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        found = error.strerror.lower() if isinstance(error, OSError) and error.strerror else "no JSON"
+        raise InputError(path, expected="a provenance record", found=found) from None
+    if not isinstance(value, dict):
+        raise InputError(path, expected="a provenance record", found=f"a JSON {type(value).__name__}")
+    return value
