@@ -1,0 +1,292 @@
+"""Objectives: an image becomes a loss, and on demand its gradient. Whole or by tiles, equal by test.
+
+`WholeObjective` is the statement: autograd over the whole image. `TiledObjective` computes the same numbers
+in two passes over tiles. Pass 1 adds the tiles' statistics, without gradients; the loss follows from the
+sums, and so does its derivative with respect to each sum. Pass 2 runs each tile forward and backward with
+those derivatives as incoming gradients of its own statistics. A tile measures its core only, so every feature
+is owned by one tile and autograd injects zero outside the core; the gradients of the haloed tiles ADD up to
+that of the whole image. pipeline/README.md tells why a halo of (R - s) / 2 makes this exact.
+
+Shapes: 3 height width, the level padded to a multiple of the deepest layer's stride. sRGB in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from pipeline.features import Encoder
+from pipeline.geometry import Box, Size
+from pipeline.guidance import Guidance
+from pipeline.losses import Loss, Observation, Statistic
+from pipeline.rasters import Raster
+from pipeline.tiles import Tile, cut
+
+
+class Trial(Protocol):
+    """The value of an objective at one image, and the means to take its gradient there.
+
+    The image must not change before the gradient is taken. A trial that is dropped without its gradient has
+    cost the forward half alone.
+    """
+
+    @property
+    def loss(self) -> float:
+        """The sum of the terms."""
+
+    @property
+    def terms(self) -> Mapping[str, float]:
+        """Each term's weighted value by name."""
+
+    def gradient(self) -> Float[Tensor, "3 height width"]:
+        """The derivative of the loss by the image, in the image's precision."""
+
+
+class Objective(Protocol):
+    """What an optimiser minimises."""
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the images it judges."""
+
+    def forward(self, image: Float[Tensor, "3 height width"]) -> Trial:
+        """The loss at this image."""
+
+
+@final
+class WholeObjective:
+    """The loss of the whole image at once, by plain autograd. A trial keeps its graph until the gradient.
+
+    Args:
+        encoder: The network.
+        loss: The terms.
+        size: The level, padded.
+        content: The content image at this size; needed when a term compares with it.
+        guidance: The regions at this size; needed when a term has one.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        loss: Loss,
+        size: Size,
+        *,
+        content: Raster | None = None,
+        guidance: Guidance | None = None,
+    ) -> None:
+        self.size = size
+        self._loss = loss
+        self._view = _View(encoder, loss, content, guidance)
+        self._content = self._view.content(Tile.whole(size))
+
+    def forward(self, image: Float[Tensor, "3 height width"]) -> Trial:
+        """The loss at this image."""
+        leaf = image.detach().requires_grad_()
+        with torch.enable_grad():
+            seen = self._view.observe(leaf, Tile.whole(self.size), self._content)
+            values = self._loss.judge(self._loss.measure(seen), self.size)
+            total = torch.stack(list(values.values())).sum()
+        terms = {name: value.item() for name, value in values.items()}
+        return _WholeTrial(total.item(), terms, total, leaf)
+
+
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class _WholeTrial:
+    loss: float
+    terms: Mapping[str, float]
+    _total: Float[Tensor, ""]
+    _image: Float[Tensor, "3 height width"]
+
+    def gradient(self) -> Float[Tensor, "3 height width"]:
+        return torch.autograd.grad(self._total, self._image)[0]
+
+
+@final
+class TiledObjective:
+    """The same loss and gradient from tiles, in memory that depends on the tile alone.
+
+    Args:
+        encoder: The network.
+        loss: The terms.
+        size: The level, padded.
+        tile_px: The largest side of a tile's core, a multiple of the deepest layer's stride.
+        content: The content image at this size; needed when a term compares with it.
+        guidance: The regions at this size; needed when a term has one.
+        keep_tiles: How many tiles keep their activations from pass 1 to pass 2, which then skips their second
+            forward; when all are kept, an evaluation costs no more than that of the whole image.
+        cache_content: Keep the content image's features of every tile, in the encoder's precision, instead of
+            computing them anew in each pass.
+        halo_px: Another halo than the least exact one; for tests of exactness.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        loss: Loss,
+        size: Size,
+        *,
+        tile_px: int,
+        content: Raster | None = None,
+        guidance: Guidance | None = None,
+        keep_tiles: int = 0,
+        cache_content: bool = True,
+        halo_px: int | None = None,
+    ) -> None:
+        self.size = size
+        deepest = loss.deepest
+        self.tiles = cut(size, tile_px, deepest.halo_px if halo_px is None else halo_px, deepest.stride_px)
+        self._loss = loss
+        self._view = _View(encoder, loss, content, guidance)
+        self._kept = frozenset(self.tiles[:keep_tiles])
+        self._content = {tile: self._view.content(tile) for tile in self.tiles} if cache_content else {}
+
+    def forward(self, image: Float[Tensor, "3 height width"]) -> Trial:
+        """The loss at this image: pass 1."""
+        image = image.detach()
+        sums: dict[Statistic, Tensor] = {}
+        kept: dict[Tile, _MeasuredTile] = {}
+        for tile in self.tiles:
+            with torch.set_grad_enabled(tile in self._kept):
+                measured = self._measure(image, tile)
+            if tile in self._kept:
+                kept[tile] = measured
+            for statistic, value in measured.sums.items():
+                exact = value.detach().to(torch.float64)
+                sums[statistic] = sums[statistic] + exact if statistic in sums else exact
+        with torch.enable_grad():
+            for value in sums.values():
+                value.requires_grad_()
+            values = self._loss.judge(sums, self.size)
+            total = torch.stack(list(values.values())).sum()
+        derivatives = dict(zip(sums, torch.autograd.grad(total, list(sums.values())), strict=True))
+        # The one place where the host waits for the device.
+        loss, *terms = torch.stack([total, *values.values()]).tolist()
+        return _TiledTrial(loss, dict(zip(values, terms, strict=True)), self, image, derivatives, kept)
+
+    def _measure(self, image: Float[Tensor, "3 height width"], tile: Tile) -> _MeasuredTile:
+        rows, columns = tile.haloed.slices
+        pixels = image[:, rows, columns].detach().requires_grad_(torch.is_grad_enabled())
+        content = self._content.get(tile)
+        seen = self._view.observe(pixels, tile, self._view.content(tile) if content is None else content)
+        return _MeasuredTile(pixels, self._loss.measure(seen))
+
+
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class _MeasuredTile:
+    """A tile's statistics; with gradients enabled they hold the graph down to its pixels."""
+
+    pixels: Float[Tensor, "3 t_height t_width"]
+    sums: Mapping[Statistic, Tensor]
+
+
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class _TiledTrial:
+    loss: float
+    terms: Mapping[str, float]
+    _objective: TiledObjective
+    _image: Float[Tensor, "3 height width"]
+    _derivatives: Mapping[Statistic, Tensor]
+    _kept: dict[Tile, _MeasuredTile]
+
+    def gradient(self) -> Float[Tensor, "3 height width"]:
+        gradient = torch.zeros_like(self._image)
+        for tile, share in self.tile_gradients():
+            rows, columns = tile.haloed.slices
+            gradient[:, rows, columns] += share
+        return gradient
+
+    def tile_gradients(self) -> Iterator[tuple[Tile, Float[Tensor, "3 t_height t_width"]]]:
+        """Pass 2: what each tile's core asks of the pixels of its haloed tile."""
+        for tile in self._objective.tiles:
+            # Popped, so that each tile's activations go as soon as they are used.
+            measured = self._kept.pop(tile, None)
+            if measured is None:
+                with torch.enable_grad():
+                    measured = self._objective._measure(self._image, tile)
+            derivatives = [self._derivatives[name].to(value.dtype) for name, value in measured.sums.items()]
+            (share,) = torch.autograd.grad(list(measured.sums.values()), measured.pixels, derivatives)
+            yield tile, share
+
+
+@final
+class _View:
+    """What the terms of a loss see of an image, tile by tile: features, guides and content features."""
+
+    def __init__(
+        self, encoder: Encoder, loss: Loss, content: Raster | None, guidance: Guidance | None
+    ) -> None:
+        if loss.content_layers and content is None:
+            raise ValueError("a term compares with the content image; give its raster as `content`")
+        if loss.guided_layers and guidance is None:
+            raise ValueError("a term has a region; give the channels as `guidance`")
+        self._encoder = encoder
+        self._loss = loss
+        self._content = content
+        self._guidance = guidance
+
+    def observe(
+        self, pixels: Float[Tensor, "3 t_height t_width"], tile: Tile, content: Mapping[str, Tensor]
+    ) -> Observation:
+        """What is seen over the tile's core when its haloed part holds these pixels."""
+        features = self._encoder(pixels[None], [layer.name for layer in self._loss.layers])
+        core = {
+            layer.name: _core(features[layer.name], tile.t_core.divided(layer.stride_px))
+            for layer in self._loss.layers
+        }
+        guides: dict[str, Tensor] = {}
+        if self._guidance is not None:
+            guides = self._guidance.at(self._loss.guided_layers, tile)
+        return Observation(core, {name: T.to(pixels.device) for name, T in guides.items()}, content)
+
+    @torch.no_grad()
+    def content(self, tile: Tile) -> dict[str, Tensor]:
+        """The content image's features over the tile's core, by layer name."""
+        layers = self._loss.content_layers
+        if self._content is None or not layers:
+            return {}
+        pixels = self._content.read(tile.haloed).to(self._encoder.device)
+        features = self._encoder(pixels[None], [layer.name for layer in layers])
+        return {
+            layer.name: _core(features[layer.name], tile.t_core.divided(layer.stride_px)).clone()
+            for layer in layers
+        }
+
+
+def _core(
+    features: Float[Tensor, "1 channels height width"], box: Box
+) -> Float[Tensor, "1 channels f_height f_width"]:
+    """The features inside `box`; nothing outside it receives a gradient."""
+    if box.size == Size(*features.shape[2:]):
+        return features
+    core: Tensor = _Core.apply(features, box.slices)
+    return core
+
+
+class _Core(Function):
+    """Slicing in one step: autograd's own would fill and copy a full-sized gradient once per dimension."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, slices: tuple[slice, slice]) -> Tensor:
+        ctx.shape, ctx.slices = features.shape, slices
+        rows, columns = slices
+        return features[:, :, rows, columns]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, derivative: Tensor) -> tuple[Tensor, None]:
+        rows, columns = ctx.slices
+        gradient = torch.empty(
+            ctx.shape, dtype=derivative.dtype, device=derivative.device, memory_format=torch.channels_last
+        ).zero_()
+        gradient[:, :, rows, columns] = derivative
+        return gradient, None
