@@ -36,7 +36,11 @@ def read_tflite(path: Path) -> tuple[Graph, dict[str, Array]]:
     data = path.read_bytes()
     if not tflite.Model.ModelBufferHasIdentifier(data, 0):
         raise ValueError("not a TensorFlow Lite file")
-    return _Reader(tflite.Model.GetRootAs(data, 0)).read()
+    try:
+        return _Reader(tflite.Model.GetRootAs(data, 0)).read()
+    except (AttributeError, TypeError) as error:
+        # The generated accessors give None or 0 for tables and vectors that are not there.
+        raise ValueError("a TensorFlow Lite file with parts missing") from error
 
 
 @final
