@@ -1,0 +1,33 @@
+"""Images larger than memory: reading, preparing, resampling, recolouring and exporting, by regions.
+
+The only package that imports pyvips. Arrays are (height, width, bands). Hand-over files are tiled float32
+TIFFs of RGB as encoded in sRGB, nominally [0, 1] but never clipped; masks and guides are tiled TIFFs of
+unsigned integers, whole range = [0, 1]. Memory grows with an image's width at most, never with its area.
+"""
+
+from pipeline.canvas.export import export_preview, export_print
+from pipeline.canvas.inputs import MAX_AREA_PX, MAX_SIDE_PX, MIN_SIDE_PX, Header, prepare, read_header
+from pipeline.canvas.pixels import moments, read, size_of, write, write_guides, write_mask, write_png
+from pipeline.canvas.transform import combine_luminance, map_colour, resize, resize_mask
+
+__all__ = [
+    "MAX_AREA_PX",
+    "MAX_SIDE_PX",
+    "MIN_SIDE_PX",
+    "Header",
+    "combine_luminance",
+    "export_preview",
+    "export_print",
+    "map_colour",
+    "moments",
+    "prepare",
+    "read",
+    "read_header",
+    "resize",
+    "resize_mask",
+    "size_of",
+    "write",
+    "write_guides",
+    "write_mask",
+    "write_png",
+]

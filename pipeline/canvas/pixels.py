@@ -1,0 +1,95 @@
+"""Pixels to arrays and back, and what is summed over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import reduce
+from operator import add
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+from numpy import ndarray
+
+from pipeline.canvas import _vips
+from pipeline.colour import Moments
+from pipeline.errors import InputError
+from pipeline.files import atomic_path
+from pipeline.geometry import Box, Size
+
+_BLOCK_PX = 4 * _vips.TILE_PX
+
+
+def size_of(path: Path) -> Size:
+    """Height and width of a file that a stage wrote; `read_header` is for files that users give."""
+    return _vips.size(_vips.load(path))
+
+
+def read(path: Path, box: Box | None = None) -> Float32[ndarray, "height width bands"]:
+    """The pixels of a file, or of one box of it: 8 and 16 bits scaled to [0, 1], floats as they are.
+
+    Raises:
+        InputError: The file cannot be read, or is damaged within the box.
+        ValueError: The box does not lie inside the image.
+    """
+    image = _vips.load(path)
+    whole = Box.whole(_vips.size(image))
+    box = whole if box is None else box
+    if box.grown(0, within=_vips.size(image)) != box or box.top < 0 or box.left < 0:
+        raise ValueError(f"{box} does not lie inside {path} of {whole.size} px")
+    return _block(path, _vips.as_unit_float(image), box)
+
+
+def write(path: Path, array: Float[ndarray, "height width bands"]) -> None:
+    """Writes float32 pixels as a tiled TIFF that `read` gives back bit for bit; values may leave [0, 1]."""
+    _vips.save_tiff(_vips.from_array(np.asarray(array, dtype=np.float32)), path, path)
+
+
+def write_png(path: Path, array: UInt8[ndarray, "height width *bands"]) -> None:
+    """Writes 8-bit grey or sRGB pixels as PNG."""
+    image = _vips.from_array(array)
+    image = image.copy(interpretation="b-w" if image.bands < 3 else "srgb")
+    with atomic_path(path) as partial, _vips.reading(path):
+        image.pngsave(str(partial))
+
+
+def write_guides(path: Path, array: Float[ndarray, "height width regions"]) -> None:
+    """Writes channels in [0, 1] (clipped) as a 16-bit TIFF: one band per region, steps of 1/65535."""
+    _write_unit(path, array, bits=16)
+
+
+def write_mask(path: Path, array: Float[ndarray, "height width"]) -> None:
+    """Writes one channel in [0, 1] (clipped) as an 8-bit TIFF: steps of 1/255."""
+    _write_unit(path, array[..., None], bits=8)
+
+
+def _write_unit(path: Path, array: Float[ndarray, "height width bands"], bits: int) -> None:
+    levels = _vips.as_levels(_vips.from_array(np.asarray(array, dtype=np.float32)), bits)
+    _vips.save_tiff(levels, path, path, compression="deflate")
+
+
+def moments(path: Path) -> Moments:
+    """Count, mean and covariance of the first three bands, in float64 and one pass.
+
+    Raises:
+        InputError: The file has fewer than three bands, or cannot be read.
+    """
+    return reduce(add, (Moments.of(block) for block in _blocks(path, bands=3)))
+
+
+def _blocks(path: Path, bands: int) -> Iterator[Float32[ndarray, "height width bands"]]:
+    """All pixels once, in blocks aligned with the file's tiles."""
+    image = _vips.load(path)
+    if image.bands < bands:
+        raise InputError(path, expected=f"an image of {bands} bands", found=f"{image.bands}")
+    image = _vips.as_unit_float(image.extract_band(0, n=bands))
+    for top in range(0, image.height, _BLOCK_PX):
+        for left in range(0, image.width, _BLOCK_PX):
+            box = Box(top, left, min(top + _BLOCK_PX, image.height), min(left + _BLOCK_PX, image.width))
+            yield _block(path, image, box)
+
+
+def _block(path: Path, image: _vips.Image, box: Box) -> Float32[ndarray, "height width bands"]:
+    with _vips.reading(path):
+        pixels = image.crop(box.left, box.top, box.size.width, box.size.height).numpy()
+    return np.asarray(pixels, dtype=np.float32).reshape(box.size.height, box.size.width, image.bands)

@@ -1,0 +1,154 @@
+"""One image file in, another out: resampled or recoloured, streamed by regions."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyvips
+from jaxtyping import Float
+from numpy import ndarray
+
+from pipeline.canvas import _vips
+from pipeline.colour import Matrix, Vector, luminance_transfer
+from pipeline.errors import InputError
+from pipeline.geometry import Size
+
+Kernel = Literal["lanczos3", "cubic", "linear"]
+
+_INTERPOLATORS = {"lanczos3": "bicubic", "cubic": "bicubic", "linear": "bilinear"}
+_LARGEST_PURE_SHRINK = 64
+_CACHED_ROWS = 16
+_ROWS_PER_SHRINK = 22  # 16 rows of output and 6 of the kernel's reach, in output rows
+
+
+def resize(
+    source: Path,
+    target: Path,
+    size: Size,
+    kernel: Kernel = "lanczos3",
+    bands: int = 3,
+    *,
+    clip: bool = False,
+) -> None:
+    """Writes `source` at exactly `size` as a float32 tiled TIFF on the [0, 1] scale.
+
+    Pixel centres correspond as in image resampling: output i lies at (i + 1/2) old / new - 1/2. Borders
+    repeat the outermost pixels. Each axis is treated by itself, so one may shrink while the other grows.
+    Shrinking is anti-aliased by widening the kernel (past 64-fold, by block means down to 4-fold first).
+    Enlarging with `lanczos3` or `cubic` is Catmull-Rom bicubic: libvips has no Lanczos interpolator.
+    Positions are rounded to 1/64 px by libvips.
+
+    Args:
+        source: Any image that `read` takes.
+        target: The float TIFF.
+        size: Its height and width.
+        kernel: `linear` never overshoots; the others may leave the range of the input.
+        bands: How many of the first bands are kept.
+        clip: Whether the result is clipped to [0, 1].
+
+    Raises:
+        InputError: `source` cannot be read or has fewer bands.
+    """
+    image = _vips.load(source)
+    if image.bands < bands:
+        raise InputError(source, expected=f"an image of at least {bands} bands", found=f"{image.bands}")
+    image = _vips.as_unit_float(image.extract_band(0, n=bands))
+    image = resampled(image, size, kernel)
+    _vips.save_tiff(clipped(image) if clip else image, target, source)
+
+
+def resize_mask(source: Path, target: Path, size: Size, band: int | None = None) -> None:
+    """Writes masks or guides at exactly `size` with 16 bits, soft at their edges, within [0, 1].
+
+    The linear kernel has no negative lobes, so nothing overshoots.
+
+    Args:
+        source: A mask, guides, or an image whose alpha is wanted.
+        target: A 16-bit TIFF.
+        size: Its height and width.
+        band: The only band to keep (3 is a prepared image's alpha); None keeps all.
+
+    Raises:
+        InputError: `source` cannot be read or has no such band.
+    """
+    image = _vips.load(source)
+    if band is not None and band >= image.bands:
+        raise InputError(source, expected=f"an image of more than {band} bands", found=f"{image.bands}")
+    image = image if band is None else image.extract_band(band)
+    soft = resampled(_vips.as_unit_float(image), size, "linear")
+    _vips.save_tiff(_vips.as_levels(soft, 16), target, source, compression="deflate")
+
+
+def map_colour(source: Path, target: Path, matrix: Matrix, offset: Vector) -> None:
+    """Writes matrix x + offset for every pixel x of the first three bands, as float32, unclipped."""
+    image = _vips.load(source)
+    if image.bands < 3:
+        raise InputError(source, expected="an image of three bands", found=f"{image.bands}")
+    image = _vips.as_unit_float(image.extract_band(0, n=3)).bandjoin(1.0)
+    _vips.save_tiff(_recombined(image, np.column_stack([matrix, offset])), target, source)
+
+
+def combine_luminance(stylised: Path, content: Path, target: Path) -> None:
+    """Writes an image with the luma (Rec.601) of `stylised` and the chroma (I and Q) of `content`.
+
+    Raises:
+        InputError: The two differ in size.
+    """
+    first, second = _vips.load(stylised), _vips.load(content)
+    if _vips.size(first) != _vips.size(second):
+        raise InputError(
+            content, expected=f"{_vips.size(first)} px as in {stylised}", found=f"{_vips.size(second)} px"
+        )
+    pair = [_vips.as_unit_float(image.extract_band(0, n=3)) for image in (first, second)]
+    _vips.save_tiff(_recombined(pair[0].bandjoin(pair[1]), luminance_transfer()), target, stylised)
+
+
+def clipped(image: _vips.Image) -> _vips.Image:
+    """The image limited to [0, 1]."""
+    return image.clamp(min=0.0, max=1.0)
+
+
+def resampled(image: _vips.Image, size: Size, kernel: Kernel) -> _vips.Image:
+    """A float image at exactly `size`; see `resize`."""
+    # libvips' own `resize` shifts enlarged images by half an old minus half a new pixel.
+    shrink_x, shrink_y = image.width / size.width, image.height / size.height
+    if shrink_x > 1:
+        image = image.reduceh(shrink_x, kernel=kernel, gap=_gap(shrink_x))
+    if shrink_y > 1:
+        # Without this the vertical kernel asks for its whole reach of full-width rows at once.
+        image = image.tilecache(
+            tile_width=image.width,
+            tile_height=_CACHED_ROWS,
+            max_tiles=_tiles_in_reach(shrink_y),
+            access="sequential",
+            threaded=True,
+        )
+        image = image.reducev(shrink_y, kernel=kernel, gap=_gap(shrink_y))
+    if shrink_x < 1 or shrink_y < 1:
+        image = image.affine(
+            [max(1.0, 1 / shrink_x), 0, 0, max(1.0, 1 / shrink_y)],
+            interpolate=pyvips.Interpolate.new(_INTERPOLATORS[kernel]),
+            idx=0.5,
+            idy=0.5,
+            odx=-0.5,
+            ody=-0.5,
+            oarea=[0, 0, size.width, size.height],
+            extend="copy",
+            premultiplied=True,
+        )
+    return image
+
+
+def _tiles_in_reach(shrink: float) -> int:
+    return 16 + 2 * math.ceil(_ROWS_PER_SHRINK * shrink / _CACHED_ROWS)
+
+
+def _gap(shrink: float) -> float:
+    return 0.0 if shrink <= _LARGEST_PURE_SHRINK else 4.0
+
+
+def _recombined(image: _vips.Image, matrix: Float[ndarray, "out bands"]) -> _vips.Image:
+    return image.recomb(pyvips.Image.new_from_array(matrix.tolist())).cast("float")
