@@ -209,7 +209,6 @@ class Collection:
         words = ["--network", target.network.name, "--pooling", target.network.pooling]
         words += ["--layers", *target.network.style_layers, "--precision", target.precision]
         words += ["--device", self.config.compute.device, "--threads", str(self.config.compute.threads)]
-        words += ["--memory-budget-mib", str(self.config.compute.memory_budget_mib)]
         words += ["--mask", target.mask.as_posix()] if target.mask is not None else []
         return shlex.join(words)
 

@@ -35,7 +35,7 @@ class Guidance:
 
     Attributes:
         channels: T of every region, at the level's size.
-        scales: By layer name, 1 / sqrt(mean T^2) per region; 0 where a region vanishes.
+        scales: By layer name, 1 / sqrt(mean T^2) per region, on the channels' device; 0 where it vanishes.
         vanished: The (layer name, region) where a region has less than one unit; terms skip them.
         warnings: One line for each of those.
     """
@@ -63,21 +63,19 @@ def normalise(
         regions: The regions' names in the order of the channels, for warnings.
     """
     layers = sorted(layers, key=lambda layer: layer.receptive_field_px)
-    energies = {name: total.tolist() for name, total in energy(channels, layers, tiles).items()}
+    energies = energy(channels, layers, tiles)
     scales: dict[str, Tensor] = {}
     vanished: dict[tuple[str, int], str] = {}
     for layer in layers:
-        positions = channels.size.divided(layer.stride_px).area
-        scale = torch.zeros(len(regions), dtype=torch.float64)
-        for region, (label, total) in enumerate(zip(regions, energies[layer.name], strict=True)):
-            if total >= LEAST_ENERGY:
-                scale[region] = (positions / total) ** 0.5
-            else:
+        totals = energies[layer.name]
+        mean = totals / channels.size.divided(layer.stride_px).area
+        scales[layer.name] = torch.where(totals >= LEAST_ENERGY, mean.rsqrt(), 0.0)
+        for region, (label, total) in enumerate(zip(regions, totals.tolist(), strict=True)):
+            if total < LEAST_ENERGY:
                 vanished[layer.name, region] = (
                     f"region {label} covers {total:.2g} of one unit of {layer.name} "
                     f"at {channels.size} px; it is not styled at this layer"
                 )
-        scales[layer.name] = scale
     return Guidance(channels, scales, frozenset(vanished), tuple(vanished.values()))
 
 

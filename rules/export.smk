@@ -8,9 +8,6 @@ rule assemble:
         content=lambda w: COLLECTION.prepared_file(COLLECTION.plans[w.artwork].content),
     output:
         temp(f"{RESULTS}/{{artwork}}/assembled.tif"),
-    params:
-        colour=lambda w: COLLECTION.plans[w.artwork].settings.colour.mode,
-        code=fingerprint("assemble"),
     log:
         f"{RESULTS}/logs/{{artwork}}/assemble.log",
     benchmark:
@@ -19,6 +16,9 @@ rule assemble:
     resources:
         mem_mb=COLLECTION.image_memory_mib(),
         runtime=60,
+    params:
+        colour=lambda w: COLLECTION.plans[w.artwork].settings.colour.mode,
+        code=fingerprint("assemble"),
     shell:
         "exec impasto --end-with-parent assemble {input.result:q} --content {input.content:q} "
         "--colour {params.colour} --output {output:q} > {log:q} 2>&1"
@@ -34,9 +34,6 @@ rule export_print:
     output:
         print=f"{RESULTS}/{{artwork}}/print.tif",
         provenance=f"{RESULTS}/{{artwork}}/provenance.json",
-    params:
-        settings=lambda w: COLLECTION.plan_settings(w.artwork),
-        code=fingerprint("export-print"),
     log:
         f"{RESULTS}/logs/{{artwork}}/export_print.log",
     benchmark:
@@ -45,6 +42,9 @@ rule export_print:
     resources:
         mem_mb=COLLECTION.image_memory_mib(),
         runtime=60,
+    params:
+        settings=lambda w: COLLECTION.plan_settings(w.artwork),
+        code=fingerprint("export-print"),
     shell:
         "exec impasto --end-with-parent export-print {input.image:q} --plan {input.plan:q} "
         "--records {input.records:q} --weights {input.weights:q} --output {output.print:q} "
@@ -58,13 +58,12 @@ rule preview:
         content=lambda w: COLLECTION.prepared_file(COLLECTION.plans[w.artwork].content),
         styles=lambda w: COLLECTION.top_styles(w.artwork),
         levels=lambda w: COLLECTION.level_results(w.artwork),
-        guides=lambda w: COLLECTION.guides(w.artwork, COLLECTION.plans[w.artwork].levels[-1].level_px),
+        guides=lambda w: COLLECTION.guides(
+            w.artwork, COLLECTION.plans[w.artwork].levels[-1].level_px
+        ),
     output:
         preview=f"{RESULTS}/{{artwork}}/preview.png",
         pictures=directory(f"{RESULTS}/{{artwork}}/pictures"),
-    params:
-        preview_px=lambda w: COLLECTION.plans[w.artwork].settings.preview_px,
-        code=fingerprint("preview"),
     log:
         f"{RESULTS}/logs/{{artwork}}/preview.log",
     benchmark:
@@ -73,6 +72,9 @@ rule preview:
     resources:
         mem_mb=COLLECTION.image_memory_mib(),
         runtime=30,
+    params:
+        preview_px=lambda w: COLLECTION.plans[w.artwork].settings.preview_px,
+        code=fingerprint("preview"),
     shell:
         "exec impasto --end-with-parent preview {input.image:q} --plan {input.plan:q} "
         "--content {input.content:q} --styles {input.styles:q} --levels {input.levels:q} "
@@ -83,15 +85,13 @@ rule preview:
 rule report:
     input:
         plans=expand(f"{RESULTS}/{{artwork}}/plan.json", artwork=COLLECTION.plans),
-        provenances=expand(f"{RESULTS}/{{artwork}}/provenance.json", artwork=COLLECTION.plans),
+        provenances=expand(
+            f"{RESULTS}/{{artwork}}/provenance.json", artwork=COLLECTION.plans
+        ),
         previews=expand(f"{RESULTS}/{{artwork}}/preview.png", artwork=COLLECTION.plans),
         pictures=expand(f"{RESULTS}/{{artwork}}/pictures", artwork=COLLECTION.plans),
     output:
         f"{RESULTS}/report.html",
-    params:
-        title=COLLECTION.config.title,
-        folders=expand(f"{RESULTS}/{{artwork}}", artwork=COLLECTION.plans),
-        code=fingerprint("report"),
     log:
         f"{RESULTS}/logs/report.log",
     benchmark:
@@ -100,6 +100,10 @@ rule report:
     resources:
         mem_mb=COLLECTION.image_memory_mib(),
         runtime=30,
+    params:
+        title=COLLECTION.config.title,
+        folders=expand(f"{RESULTS}/{{artwork}}", artwork=COLLECTION.plans),
+        code=fingerprint("report"),
     shell:
         "exec impasto --end-with-parent report {params.folders:q} --title {params.title:q} "
         "--output {output:q} > {log:q} 2>&1"

@@ -9,9 +9,6 @@ localrules:
 rule fetch_weights:
     output:
         f"{RESOURCES}/weights/{{weights}}.safetensors",
-    params:
-        options=lambda w: COLLECTION.weights_options(w.weights),
-        code=fingerprint("fetch-weights"),
     log:
         f"{RESULTS}/logs/fetch_weights/{{weights}}.log",
     benchmark:
@@ -20,6 +17,9 @@ rule fetch_weights:
     resources:
         mem_mb=2048,
         runtime=60,
+    params:
+        options=lambda w: COLLECTION.weights_options(w.weights),
+        code=fingerprint("fetch-weights"),
     shell:
         "exec impasto --end-with-parent fetch-weights {wildcards.weights} {params.options} "
         "--output {output:q} > {log:q} 2>&1"
@@ -28,8 +28,6 @@ rule fetch_weights:
 rule make_demo:
     output:
         f"{RESOURCES}/demo/{{file}}",
-    params:
-        code=fingerprint("make-demo"),
     log:
         f"{RESULTS}/logs/make_demo/{{file}}.log",
     benchmark:
@@ -38,6 +36,8 @@ rule make_demo:
     resources:
         mem_mb=1024,
         runtime=30,
+    params:
+        code=fingerprint("make-demo"),
     shell:
         "exec impasto --end-with-parent make-demo {wildcards.file:q} --output {output:q} > {log:q} 2>&1"
 
@@ -47,8 +47,6 @@ rule prepare:
         lambda w: COLLECTION.sources[w.key],
     output:
         f"{RESULTS}/shared/prepared/{{key}}.tif",
-    params:
-        code=fingerprint("prepare"),
     log:
         f"{RESULTS}/logs/prepare/{{key}}.log",
     benchmark:
@@ -57,6 +55,8 @@ rule prepare:
     resources:
         mem_mb=COLLECTION.image_memory_mib(),
         runtime=30,
+    params:
+        code=fingerprint("prepare"),
     shell:
         "exec impasto --end-with-parent prepare {input:q} --output {output:q} > {log:q} 2>&1"
 
@@ -67,8 +67,6 @@ rule segment:
     output:
         mask=f"{RESULTS}/shared/masks/{{key}}.tif",
         record=f"{RESULTS}/shared/masks/{{key}}.json",
-    params:
-        code=fingerprint("segment"),
     log:
         f"{RESULTS}/logs/segment/{{key}}.log",
     benchmark:
@@ -77,9 +75,12 @@ rule segment:
     resources:
         mem_mb=COLLECTION.network_memory_mib(),
         runtime=30,
+    params:
+        threads=THREADS,
+        code=fingerprint("segment"),
     shell:
         "exec impasto --end-with-parent segment {input.image:q} --weights {input.weights:q} "
-        "--threads {THREADS} --output {output.mask:q} --record {output.record:q} > {log:q} 2>&1"
+        "--threads {params.threads} --output {output.mask:q} --record {output.record:q} > {log:q} 2>&1"
 
 
 rule recolour:
@@ -87,9 +88,6 @@ rule recolour:
         unpack(lambda w: COLLECTION.recolour_inputs(w.key)),
     output:
         f"{RESULTS}/shared/images/{{key}}.tif",
-    params:
-        options=lambda w: COLLECTION.recolour_options(w.key),
-        code=fingerprint("recolour"),
     log:
         f"{RESULTS}/logs/recolour/{{key}}.log",
     benchmark:
@@ -98,6 +96,9 @@ rule recolour:
     resources:
         mem_mb=COLLECTION.image_memory_mib(),
         runtime=30,
+    params:
+        options=lambda w: COLLECTION.recolour_options(w.key),
+        code=fingerprint("recolour"),
     shell:
         "exec impasto --end-with-parent recolour {input.image:q} {params.options} --output {output:q} "
         "> {log:q} 2>&1"

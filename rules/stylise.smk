@@ -5,10 +5,6 @@
 rule plan:
     output:
         f"{RESULTS}/{{artwork}}/plan.json",
-    params:
-        settings=lambda w: COLLECTION.plan_settings(w.artwork),
-        sizes=lambda w: COLLECTION.plans[w.artwork].model_dump_json(include={"levels", "images"}),
-        code=fingerprint("plan"),
     log:
         f"{RESULTS}/logs/{{artwork}}/plan.log",
     benchmark:
@@ -17,6 +13,12 @@ rule plan:
     resources:
         mem_mb=512,
         runtime=10,
+    params:
+        settings=lambda w: COLLECTION.plan_settings(w.artwork),
+        sizes=lambda w: COLLECTION.plans[w.artwork].model_dump_json(
+            include={"levels", "images"}
+        ),
+        code=fingerprint("plan"),
     shell:
         "exec impasto --end-with-parent plan --config - --artwork {wildcards.artwork} --output {output:q} "
         "<<< {params.settings:q} > {log:q} 2>&1"
@@ -27,9 +29,6 @@ rule guide:
         lambda w: COLLECTION.guide_masks(w.artwork),
     output:
         f"{RESULTS}/{{artwork}}/levels/{{level}}/guides.tif",
-    params:
-        options=lambda w: COLLECTION.guide_options(w.artwork, w.level),
-        code=fingerprint("guide"),
     log:
         f"{RESULTS}/logs/{{artwork}}/guide-{{level}}.log",
     benchmark:
@@ -38,6 +37,9 @@ rule guide:
     resources:
         mem_mb=COLLECTION.image_memory_mib(),
         runtime=30,
+    params:
+        options=lambda w: COLLECTION.guide_options(w.artwork, w.level),
+        code=fingerprint("guide"),
     shell:
         "exec impasto --end-with-parent guide {params.options} --output {output:q} > {log:q} 2>&1"
 
@@ -47,9 +49,6 @@ rule targets:
         unpack(lambda w: COLLECTION.target_inputs(w.key)),
     output:
         f"{RESULTS}/shared/targets/{{key}}.safetensors",
-    params:
-        options=lambda w: COLLECTION.target_options(w.key),
-        code=fingerprint("targets"),
     log:
         f"{RESULTS}/logs/targets/{{key}}.log",
     benchmark:
@@ -59,6 +58,9 @@ rule targets:
         mem_mb=COLLECTION.network_memory_mib(),
         runtime=30,
         gpu=COLLECTION.gpus,
+    params:
+        options=lambda w: COLLECTION.target_options(w.key),
+        code=fingerprint("targets"),
     shell:
         "exec impasto --end-with-parent targets {input.image:q} --weights {input.weights:q} {params.options} "
         "--output {output:q} > {log:q} 2>&1"
@@ -67,16 +69,17 @@ rule targets:
 rule stylise:
     input:
         plan=ancient(f"{RESULTS}/{{artwork}}/plan.json"),
-        weights=lambda w: COLLECTION.weights_file(COLLECTION.plans[w.artwork].settings.network.name),
-        content=lambda w: COLLECTION.image_file(COLLECTION.level(w.artwork, w.level).content),
+        weights=lambda w: COLLECTION.weights_file(
+            COLLECTION.plans[w.artwork].settings.network.name
+        ),
+        content=lambda w: COLLECTION.image_file(
+            COLLECTION.level(w.artwork, w.level).content
+        ),
         targets=lambda w: COLLECTION.level_targets(w.artwork, w.level),
         guides=lambda w: COLLECTION.guides(w.artwork, w.level),
     output:
         image=f"{RESULTS}/{{artwork}}/levels/{{level}}/stylised.tif",
         record=f"{RESULTS}/{{artwork}}/levels/{{level}}/stylised.json",
-    params:
-        settings=lambda w: COLLECTION.level_settings(w.artwork, w.level),
-        code=fingerprint("stylise"),
     log:
         f"{RESULTS}/logs/{{artwork}}/stylise-{{level}}.log",
     benchmark:
@@ -86,6 +89,9 @@ rule stylise:
         mem_mb=lambda w: COLLECTION.level(w.artwork, w.level).memory_mib,
         runtime=lambda w: COLLECTION.level(w.artwork, w.level).runtime_min,
         gpu=COLLECTION.gpus,
+    params:
+        settings=lambda w: COLLECTION.level_settings(w.artwork, w.level),
+        code=fingerprint("stylise"),
     shell:
         "exec impasto --end-with-parent stylise --plan {input.plan:q} --level {wildcards.level} "
         "--weights {input.weights:q} --content {input.content:q} --targets {input.targets:q} "
@@ -97,9 +103,6 @@ rule upsample:
         lambda w: COLLECTION.result_below(w.artwork, w.level),
     output:
         temp(f"{RESULTS}/{{artwork}}/levels/{{level}}/start.tif"),
-    params:
-        size=lambda w: COLLECTION.level(w.artwork, w.level).size,
-        code=fingerprint("upsample"),
     log:
         f"{RESULTS}/logs/{{artwork}}/upsample-{{level}}.log",
     benchmark:
@@ -108,6 +111,9 @@ rule upsample:
     resources:
         mem_mb=COLLECTION.image_memory_mib(),
         runtime=30,
+    params:
+        size=lambda w: COLLECTION.level(w.artwork, w.level).size,
+        code=fingerprint("upsample"),
     shell:
         "exec impasto --end-with-parent upsample {input:q} --size {params.size} --output {output:q} "
         "> {log:q} 2>&1"
@@ -116,17 +122,18 @@ rule upsample:
 rule refine:
     input:
         plan=ancient(f"{RESULTS}/{{artwork}}/plan.json"),
-        weights=lambda w: COLLECTION.weights_file(COLLECTION.plans[w.artwork].settings.network.name),
-        content=lambda w: COLLECTION.image_file(COLLECTION.level(w.artwork, w.level).content),
+        weights=lambda w: COLLECTION.weights_file(
+            COLLECTION.plans[w.artwork].settings.network.name
+        ),
+        content=lambda w: COLLECTION.image_file(
+            COLLECTION.level(w.artwork, w.level).content
+        ),
         targets=lambda w: COLLECTION.level_targets(w.artwork, w.level),
         guides=lambda w: COLLECTION.guides(w.artwork, w.level),
         start=f"{RESULTS}/{{artwork}}/levels/{{level}}/start.tif",
     output:
         image=f"{RESULTS}/{{artwork}}/levels/{{level}}/refined.tif",
         record=f"{RESULTS}/{{artwork}}/levels/{{level}}/refined.json",
-    params:
-        settings=lambda w: COLLECTION.level_settings(w.artwork, w.level),
-        code=fingerprint("refine"),
     log:
         f"{RESULTS}/logs/{{artwork}}/refine-{{level}}.log",
     benchmark:
@@ -136,6 +143,9 @@ rule refine:
         mem_mb=lambda w: COLLECTION.level(w.artwork, w.level).memory_mib,
         runtime=lambda w: COLLECTION.level(w.artwork, w.level).runtime_min,
         gpu=COLLECTION.gpus,
+    params:
+        settings=lambda w: COLLECTION.level_settings(w.artwork, w.level),
+        code=fingerprint("refine"),
     shell:
         "exec impasto --end-with-parent refine --plan {input.plan:q} --level {wildcards.level} "
         "--weights {input.weights:q} --content {input.content:q} --targets {input.targets:q} "

@@ -38,8 +38,5 @@ def run(arguments: argparse.Namespace) -> None:
             canvas.resize(arguments.content, chroma, size)
             image = coloured
             canvas.combine_luminance(arguments.image, chroma, image)
-        if has_alpha:
-            canvas.add_alpha(image, arguments.content, arguments.output)
-        else:
-            canvas.copy(image, arguments.output)
+        canvas.add_alpha(image, arguments.content, arguments.output)
     say(f"{arguments.output}: {size} px (height x width){', alpha' if has_alpha else ''}")

@@ -44,6 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
         settings.dpi,
         bits=settings.bits,
         compression=settings.compression,
+        alpha=arguments.image if canvas.read_header(arguments.image).bands > 3 else None,
         description=json.dumps(description, ensure_ascii=False),
     )
     made = {arguments.output.name: arguments.output}

@@ -116,7 +116,7 @@ def _credits(plans: Iterable[Plan]) -> list[Credit]:
     pictures = [(file, demo.INPUTS[file]) for file in files if file in demo.INPUTS]
     return [
         *(Credit(f"{entry.name} weights", entry.credit, entry.licence) for entry in models),
-        *(Credit(file, entry.credit, entry.licence) for file, entry in pictures),
+        *(Credit(file, *entry.credit.rsplit("; ", 1)) for file, entry in pictures),
     ]
 
 

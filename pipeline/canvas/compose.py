@@ -1,0 +1,73 @@
+"""Several images into one: guidance channels from masks, a result with its alpha; and back into pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.canvas import _vips
+from pipeline.canvas.transform import resampled
+from pipeline.errors import InputError
+from pipeline.files import atomic_path
+from pipeline.geometry import Size
+
+
+def compose_guides(masks: Sequence[tuple[Path, bool]], target: Path, size: Size) -> None:
+    """Writes a level's guidance channels: one 16-bit band per mask, soft at the edges, within [0, 1].
+
+    Args:
+        masks: Mask files of any size (light is inside; of a colour image the mean of its channels), each
+            with whether it is taken inverted.
+        target: A tiled TIFF.
+        size: The level's height and width.
+
+    Raises:
+        InputError: A mask cannot be read.
+    """
+    channels = []
+    for path, inverted in masks:
+        image = _vips.as_unit_float(_vips.load(path))
+        channel = image.extract_band(0, n=min(3, image.bands)).bandmean()
+        channel = resampled(channel, size, "linear")
+        channels.append(1 - channel if inverted else channel)
+    first, *others = channels
+    joined = first.bandjoin(others) if others else first
+    _vips.save_tiff(_vips.as_levels(joined, 16), target, masks[0][0], compression="deflate")
+
+
+def band_means(path: Path) -> list[float]:
+    """The mean of each band on the [0, 1] scale: of guidance channels, the share each region covers."""
+    image = _vips.as_unit_float(_vips.load(path))
+    with _vips.reading(path):
+        return [float(image.extract_band(band).avg()) for band in range(image.bands)]
+
+
+def add_alpha(image: Path, content: Path, target: Path) -> None:
+    """Writes `image` with the alpha of `content`, if it has any, resampled to its size as a fourth band.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    colours = _vips.as_unit_float(_vips.load(image)).extract_band(0, n=3)
+    prepared = _vips.load(content)
+    if prepared.bands > 3:
+        alpha = _vips.as_unit_float(prepared.extract_band(3))
+        colours = colours.bandjoin(resampled(alpha, _vips.size(colours), "linear"))
+    _vips.save_tiff(colours, target, image)
+
+
+def export_masks(guides: Path, targets: Sequence[Path], max_side_px: int) -> None:
+    """Writes each guidance channel as an 8-bit grey PNG whose longer side is at most `max_side_px`.
+
+    Raises:
+        InputError: `guides` cannot be read, or has not as many bands as there are targets.
+    """
+    image = _vips.as_unit_float(_vips.load(guides))
+    if image.bands != len(targets):
+        raise InputError(guides, expected=f"{len(targets)} guidance channels", found=f"{image.bands}")
+    scale = min(1.0, max_side_px / max(image.width, image.height))
+    size = Size(max(1, round(image.height * scale)), max(1, round(image.width * scale)))
+    for band, target in enumerate(targets):
+        picture = _vips.as_levels(resampled(image.extract_band(band), size, "linear"), 8)
+        with atomic_path(target) as partial, _vips.reading(guides):
+            picture.copy(interpretation="b-w").pngsave(str(partial))

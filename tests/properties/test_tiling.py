@@ -1,0 +1,174 @@
+"""Tiled equals whole, in value and gradient; and the tests can tell when it does not."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from networks import SMALL, make_encoder, make_image
+from torch import Tensor
+
+from pipeline.features import Encoder, pad_to_stride
+from pipeline.geometry import Size
+from pipeline.guidance import normalise
+from pipeline.layers import VGG16, Layer
+from pipeline.losses import ContentTerm, GramTerm, Loss, Term, mix_targets
+from pipeline.objective import TiledObjective, WholeObjective
+from pipeline.rasters import TensorRaster
+from pipeline.tiles import cut
+
+EXACT = 1e-9
+STYLED = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+
+class Case(NamedTuple):
+    """What hypothesis varies; sizes are those before padding."""
+
+    height: int
+    width: int
+    tile_px: int
+    regions: int
+    styles: int
+    global_term: bool
+    content: bool
+    keep_tiles: int
+    cache_content: bool
+    pooling: Literal["max", "average"]
+    deepest: int
+    seed: int
+
+
+def cases(largest_px: int) -> st.SearchStrategy[Case]:
+    return st.builds(
+        Case,
+        height=st.integers(1, largest_px),
+        width=st.integers(1, largest_px),
+        tile_px=st.sampled_from([16, 32, 48, 96]),
+        regions=st.integers(0, 3),
+        styles=st.integers(1, 3),
+        global_term=st.booleans(),
+        content=st.booleans(),
+        keep_tiles=st.integers(0, 4),
+        cache_content=st.booleans(),
+        pooling=st.sampled_from(["max", "average"]),
+        deepest=st.integers(1, len(STYLED)),
+        seed=st.integers(0, 2**31),
+    )
+
+
+def relative(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
+
+
+def check(case: Case, architecture: Literal["small", "vgg16"]) -> None:
+    table = SMALL if architecture == "small" else VGG16
+    encoder = make_encoder(table, pooling=case.pooling, seed=case.seed)
+    layers = [table.layer(name) for name in STYLED[: case.deepest]]
+
+    def picture(offset: int, channels: int = 3) -> Tensor:
+        return pad_to_stride(make_image(case.height, case.width, case.seed + offset, channels), 16)
+
+    image, content = picture(1), TensorRaster(picture(2))
+    channels = TensorRaster(picture(3, max(1, case.regions)))
+    size = content.size
+    # Guides of independent noise overlap, and no region is small enough to vanish.
+    guidance = normalise(
+        channels, layers, cut(size, case.tile_px, 0, 16), ["a", "b", "c"][: case.regions or 1]
+    )
+    terms: list[Term] = [ContentTerm(table.layer("relu4_2"))] if case.content else []
+    for layer in layers:
+        targets = [make_image(layer.channels, layer.channels, s, 1)[0] for s in range(case.styles)]
+        target = mix_targets(targets, [1.0 + s for s in range(case.styles)])
+        present = [r for r in range(case.regions) if (layer.name, r) not in guidance.vanished]
+        terms += [GramTerm(layer, region, 1.0, target) for region in present]
+        if case.global_term or not present:
+            terms.append(GramTerm(layer, None, 1.0, target))
+    loss = Loss(tuple(terms))
+    whole = WholeObjective(encoder, loss, size, content=content, guidance=guidance).forward(image)
+    tiled = TiledObjective(
+        encoder,
+        loss,
+        size,
+        tile_px=case.tile_px,
+        content=content,
+        guidance=guidance,
+        keep_tiles=case.keep_tiles,
+        cache_content=case.cache_content,
+    ).forward(image)
+    assert tiled.loss == pytest.approx(whole.loss, rel=EXACT)
+    assert tiled.terms == pytest.approx(whole.terms, rel=EXACT)
+    assert relative(tiled.gradient(), whole.gradient()) < EXACT
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(case=cases(largest_px=200))
+def test_tiled_equals_whole_on_a_small_network(case: Case) -> None:
+    check(case, "small")
+
+
+@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(case=cases(largest_px=48))
+def test_tiled_equals_whole_on_the_topology_of_vgg16(case: Case) -> None:
+    check(case, "vgg16")
+
+
+class Deviation(NamedTuple):
+    """Relative errors against the whole image."""
+
+    value: float
+    gradient: float
+
+
+@pytest.fixture(scope="module")
+def vgg16() -> Encoder:
+    return make_encoder(VGG16)
+
+
+class OneLayer:
+    """A loss on one layer of VGG-16, seen by the units on both sides of the border between two tiles.
+
+    How much a halo that is too short shows depends on the loss: units deep inside a tile do not notice, and a
+    sum over all layers and units dilutes the few that do to 1e-6 and less. Here every unit that counts lies at
+    the border.
+    """
+
+    def __init__(self, encoder: Encoder, layer: Layer) -> None:
+        stride, border, size = layer.stride_px, 96, Size(32, 192)
+        self.layer = layer
+        self.image = make_image(size.height, size.width, seed=3)
+        channel = torch.zeros(1, size.height, size.width, dtype=torch.float64)
+        channel[:, :, border - stride : border + stride] = 1
+        self.encoder, self.size, self.tile_px = encoder, size, border
+        self.guidance = normalise(TensorRaster(channel), [layer], cut(size, border, 0, stride), ["border"])
+        target = torch.zeros(layer.channels, layer.channels, dtype=torch.float64)
+        self.loss = Loss((GramTerm(layer, 0, 1.0, target),))
+        whole = WholeObjective(encoder, self.loss, size, guidance=self.guidance).forward(self.image)
+        self.value, self.gradient = whole.loss, whole.gradient()
+
+    def tiled(self, halo_px: int, *, cropped: bool = False) -> Deviation:
+        """Errors with this halo; `cropped` keeps of each tile's gradient only what falls on its core."""
+        trial = TiledObjective(
+            self.encoder, self.loss, self.size, tile_px=self.tile_px, guidance=self.guidance, halo_px=halo_px
+        ).forward(self.image)
+        gradient = torch.zeros_like(self.image)
+        for tile, share in trial.tile_gradients():
+            if cropped:
+                rows, columns = tile.t_core.slices
+                t_rows, t_columns = tile.core.slices
+                gradient[:, t_rows, t_columns] += share[:, rows, columns]
+            else:
+                rows, columns = tile.haloed.slices
+                gradient[:, rows, columns] += share
+        return Deviation(abs(trial.loss / self.value - 1), relative(gradient, self.gradient))
+
+
+@pytest.mark.parametrize("name", [layer.name for layer in VGG16 if layer.receptive_field_px <= 132])
+def test_the_halo_of_the_table_is_exact_and_the_least_that_is(vgg16: Encoder, name: str) -> None:
+    layer = VGG16.layer(name)
+    case = OneLayer(vgg16, layer)
+    assert max(case.tiled(layer.halo_px)) < EXACT
+    assert case.tiled(layer.halo_px - layer.stride_px).gradient > 1e-4
+    assert case.tiled(layer.halo_px, cropped=True).gradient > 1e-4

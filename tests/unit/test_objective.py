@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import pytest
+import torch
+from networks import SMALL, make_encoder, make_image
+from torch import Tensor
+
+from pipeline.features import Encoder
+from pipeline.geometry import Size
+from pipeline.guidance import Guidance, normalise
+from pipeline.losses import ContentTerm, GramTerm, Loss
+from pipeline.objective import TiledObjective, WholeObjective
+from pipeline.rasters import TensorRaster
+from pipeline.tiles import Tile
+
+SIZE = Size(32, 80)
+IMAGE = make_image(32, 80, seed=0)
+CONTENT = make_image(32, 80, seed=1)
+CHANNELS = make_image(32, 80, seed=2, channels=2)
+STYLED = [SMALL.layer(name) for name in ("relu1_1", "relu3_1", "relu5_1")]
+TARGETS = {layer: make_image(layer.channels, layer.channels, 9, channels=1)[0] for layer in STYLED}
+LOSS = Loss(
+    (
+        ContentTerm(SMALL.layer("relu4_2"), 2.0),
+        *(GramTerm(layer, None, 0.1, TARGETS[layer]) for layer in STYLED),
+        *(GramTerm(layer, r, 0.3, TARGETS[layer]) for layer in STYLED for r in (0, 1)),
+    )
+)
+
+
+def guidance(dtype: torch.dtype = torch.float64) -> Guidance:
+    return normalise(TensorRaster(CHANNELS.to(dtype)), STYLED, [Tile.whole(SIZE)], ["a", "b"])
+
+
+def whole(encoder: Encoder, dtype: torch.dtype = torch.float64) -> WholeObjective:
+    content = TensorRaster(CONTENT.to(dtype))
+    return WholeObjective(encoder, LOSS, SIZE, content=content, guidance=guidance(dtype))
+
+
+def tiled(encoder: Encoder, dtype: torch.dtype = torch.float64, **options: Any) -> TiledObjective:
+    content = TensorRaster(CONTENT.to(dtype))
+    options = {"tile_px": 32, **options}
+    return TiledObjective(encoder, LOSS, SIZE, content=content, guidance=guidance(dtype), **options)
+
+
+def relative(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
+
+
+def naive_loss(encoder: Encoder, image: Tensor) -> Tensor:
+    """METHOD by the letter, from plain tensor operations."""
+    features, content = encoder(image[None], SMALL.names), encoder(CONTENT[None], ["relu4_2"])["relu4_2"]
+    loss = 2.0 * (features["relu4_2"] - content).square().mean()
+    for layer in STYLED:
+        found = features[layer.name][0]
+        grid = found.shape[1:]
+        guides = [torch.ones(grid, dtype=torch.float64)]
+        for channel in CHANNELS:
+            T = channel.view(grid[0], layer.stride_px, grid[1], layer.stride_px).mean(dim=(1, 3))
+            guides.append(T / T.square().mean().sqrt())
+        for weight, T in zip((0.1, 0.3, 0.3), guides, strict=True):
+            rows = (found * T).flatten(1)
+            gram = rows @ rows.T / rows.shape[1]
+            loss = loss + weight * (gram - TARGETS[layer]).square().sum() / layer.channels**2
+    return loss
+
+
+def test_the_whole_objective_is_the_formula_and_its_gradient() -> None:
+    encoder, image = make_encoder(), IMAGE.clone().requires_grad_()
+    expected = naive_loss(encoder, image)
+    (gradient,) = torch.autograd.grad(expected, image)
+    trial = whole(encoder).forward(IMAGE)
+    assert trial.loss == pytest.approx(expected.item(), rel=1e-12)
+    assert relative(trial.gradient(), gradient) < 1e-12
+
+
+def test_the_tiled_objective_is_the_whole_one() -> None:
+    expected, found = whole(make_encoder()).forward(IMAGE), tiled(make_encoder()).forward(IMAGE)
+    assert found.loss == pytest.approx(expected.loss, rel=1e-12)
+    assert found.terms == pytest.approx(expected.terms, rel=1e-12)
+    assert relative(found.gradient(), expected.gradient()) < 1e-12
+
+
+@pytest.mark.parametrize("objective", [whole, tiled])
+def test_the_gradient_predicts_a_small_step(objective: Any) -> None:
+    judge, step = objective(make_encoder()), 1e-6 * (make_image(32, 80, seed=5) - 0.5)
+    slope = float((judge.forward(IMAGE).gradient() * step).sum())
+    difference = (judge.forward(IMAGE + step).loss - judge.forward(IMAGE - step).loss) / 2
+    assert difference == pytest.approx(slope, rel=1e-5)
+
+
+@pytest.mark.parametrize("objective", [whole, tiled])
+def test_terms_have_readable_names_and_add_up_to_the_loss(objective: Any) -> None:
+    trial = objective(make_encoder()).forward(IMAGE)
+    assert list(trial.terms)[:3] == ["content relu4_2", "style relu1_1", "style relu3_1"]
+    assert "style relu5_1 region 1" in trial.terms
+    assert sum(trial.terms.values()) == pytest.approx(trial.loss, rel=1e-12)
+
+
+@pytest.mark.parametrize("objective", [whole, tiled])
+def test_the_image_is_left_alone(objective: Any) -> None:
+    image = IMAGE.clone()
+    gradient = objective(make_encoder()).forward(image).gradient()
+    assert torch.equal(image, IMAGE)
+    assert not image.requires_grad
+    assert not gradient.requires_grad
+    assert gradient.shape == image.shape
+
+
+@pytest.mark.parametrize("options", [{"keep_tiles": 1}, {"keep_tiles": 99}, {"cache_content": False}])
+def test_what_is_kept_changes_nothing(options: dict[str, int]) -> None:
+    plain, other = tiled(make_encoder()).forward(IMAGE), tiled(make_encoder(), **options).forward(IMAGE)
+    assert other.loss == plain.loss
+    assert torch.equal(other.gradient(), plain.gradient())
+
+
+def test_the_gradient_can_be_asked_for_twice() -> None:
+    trial = tiled(make_encoder(), keep_tiles=2).forward(IMAGE)
+    assert torch.equal(trial.gradient(), trial.gradient())
+
+
+def count_forwards(objective: TiledObjective, encoder: Encoder) -> tuple[int, int]:
+    """Passes of the encoder for the value, and for the gradient after it."""
+    calls: list[int] = []
+    with encoder.register_forward_hook(lambda *_: calls.append(1)):
+        trial = objective.forward(IMAGE)
+        value = len(calls)
+        trial.gradient()
+    return value, len(calls) - value
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, (3, 3)),
+        ({"keep_tiles": 1}, (3, 2)),
+        ({"keep_tiles": 3}, (3, 0)),
+        ({"cache_content": False}, (6, 6)),
+        ({"cache_content": False, "keep_tiles": 3}, (6, 0)),
+    ],
+)
+def test_tiles_are_computed_no_more_often_than_needed(
+    options: dict[str, int], expected: tuple[int, int]
+) -> None:
+    encoder = make_encoder()
+    # 80 px in cores of at most 32 px: three tiles.
+    assert count_forwards(tiled(encoder, **options), encoder) == expected
+
+
+def test_the_halo_is_that_of_the_deepest_layer() -> None:
+    objective = tiled(make_encoder(), tile_px=16)
+    assert objective.tiles[-1].core.left - objective.tiles[-1].haloed.left == 64
+
+
+@pytest.mark.parametrize("objective", [whole, tiled])
+def test_a_dropped_trial_frees_its_graph(objective: Any) -> None:
+    trial = objective(make_encoder()).forward(IMAGE)
+    gone = weakref.ref(trial.gradient.__self__._image)
+    del trial
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-4), (torch.bfloat16, 0.1)])
+def test_lower_precisions_are_near_and_keep_the_images_precision(dtype: torch.dtype, bound: float) -> None:
+    exact = whole(make_encoder()).forward(IMAGE)
+    for objective in (whole, tiled):
+        trial = objective(make_encoder(dtype=dtype), torch.float32).forward(IMAGE.to(torch.float32))
+        gradient = trial.gradient()
+        assert gradient.dtype == torch.float32
+        assert trial.loss == pytest.approx(exact.loss, rel=bound)
+        assert relative(gradient.to(torch.float64), exact.gradient()) < bound
+        exact = whole(make_encoder()).forward(IMAGE)
+
+
+def test_a_term_without_its_source_is_refused() -> None:
+    encoder, content = make_encoder(), TensorRaster(CONTENT)
+    with pytest.raises(ValueError, match="`content`"):
+        WholeObjective(encoder, LOSS, SIZE, guidance=guidance())
+    with pytest.raises(ValueError, match="`guidance`"):
+        TiledObjective(encoder, LOSS, SIZE, tile_px=32, content=content)

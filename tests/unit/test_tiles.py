@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.geometry import Box, Size
+from pipeline.tiles import Tile, cut, halo_overhead
+
+
+def test_cores_and_halos_of_a_row_are_the_ones_drawn_by_hand() -> None:
+    assert cut(Size(32, 96), core_px=48, halo_px=16, stride_px=16) == (
+        Tile(Box(0, 0, 32, 48), Box(0, 0, 32, 64)),
+        Tile(Box(0, 48, 32, 96), Box(0, 32, 32, 96)),
+    )
+
+
+def test_tiles_run_row_by_row() -> None:
+    cores = [tile.core for tile in cut(Size(32, 32), core_px=16, halo_px=0, stride_px=16)]
+    assert cores == [Box(0, 0, 16, 16), Box(0, 16, 16, 32), Box(16, 0, 32, 16), Box(16, 16, 32, 32)]
+
+
+def test_a_core_as_large_as_the_image_is_the_image() -> None:
+    assert cut(Size(32, 48), core_px=64, halo_px=64, stride_px=16) == (Tile.whole(Size(32, 48)),)
+
+
+def test_cores_of_a_row_are_equal_as_far_as_the_stride_allows() -> None:
+    # 1040 px after one full core of 1024 px would leave a core of 16 px under 128 px of halo.
+    tiles = cut(Size(16, 1040), core_px=1024, halo_px=64, stride_px=16)
+    assert [tile.core.size.width for tile in tiles] == [512, 528]
+
+
+@pytest.mark.parametrize("height", range(16, 161, 48))
+@pytest.mark.parametrize("width", range(16, 161, 32))
+@pytest.mark.parametrize("core_px", [16, 48, 64])
+def test_cores_cover_every_pixel_exactly_once(height: int, width: int, core_px: int) -> None:
+    owners = [[0] * width for _ in range(height)]
+    for tile in cut(Size(height, width), core_px, halo_px=32, stride_px=16):
+        assert max(tile.core.size.height, tile.core.size.width) <= core_px
+        for row in range(tile.core.top, tile.core.bottom):
+            for column in range(tile.core.left, tile.core.right):
+                owners[row][column] += 1
+    assert owners == [[1] * width for _ in range(height)]
+
+
+def test_the_core_in_the_frame_of_its_tile() -> None:
+    last = cut(Size(32, 96), core_px=48, halo_px=16, stride_px=16)[-1]
+    assert last.t_core == Box(0, 16, 32, 64)
+
+
+def test_overhead_of_square_tiles_inside_a_large_image() -> None:
+    # 4x4 cores of 1024 px with 64 px: two inner tiles per side of 1152 px, two border tiles of 1088 px.
+    tiles = cut(Size(4096, 4096), core_px=1024, halo_px=64, stride_px=16)
+    assert halo_overhead(tiles) == (2 * 1152 + 2 * 1088) ** 2 / 4096**2
+
+
+@pytest.mark.parametrize(
+    ("size", "core_px", "halo_px", "message"),
+    [
+        (Size(30, 32), 16, 16, "height, 30 px"),
+        (Size(32, 40), 16, 16, "width, 40 px"),
+        (Size(32, 32), 24, 16, "core, 24 px"),
+        (Size(32, 32), 16, 8, "halo, 8 px"),
+        (Size(32, 32), 0, 16, "at least one stride"),
+    ],
+)
+def test_lengths_off_the_grid_are_refused(size: Size, core_px: int, halo_px: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        cut(size, core_px, halo_px, stride_px=16)
