@@ -22,9 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from pipeline.errors import WeightsError
-from pipeline.files import atomic_path
-from pipeline.layers import VGG16, VGG19
-from pipeline.model_files import (
+from pipeline.fetching.model_files import (
     Converted,
     Converter,
     convert,
@@ -33,7 +31,7 @@ from pipeline.model_files import (
     convert_whole,
     read_safetensors,
 )
-from pipeline.sources import (
+from pipeline.fetching.sources import (
     LocalPath,
     Progress,
     Source,
@@ -44,6 +42,8 @@ from pipeline.sources import (
     obtain,
     sha256_of,
 )
+from pipeline.files import atomic_path
+from pipeline.layers import VGG16, VGG19
 
 Array = npt.NDArray[Any]
 Triple = tuple[float, float, float]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.console import say
 from pipeline.errors import InputError
-from pipeline.sources import LocalPath, Source, Url
+from pipeline.fetching.sources import LocalPath, Source, Url
 from pipeline.weights import REGISTRY, describe, fetch, load
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import demo, sources
-from pipeline.brushwork import Layer, Scene, direction, paint
+from pipeline import demo
 from pipeline.canvas import read_header, write_png
-from pipeline.demo_scenes import paint_fields, paint_night
+from pipeline.demo.brushwork import Layer, Scene, direction, paint
+from pipeline.demo.scenes import paint_fields, paint_night
 from pipeline.errors import InputError
+from pipeline.fetching import sources
 from pipeline.geometry import Size
 
 

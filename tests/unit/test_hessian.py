@@ -3,8 +3,8 @@ import torch
 from torch import Tensor
 
 from pipeline.geometry import Box, Size
-from pipeline.hessian import MultiscaleHessian
-from pipeline.vectors import dot
+from pipeline.optimiser.hessian import MultiscaleHessian
+from pipeline.optimiser.vectors import dot
 
 
 def random_image(*shape: int, seed: int = 0) -> Tensor:

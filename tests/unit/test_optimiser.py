@@ -14,9 +14,9 @@ from torch import Tensor
 
 from pipeline.errors import PipelineError
 from pipeline.geometry import Size
-from pipeline.hessian import MultiscaleHessian
-from pipeline.lbfgs import search_direction
 from pipeline.optimiser import Adam, AdamState, Lbfgs, LbfgsState, Result, State, Step, minimise, resume
+from pipeline.optimiser.hessian import MultiscaleHessian
+from pipeline.optimiser.lbfgs import search_direction
 
 SHAPE = (3, 16, 16)
 SIZE = Size(16, 16)

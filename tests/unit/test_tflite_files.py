@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import flatbuffers  # type: ignore[import-untyped]
+import flatbuffers
 import numpy as np
 import pytest
 import tflite
 
-from pipeline.tflite_files import read_tflite
+from pipeline.fetching.tflite_files import read_tflite
 
 ADD, AVERAGE_POOL, CONVOLUTION, DEQUANTIZE, RELU, TANH = 0, 1, 3, 6, 19, 28
 FLOAT32, FLOAT16 = 0, 1

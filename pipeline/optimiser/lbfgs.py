@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.descent import GREY_LEVEL, Ending, Work, evaluated, not_finite
-from pipeline.hessian import MultiscaleHessian
 from pipeline.objective import Objective, Trial
-from pipeline.vectors import add_scaled, difference, dot, largest_magnitude
+from pipeline.optimiser.descent import GREY_LEVEL, Ending, Work, evaluated, not_finite
+from pipeline.optimiser.hessian import MultiscaleHessian
+from pipeline.optimiser.vectors import add_scaled, difference, dot, largest_magnitude
 
 CURVATURE_FLOOR = 1e-8
 

@@ -13,9 +13,9 @@ from typing import final
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.descent import GREY_LEVEL, Ending, Work, evaluated
 from pipeline.objective import Objective, Trial
-from pipeline.vectors import row_bands
+from pipeline.optimiser.descent import GREY_LEVEL, Ending, Work, evaluated
+from pipeline.optimiser.vectors import row_bands
 
 
 @final

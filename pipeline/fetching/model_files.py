@@ -112,7 +112,7 @@ def convert_graph(path: Path) -> Converted:
         if "graph" not in stored.metadata:
             raise KeyError("graph")
         return stored
-    from pipeline.tflite_files import read_tflite  # noqa: PLC0415 - imports 140 generated modules
+    from pipeline.fetching.tflite_files import read_tflite  # noqa: PLC0415 - imports 140 generated modules
 
     graph, tensors = read_tflite(path)
     return Converted(tensors, {"graph": json.dumps(graph, separators=(",", ":"))})

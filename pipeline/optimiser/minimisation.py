@@ -18,25 +18,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.adam import Adam, AdamState, run_adam
-from pipeline.descent import Ending
-from pipeline.lbfgs import Lbfgs, LbfgsState, run_lbfgs
 from pipeline.objective import Objective, Trial
-
-__all__ = [
-    "Adam",
-    "AdamState",
-    "Ending",
-    "Lbfgs",
-    "LbfgsState",
-    "Result",
-    "Settings",
-    "State",
-    "Step",
-    "minimise",
-    "resume",
-    "start",
-]
+from pipeline.optimiser.adam import Adam, AdamState, run_adam
+from pipeline.optimiser.descent import Ending
+from pipeline.optimiser.lbfgs import Lbfgs, LbfgsState, run_lbfgs
 
 Settings = Lbfgs | Adam
 State = LbfgsState | AdamState
