@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn, final
 
 from pipeline import __version__
 from pipeline.commands import COMMANDS
 from pipeline.errors import PipelineError
 
+_END_WITH_PARENT = "--end-with-parent"
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
 
@@ -19,22 +22,23 @@ _EXIT_INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; exits with 0, or with 2 after one line for a mistake of the user's."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    parser, commands = _parsers()
-    verb = next((word for word in words if not word.startswith("-")), None)
-    if verb in COMMANDS:
-        # Only the chosen command is imported: planning and raster stages must start without torch.
-        module = importlib.import_module(f"pipeline.commands.{verb.replace('-', '_')}")
-        module.add_arguments(commands[verb])
-        commands[verb].set_defaults(run=module.run)
-    parsed = parser.parse_args(words)
-    if parsed.end_with_parent:
+    options = list(itertools.takewhile(lambda word: word.startswith("-"), words))
+    verb = next(iter(words[len(options) :]), "")
+    if _END_WITH_PARENT in options:
+        # Before the command is imported: torch takes seconds, in which the parent may end.
         from pipeline.machine import end_with_parent  # noqa: PLC0415 - ctypes is needed by the rules alone
 
         end_with_parent()
     try:
+        parsed = _parse(words, verb)
         parsed.run(parsed)
+        sys.stdout.flush()
     except PipelineError as error:
         sys.exit(_failed(f"impasto {verb}: {error}"))
+    except BrokenPipeError:
+        # Who read the standard output has seen enough; nothing may be left for Python to flush into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_EXIT_USER_ERROR)
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
@@ -43,9 +47,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.stderr.write("impasto: interrupted.\n")
         sys.exit(_EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(_EXIT_USER_ERROR)
+
+
+@final
+class _Parser(argparse.ArgumentParser):
+    """Tells a mistake on the command line as every other mistake is told: in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        line = " ".join(message.split()).rstrip(".")
+        self.exit(_EXIT_USER_ERROR, f"{self.prog}: {line}. See {self.prog} --help.\n")
+
+
+def _parse(words: Sequence[str], verb: str) -> argparse.Namespace:
+    parser, commands = _parsers()
+    if verb in COMMANDS:
+        # Only the chosen command is imported: planning and raster stages must start without torch.
+        module = importlib.import_module(f"pipeline.commands.{verb.replace('-', '_')}")
+        module.add_arguments(commands[verb])
+        commands[verb].set_defaults(run=module.run)
+    return parser.parse_args(words)
 
 
 def _failed(line: str) -> int:
@@ -53,8 +73,8 @@ def _failed(line: str) -> int:
     return _EXIT_USER_ERROR
 
 
-def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
-    parser = argparse.ArgumentParser(
+def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
+    parser = _Parser(
         prog="impasto",
         description="Renders collections of photographs in controlled painting styles, at print resolution. "
         "Each command is one stage of the pipeline and takes the files of the stages before it; "
@@ -62,7 +82,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     )
     parser.add_argument("--version", action="version", version=f"impasto {__version__}")
     parser.add_argument(
-        "--end-with-parent",
+        _END_WITH_PARENT,
         action="store_true",
         help="end when the process that started this one ends (the workflow's rules use it)",
     )
