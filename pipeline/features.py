@@ -90,11 +90,11 @@ class Encoder(nn.Module):
         if not self._convolutions:
             raise WeightsError("weights", expected="a tensor conv1_1.weight", found="none of that name")
 
-        # The channel order is folded into the first convolution's weights: reordering the image would cost a
-        # copy and a scattered gradient.
+        # The image keeps its own precision until the first convolution, and the channel order is folded into
+        # that convolution's weights: reordering the image would cost a copy and a scattered gradient.
         rgb = [preprocessing.channel_order.index(colour) for colour in "RGB"]
         first = self._convolutions["conv1_1"].get_parameter("weight")
-        first.data = first.data[:, rgb + rgb if dtype == torch.bfloat16 else rgb]
+        first.data = first.data[:, rgb]
         precision = torch.float64 if dtype == torch.float64 else torch.float32
         deviation = torch.tensor(preprocessing.deviation, dtype=precision)[rgb].view(1, 3, 1, 1)
         mean = torch.tensor(preprocessing.mean, dtype=precision)[rgb].view(1, 3, 1, 1)
@@ -121,7 +121,8 @@ class Encoder(nn.Module):
             KeyError: The architecture has no such layer.
         """
         wanted = set(layers)
-        features = self._prepared(image)
+        prepared = image * self._gain - self._offset
+        features = prepared.to(dtype=self.dtype, memory_format=torch.channels_last)
         found: dict[str, Tensor] = {}
         for layer in self.architecture.up_to(wanted):
             if layer.name.endswith("_1") and layer.stride_px > 1:
@@ -131,21 +132,6 @@ class Encoder(nn.Module):
             if layer.name in wanted:
                 found[layer.name] = features
         return found
-
-    def _prepared(self, image: Float[Tensor, "1 3 height width"]) -> Float[Tensor, "1 inputs height width"]:
-        """The first convolution's input: the image as the network was trained to see it.
-
-        bfloat16 alone would round it to half a grey level, and a small step of the optimiser would vanish.
-        What the rounding leaves over is given as three more channels with the same weights: the products add
-        up in float32. It costs nothing, since a convolution fills its input channels up to sixteen anyway.
-        """
-        prepared = (image * self._gain - self._offset).contiguous(memory_format=torch.channels_last)
-        if self.dtype != torch.bfloat16:
-            return prepared.to(self.dtype)
-        rounded = prepared.to(torch.bfloat16)
-        # Detached: both halves have the same gradient, and the image needs it once.
-        rest = (prepared.detach() - rounded.detach()).to(torch.bfloat16)
-        return torch.cat([rounded, rest], dim=1)
 
     def _convolution(self, layer: Layer) -> nn.Module:
         if layer.convolution not in self._convolutions:

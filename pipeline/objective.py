@@ -148,7 +148,7 @@ class TiledObjective:
         self._kept = frozenset(self.tiles[:keep_tiles])
         self._content = {tile: self._view.content(tile) for tile in self.tiles} if cache_content else {}
 
-    def forward(self, image: Float[Tensor, "3 height width"]) -> Trial:
+    def forward(self, image: Float[Tensor, "3 height width"]) -> TiledTrial:
         """The loss at this image: pass 1."""
         image = image.detach()
         sums: dict[Statistic, Tensor] = {}
@@ -169,7 +169,7 @@ class TiledObjective:
         derivatives = dict(zip(sums, torch.autograd.grad(total, list(sums.values())), strict=True))
         # The one place where the host waits for the device.
         loss, *terms = torch.stack([total, *values.values()]).tolist()
-        return _TiledTrial(loss, dict(zip(values, terms, strict=True)), self, image, derivatives, kept)
+        return TiledTrial(loss, dict(zip(values, terms, strict=True)), self, image, derivatives, kept)
 
     def _measure(self, image: Float[Tensor, "3 height width"], tile: Tile) -> _MeasuredTile:
         rows, columns = tile.haloed.slices
@@ -190,7 +190,9 @@ class _MeasuredTile:
 
 @final
 @dataclass(frozen=True, eq=False, slots=True)
-class _TiledTrial:
+class TiledTrial:
+    """The sums of pass 1, what the loss asks of each, and the tiles that kept their activations."""
+
     loss: float
     terms: Mapping[str, float]
     _objective: TiledObjective
@@ -199,6 +201,7 @@ class _TiledTrial:
     _kept: dict[Tile, _MeasuredTile]
 
     def gradient(self) -> Float[Tensor, "3 height width"]:
+        """The derivative of the loss by the image: pass 2, added up."""
         gradient = torch.zeros_like(self._image)
         for tile, share in self.tile_gradients():
             rows, columns = tile.haloed.slices

@@ -41,12 +41,12 @@ class Case(NamedTuple):
     seed: int
 
 
-def cases(largest_px: int) -> st.SearchStrategy[Case]:
+def cases(height_px: int, width_px: int) -> st.SearchStrategy[Case]:
     return st.builds(
         Case,
-        height=st.integers(1, largest_px),
-        width=st.integers(1, largest_px),
-        tile_px=st.sampled_from([16, 32, 48, 96]),
+        height=st.integers(1, height_px),
+        width=st.integers(1, width_px),
+        tile_px=st.sampled_from([16, 32, 48]),
         regions=st.integers(0, 3),
         styles=st.integers(1, 3),
         global_term=st.booleans(),
@@ -74,10 +74,9 @@ def check(case: Case, architecture: Literal["small", "vgg16"]) -> None:
     image, content = picture(1), TensorRaster(picture(2))
     channels = TensorRaster(picture(3, max(1, case.regions)))
     size = content.size
-    # Guides of independent noise overlap, and no region is small enough to vanish.
-    guidance = normalise(
-        channels, layers, cut(size, case.tile_px, 0, 16), ["a", "b", "c"][: case.regions or 1]
-    )
+    # Guides of independent noise overlap; in the smallest images a region vanishes at the deepest layer.
+    labels = ["a", "b", "c"][: max(1, case.regions)]
+    guidance = normalise(channels, layers, cut(size, case.tile_px, 0, 16), labels)
     terms: list[Term] = [ContentTerm(table.layer("relu4_2"))] if case.content else []
     for layer in layers:
         targets = [make_image(layer.channels, layer.channels, s, 1)[0] for s in range(case.styles)]
@@ -104,13 +103,13 @@ def check(case: Case, architecture: Literal["small", "vgg16"]) -> None:
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(case=cases(largest_px=200))
+@given(case=cases(height_px=48, width_px=112))
 def test_tiled_equals_whole_on_a_small_network(case: Case) -> None:
     check(case, "small")
 
 
-@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(case=cases(largest_px=48))
+@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(case=cases(height_px=32, width_px=48))
 def test_tiled_equals_whole_on_the_topology_of_vgg16(case: Case) -> None:
     check(case, "vgg16")
 
@@ -131,12 +130,12 @@ class OneLayer:
     """A loss on one layer of VGG-16, seen by the units on both sides of the border between two tiles.
 
     How much a halo that is too short shows depends on the loss: units deep inside a tile do not notice, and a
-    sum over all layers and units dilutes the few that do to 1e-6 and less. Here every unit that counts lies at
-    the border.
+    sum over all layers and units dilutes the few that do to 1e-6 and less. Here every unit that counts lies
+    at the border.
     """
 
     def __init__(self, encoder: Encoder, layer: Layer) -> None:
-        stride, border, size = layer.stride_px, 96, Size(32, 192)
+        stride, border, size = layer.stride_px, 80, Size(16, 160)
         self.layer = layer
         self.image = make_image(size.height, size.width, seed=3)
         channel = torch.zeros(1, size.height, size.width, dtype=torch.float64)
