@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -19,7 +20,12 @@ def atomic_path(final: Path) -> Iterator[Path]:
 
     Args:
         final: Where the finished file will be; its folder is made when it is missing.
+
+    Raises:
+        OSError: Nothing can be written there; a folder in the file's place is found before the block begins.
     """
+    if final.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(final))
     final.parent.mkdir(parents=True, exist_ok=True)
     partial = final.with_name(f".{final.stem}.partial{final.suffix}")
     try:

@@ -1,0 +1,160 @@
+"""What the commands' tests share: a folder with `impasto` in it, and one tiny artwork's files, made once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import pytest
+import yaml
+from model_files import save_vgg19
+from pictures import gradient, left_half, noise, save
+from running import Impasto
+
+from pipeline import canvas
+from pipeline.geometry import Size
+from pipeline.plan import LevelPlan, Plan, read_plan
+
+LOWEST = Size(72, 57)
+HIGHEST = Size(89, 72)
+CONFIG: dict[str, Any] = {
+    "compute": {"device": "cpu", "precision": "float32", "threads": 1},
+    "defaults": {"levels": [64, 80], "iterations": [3, 2]},
+    "artworks": {
+        "halves": {
+            "content": "content.png",
+            "regions": [
+                {"where": "left.png", "style": "style.png"},
+                {"where": "right.png", "style": "style.png"},
+            ],
+            "network": {"name": "vgg19"},
+            "print": {"dpi": 200},
+        },
+    },
+}
+
+
+@pytest.fixture
+def impasto(tmp_path: Path) -> Impasto:
+    """`impasto` in an empty folder."""
+    return Impasto(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def vgg19_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's own file of VGG-19: real shapes, random numbers."""
+    return save_vgg19(tmp_path_factory.mktemp("user") / "mine.safetensors")
+
+
+@pytest.fixture(scope="session")
+def vgg19(vgg19_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The converted model file of a random VGG-19."""
+    folder = tmp_path_factory.mktemp("weights")
+    Impasto(folder).works("fetch-weights", "vgg19", "--path", vgg19_source, "--output", "vgg19.safetensors")
+    return folder / "vgg19.safetensors"
+
+
+@final
+@dataclass(frozen=True)
+class Artwork:
+    """The files of one tiny artwork, up to what `stylise` needs; for reading only.
+
+    Attributes:
+        folder: Where they lie.
+        plan: Its plan.
+    """
+
+    folder: Path
+    plan: Plan
+
+    def image(self, key: str) -> Path:
+        """A content or style image at its level's size."""
+        return self.folder / f"{key}.tif"
+
+    def guides(self, level: LevelPlan) -> Path:
+        """A level's guidance channels."""
+        return self.folder / f"guides-{level.level_px}.tif"
+
+    def targets(self, level: LevelPlan) -> Path:
+        """A level's only file of style statistics."""
+        (key,) = {target.target for region in level.regions for target in region.targets}
+        return self.folder / f"{key}.safetensors"
+
+    def level_words(self, level: LevelPlan, weights: Path) -> list[object]:
+        """The options that name what a level is rendered from."""
+        inputs = ["--plan", self.folder / "plan.json", "--level", level.level_px, "--weights", weights]
+        inputs += ["--content", self.image(level.content), "--targets", self.targets(level)]
+        return [*inputs, "--guides", self.guides(level)]
+
+
+@pytest.fixture(scope="session")
+def artwork(vgg19: Path, tmp_path_factory: pytest.TempPathFactory) -> Artwork:
+    """The artwork of `CONFIG`: the same style in two halves."""
+    folder = tmp_path_factory.mktemp("artwork")
+    impasto = Impasto(folder)
+    write_inputs(folder)
+    impasto.works("plan", "--artwork", "halves", "--output", "plan.json")
+    plan = read_plan(folder / "plan.json")
+    made = Artwork(folder, plan)
+    for key, source in plan.sources.items():
+        canvas.prepare(folder / source, folder / f"{key}.tif")
+    for key, image in plan.images.items():
+        canvas.resize(folder / f"{image.prepared}.tif", made.image(key), Size(image.height, image.width))
+    for level in plan.levels:
+        masks = [(folder / "left.png", False), (folder / "right.png", False)]
+        canvas.compose_guides(masks, made.guides(level), level.size)
+        (target,) = {plan.targets[made.targets(level).stem].image}
+        options = ["--network", "vgg19", "--device", "cpu", "--precision", "float32", "--threads", 1]
+        impasto.works(
+            "targets", made.image(target), "--weights", vgg19, *options, "--output", made.targets(level)
+        )
+    return made
+
+
+@final
+@dataclass(frozen=True)
+class Rendered:
+    """A level's result: its image, its record, and what the command said."""
+
+    image: Path
+    record: Path
+    said: str
+
+    def facts(self) -> dict[str, Any]:
+        """The record's contents."""
+        facts: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
+        return facts
+
+
+@pytest.fixture(scope="session")
+def stylised(artwork: Artwork, vgg19: Path, tmp_path_factory: pytest.TempPathFactory) -> Rendered:
+    """The artwork's lowest level."""
+    folder = tmp_path_factory.mktemp("stylised")
+    words = artwork.level_words(artwork.plan.levels[0], vgg19)
+    outputs = ["--output", "stylised.tif", "--record", "stylised.json"]
+    done = Impasto(folder).works("stylise", *words, *outputs)
+    return Rendered(folder / "stylised.tif", folder / "stylised.json", done.stderr)
+
+
+@pytest.fixture(scope="session")
+def refined(
+    artwork: Artwork, vgg19: Path, stylised: Rendered, tmp_path_factory: pytest.TempPathFactory
+) -> Rendered:
+    """The artwork's highest level."""
+    folder = tmp_path_factory.mktemp("refined")
+    level = artwork.plan.levels[1]
+    canvas.resize(stylised.image, folder / "start.tif", level.size)
+    words = [*artwork.level_words(level, vgg19), "--start", "start.tif"]
+    done = Impasto(folder).works("refine", *words, "--output", "refined.tif", "--record", "refined.json")
+    return Rendered(folder / "refined.tif", folder / "refined.json", done.stderr)
+
+
+def write_inputs(folder: Path, config: dict[str, Any] = CONFIG) -> None:
+    """Writes the images that `CONFIG` names, and config.yaml."""
+    save(folder / "content.png", gradient(100, 80))
+    save(folder / "style.png", noise(90, 90, seed=2))
+    save(folder / "left.png", left_half(50, 40))
+    save(folder / "right.png", 255 - left_half(50, 40))
+    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")

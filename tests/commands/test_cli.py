@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from pictures import noise, save
+from running import Impasto, environment, is_running, within
+
+from pipeline import __version__
+from pipeline.commands import COMMANDS
+
+NETWORKS_RUN_IN = {"segment", "targets", "stylise", "refine"}
+
+
+def test_help_tells_the_pipelines_story_in_order(impasto: Impasto) -> None:
+    text = impasto.works("--help").stdout
+    listed = [line.split()[0] for line in text[text.index("COMMAND\n") :].splitlines()[1:] if line[4] != " "]
+    assert listed == list(COMMANDS)
+    assert listed[:3] == ["fetch-weights", "make-demo", "plan"]
+    assert listed[-3:] == ["export-print", "preview", "report"]
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_every_command_explains_its_arguments(impasto: Impasto, verb: str) -> None:
+    done = impasto.works(verb, "--help")
+    assert done.stdout.startswith(f"usage: impasto {verb} ")
+    assert "--output" in done.stdout or verb == "plan"
+    assert done.stderr == ""
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"pipeline.commands.{verb.replace('-', '_')}").add_arguments(parser)
+    assert [action.dest for action in parser._actions if not action.help] == []
+
+
+def test_the_version_is_the_packages(impasto: Impasto) -> None:
+    assert impasto.works("--version").stdout == f"impasto {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "impasto: the following arguments are required: COMMAND. See impasto --help."),
+        (["paint"], "impasto: argument COMMAND: invalid choice: 'paint' (choose from "),
+        (["prepare"], "impasto prepare: the following arguments are required: image, --output. See impasto"),
+        (["plan", "--colour"], "impasto: unrecognized arguments: --colour. See impasto --help."),
+        (["preview", "--longer-side-px", "0"], "expected a whole number of at least 1; found '0'."),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_told_in_one_line(
+    impasto: Impasto, words: list[str], line: str
+) -> None:
+    done = impasto.run(*words)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert line in done.stderr
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_only_what_runs_a_network_loads_one(verb: str) -> None:
+    # The module alone, as `--help` or a wrong argument loads it; each command's own tests look at its work.
+    module = f"pipeline.commands.{verb.replace('-', '_')}"
+    program = (
+        f"import sys, {module}; print(*({{'torch', 'torchvision', 'segment_anything'}} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == (["torch"] if verb in NETWORKS_RUN_IN else [])
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(impasto: Impasto) -> None:
+    save(impasto.folder / "a.png", noise(90, 90, seed=0))
+    artworks = {f"artwork{index}": {"content": "a.png", "style": "a.png"} for index in range(200)}
+    (impasto.folder / "config.yaml").write_text(f"artworks: {artworks}", encoding="utf-8")
+    process = subprocess.Popen(
+        ["impasto", "plan"],
+        cwd=impasto.folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    _, said = process.communicate(timeout=60)
+    assert said == b""
+    assert process.returncode != 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux ends a process with its parent")
+@pytest.mark.parametrize(("option", "ends"), [("--end-with-parent", True), ("", False)])
+def test_it_ends_with_its_parent_from_the_first_moment(impasto: Impasto, option: str, ends: bool) -> None:
+    """Killed while the command is still being loaded: with torch that takes seconds."""
+    slow = impasto.folder / "slow"
+    slow.mkdir()
+    started = impasto.folder / "started"
+    (slow / "yaml.py").write_text(f"import time\nopen({str(started)!r}, 'w').close()\ntime.sleep(600)\n")
+    program = (
+        "import subprocess, time\n"
+        f"child = subprocess.Popen({['impasto', *option.split(), 'plan']!r})\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=impasto.folder,
+        env=environment({"PYTHONPATH": str(slow)}),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    child = 0
+    try:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert within(20, started.exists)
+        parent.kill()
+        parent.wait()
+        assert within(2, lambda: not is_running(child)) == ends
+    finally:
+        parent.kill()
+        if child and is_running(child):
+            os.kill(child, signal.SIGKILL)
+        parent.communicate()

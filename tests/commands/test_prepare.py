@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pictures import broken_pictures, gradient, noise, save, truncate
+from running import Impasto, snapshot
+
+from pipeline import canvas
+
+
+def test_the_pixels_are_kept_to_the_bit(impasto: Impasto) -> None:
+    pixels = gradient(70, 50)
+    save(impasto.folder / "photo.png", pixels)
+    done = impasto.works("prepare", "photo.png", "--output", "shared/photo.tif")
+    assert done.stderr == "shared/photo.tif: 70x50 px (height x width), 8 bits\n"
+    assert done.stdout == ""
+    found = canvas.read(impasto.folder / "shared" / "photo.tif")
+    assert (np.rint(found * 255) == pixels).all()
+    assert sorted(snapshot(impasto.folder)) == ["photo.png", "shared", "shared/photo.tif"]
+
+
+def test_alpha_is_kept_aside(impasto: Impasto) -> None:
+    pixels = np.dstack([gradient(40, 50), np.full((40, 50), 51, np.uint8)])
+    save(impasto.folder / "cutout.png", pixels)
+    done = impasto.works("prepare", "cutout.png", "--output", "cutout.tif")
+    assert done.stderr == "cutout.tif: 40x50 px (height x width), 8 bits, alpha kept\n"
+    found = canvas.read(impasto.folder / "cutout.tif")
+    assert found.shape == (40, 50, 4)
+    assert found[..., 3] == pytest.approx(0.2, abs=1e-6)
+
+
+def test_it_starts_without_torch(impasto: Impasto) -> None:
+    save(impasto.folder / "photo.png", gradient(40, 40))
+    imported = impasto.imports("prepare", "photo.png", "--output", "photo.tif")
+    assert "pyvips" in imported
+    assert not imported & {"torch", "torchvision"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("missing", "missing.png: expected an image file; found no such file."),
+        ("truncated", "truncated.png: expected a complete image; found damaged or truncated data ("),
+        ("text", "notes.jpg: expected an image (JPEG, PNG, TIFF, WebP, GIF, HEIF/AVIF or PPM); found a file"),
+        ("empty", "empty.png: expected an image file; found an empty file."),
+        ("folder", ": expected an image file; found a folder."),
+    ],
+)
+def test_what_is_no_picture_is_told_in_one_line(impasto: Impasto, kind: str, said: str) -> None:
+    line = impasto.refuses("prepare", broken_pictures(impasto.folder)[kind], "--output", "out.tif")
+    assert said in line
+
+
+def test_a_single_pixel_is_no_photograph(impasto: Impasto) -> None:
+    save(impasto.folder / "dot.png", gradient(1, 1))
+    line = impasto.refuses("prepare", "dot.png", "--output", "out.tif")
+    assert line == "dot.png: expected sides of at least 16 px; found 1x1 px (height x width)."
+
+
+def test_a_failure_leaves_the_earlier_result_alone(impasto: Impasto) -> None:
+    photo = save(impasto.folder / "photo.png", noise(60, 60, seed=1))
+    impasto.works("prepare", "photo.png", "--output", "photo.tif")
+    truncate(photo)
+    impasto.refuses("prepare", "photo.png", "--output", "photo.tif")
+    assert canvas.size_of(impasto.folder / "photo.tif").area == 3600
+
+
+def test_an_output_that_cannot_be_written_is_told_in_one_line(impasto: Impasto) -> None:
+    save(impasto.folder / "photo.png", gradient(40, 40))
+    (impasto.folder / "taken").write_text("a file, where a folder is wanted")
+    assert impasto.refuses("prepare", "photo.png", "--output", "taken/photo.tif") == "taken: file exists."
+
+
+def test_an_output_that_is_a_folder_is_told_in_one_line(impasto: Impasto) -> None:
+    save(impasto.folder / "photo.png", gradient(40, 40))
+    (impasto.folder / "photo.tif").mkdir()
+    line = impasto.refuses("prepare", "photo.png", "--output", "photo.tif")
+    assert line == "photo.tif: is a directory."

@@ -1,0 +1,37 @@
+"""Model files as a user hands them in: the real shapes, seeded or simple numbers, nothing fetched."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from networks import make_random_weights
+from safetensors.torch import save_file
+
+from pipeline.layers import VGG19
+
+PERSON_CLASS = 15
+
+
+def save_vgg19(path: Path, seed: int = 0) -> Path:
+    """Writes a random VGG-19 up to conv5_1, 50 MB, under our own names."""
+    last = VGG19.layer("relu5_1").convolution
+    every = make_random_weights(VGG19, seed, torch.float32)
+    wanted = list(every)[: list(every).index(f"{last}.bias") + 1]
+    save_file({name: every[name] for name in wanted}, path)
+    return path
+
+
+def save_lraspp(path: Path, person: float) -> Path:
+    """Writes torchvision's LR-ASPP with numbers that make every pixel a person with this probability."""
+    from torchvision.models.segmentation import lraspp_mobilenet_v3_large
+
+    network = lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=21)
+    tensors = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    for name, tensor in tensors.items():
+        if "classifier.low_classifier" in name or "classifier.high_classifier" in name:
+            tensor.zero_()
+    tensors["classifier.high_classifier.bias"][PERSON_CLASS] = math.log(20 * person / (1 - person))
+    save_file(tensors, path)
+    return path
