@@ -1,0 +1,72 @@
+"""The engine on a CUDA device: the same numbers as the CPU's, and the same bits from run to run."""
+
+import pytest
+import torch
+from networks import make_encoder, make_image
+
+from pipeline.features import Encoder
+from pipeline.geometry import Size
+from pipeline.guidance import normalise
+from pipeline.losses import ContentTerm, GramTerm, Loss
+from pipeline.machine import prepare_machine
+from pipeline.objective import Objective, TiledObjective, WholeObjective
+from pipeline.optimiser import Lbfgs, minimise
+from pipeline.rasters import TensorRaster
+from pipeline.statistics import second_moment
+from pipeline.targets import style_statistics
+from pipeline.tiles import Tile
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device on this machine"),
+]
+
+SIZE = Size(96, 128)
+
+
+def objective(device: str, dtype: torch.dtype, *, tiled: bool) -> Objective:
+    encoder: Encoder = make_encoder(dtype=dtype).to(device)
+    layers = [encoder.architecture.layer(name) for name in ("relu1_1", "relu3_1", "relu5_1")]
+    working = torch.float64 if dtype == torch.float64 else torch.float32
+    style = TensorRaster(make_image(64, 64, seed=1, dtype=working).to(device))
+    targets = style_statistics(encoder, style, None, layers, tile_px=64)
+    ramp = torch.linspace(0, 1, SIZE.width, dtype=working, device=device).expand(SIZE.height, SIZE.width)
+    guidance = normalise(
+        TensorRaster(torch.stack([ramp, 1 - ramp])), layers, (Tile.whole(SIZE),), ["left", "right"]
+    )
+    content = TensorRaster(make_image(SIZE.height, SIZE.width, seed=2, dtype=working).to(device))
+    loss = Loss(
+        (
+            ContentTerm(encoder.architecture.layer("relu4_2")),
+            *(GramTerm(layer, region, 1e3, targets[layer.name]) for layer in layers for region in range(2)),
+        )
+    )
+    if tiled:
+        return TiledObjective(encoder, loss, SIZE, tile_px=64, content=content, guidance=guidance)
+    return WholeObjective(encoder, loss, SIZE, content=content, guidance=guidance)
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+def test_a_cuda_device_gives_the_cpu_s_loss_and_gradient_in_float64(tiled: bool) -> None:
+    image = make_image(SIZE.height, SIZE.width, seed=3)
+    on_cpu = objective("cpu", torch.float64, tiled=tiled).forward(image)
+    on_cuda = objective("cuda", torch.float64, tiled=tiled).forward(image.cuda())
+    assert on_cuda.loss == pytest.approx(on_cpu.loss, rel=1e-10)
+    torch.testing.assert_close(on_cuda.gradient().cpu(), on_cpu.gradient(), rtol=1e-8, atol=1e-10)
+
+
+def test_bfloat16_second_moments_are_accumulated_in_float32() -> None:
+    features = make_image(64, 64, seed=4, channels=32, dtype=torch.bfloat16)[None]
+    guide = torch.ones(64, 64)
+    exact = second_moment(features.double())
+    for weights in (None, guide.cuda()):
+        found = second_moment(features.cuda(), weights)
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found.cpu().double(), exact, rtol=1e-4, atol=0)
+
+
+def test_the_same_run_gives_the_same_bits() -> None:
+    prepare_machine("cuda", "bfloat16", 1)
+    image = make_image(SIZE.height, SIZE.width, seed=3, dtype=torch.float32).cuda()
+    runs = [minimise(objective("cuda", torch.bfloat16, tiled=True), image, Lbfgs(6)).image for _ in range(2)]
+    assert torch.equal(*runs)
