@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from pipeline.config import AUTOMATIC_REGIONS, Config, WeightsSource
-from pipeline.config_file import for_artwork, parse
+from pipeline.config import Config, WeightsSource
+from pipeline.config_file import for_artwork, parse, read_yaml
 from pipeline.geometry import Size
-from pipeline.plan import ImagePlan, LevelPlan, MaskPlan, Plan, TargetPlan, resolve
+from pipeline.headers import HeaderCache
+from pipeline.plan import ImagePlan, LevelPlan, MaskPlan, Plan, TargetPlan
+from pipeline.planning import resolve
 
 _IMAGE_STAGE_MIB = 1024
 _NETWORK_STAGE_MIB = 2560
@@ -119,8 +121,8 @@ class Collection:
         return [self.weights_file(name) for name in self.plans[artwork].weights]
 
     def artwork_sources(self, artwork: str) -> list[str]:
-        """The image files that an artwork is made from, as the user wrote them."""
-        return [path.as_posix() for path in self.plans[artwork].sources.values()]
+        """The images and masks that an artwork is made from, as the user wrote them."""
+        return [path.as_posix() for path in self.plans[artwork].inputs]
 
     def guides(self, artwork: str, level: str | int) -> list[str]:
         """The level's guidance channels: a list of one file, or of none when one style covers everything."""
@@ -131,18 +133,19 @@ class Collection:
         """The masks that an artwork's regions are made from, without repeats."""
         plan = self.plans[artwork]
         automatic = [self.mask_file(key) for key in plan.masks]
-        wheres = [region.where for region in plan.settings.regions]
-        return automatic + [w for w in dict.fromkeys(wheres) if w not in ("everything", *AUTOMATIC_REGIONS)]
+        given = [region.mask_file for region in plan.settings.regions]
+        return automatic + [path.as_posix() for path in dict.fromkeys(given) if path is not None]
 
     def guide_options(self, artwork: str, level: str | int) -> str:
         """`impasto guide`'s options for this artwork's regions."""
         plan = self.plans[artwork]
         words: list[str] = []
         for region in plan.settings.regions:
-            mask = region.where
-            if mask in AUTOMATIC_REGIONS:
-                mask = f"{'not:' if mask == 'background' else ''}{self.mask_file(next(iter(plan.masks)))}"
-            words += ["--region", f"{region.label}={mask}"]
+            if region.where == "everything":
+                continue
+            mask = region.mask_file or self.mask_file(next(iter(plan.masks)))
+            inverted = "not:" if region.where == "background" else ""
+            words += ["--region", f"{region.label}={inverted}{mask}"]
         return shlex.join([*words, "--size", str(self.level(artwork, level).size)])
 
     def level_targets(self, artwork: str, level: str | int) -> list[str]:
@@ -212,6 +215,11 @@ class Collection:
         words += ["--mask", target.mask.as_posix()] if target.mask is not None else []
         return shlex.join(words)
 
+    def weights_inputs(self, name: str) -> list[str]:
+        """The user's own model file of this name: a list of one file, or of none."""
+        source = self.weights[name]
+        return [] if source is None or source.path is None else [source.path.as_posix()]
+
     def weights_options(self, name: str) -> str:
         """`impasto fetch-weights`' options for this model file."""
         source = self.weights[name]
@@ -248,7 +256,38 @@ def resolve_collection(raw: Any, size_of: Callable[[Path], Size], where: str = "
     Raises:
         PipelineError: Anything in the configuration or in an image's header is wrong.
     """
+    return _resolved(parse(raw, where), size_of, where)
+
+
+def open_collection(raw: Any, config_files: Iterable[str | Path], header_cache: Path) -> Collection:
+    """The collection of a workflow.
+
+    Args:
+        raw: What the workflow made of its configuration files and command line.
+        config_files: Those files, to be named in errors.
+        header_cache: Where image sizes are remembered between runs.
+
+    Raises:
+        PipelineError: Anything in the configuration or in an image's header is wrong.
+    """
+    files = [Path(file) for file in config_files]
+    for file in files:
+        # The workflow has read them already, but says nothing of a key that stands twice.
+        read_yaml(file)
+    where = ", ".join(_shortest(file) for file in files) or "the configuration"
     config = parse(raw, where)
+    headers = HeaderCache(header_cache, config.resources_dir / "demo")
+    collection = _resolved(config, headers.size_of, where)
+    headers.save()
+    return collection
+
+
+def _shortest(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _resolved(config: Config, size_of: Callable[[Path], Size], where: str) -> Collection:
     plans = {name: resolve(config, name, size_of, where) for name in config.artworks}
     return Collection(
         config=config,

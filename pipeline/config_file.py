@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import yaml
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from pipeline.config import Config, Defaults
+from pipeline.config_mistakes import as_error, shown
 from pipeline.errors import ConfigError, InputError
 
 
@@ -22,15 +21,17 @@ def parse(raw: Any, where: str = "config.yaml") -> Config:
         ConfigError: The first thing that is wrong, with the key it stands at.
     """
     if not isinstance(raw, Mapping):
-        raise ConfigError(where, expected="a mapping with `artworks`", found=_shown(raw))
+        raise ConfigError(where, expected="a mapping with `artworks`", found=shown(raw))
+    inherited = raw.get("defaults") or {}
     try:
-        Defaults.model_validate(raw.get("defaults") or {})
+        Defaults.model_validate(inherited)
     except ValidationError as error:
-        raise _one_line(error.errors()[0], where, ("defaults",)) from None
+        raise as_error(error, inherited, where, ("defaults",)) from None
+    complete = _with_defaults(raw, where)
     try:
-        return Config.model_validate(_with_defaults(raw))
+        return Config.model_validate(complete)
     except ValidationError as error:
-        raise _one_line(error.errors()[0], where) from None
+        raise as_error(error, complete, where) from None
 
 
 def load(path: Path) -> Config:
@@ -40,14 +41,34 @@ def load(path: Path) -> Config:
         InputError: There is no such file, or it is no YAML.
         ConfigError: It says something that cannot be.
     """
+    return parse(read_yaml(path), str(path))
+
+
+def read_yaml(path: Path) -> Any:
+    """The plain values in the YAML (or JSON) file at `path`, in which no mapping says a key twice.
+
+    Raises:
+        InputError: There is no such file, or it is no YAML.
+        ConfigError: A key stands twice in one mapping; YAML would drop the first without a word.
+    """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "bytes that are no text"
         raise InputError(path, expected="a configuration file", found=reason.lower()) from None
+    return read_yaml_text(text, str(path))
+
+
+def read_yaml_text(text: str, where: str) -> Any:
+    """As `read_yaml`, of a text that `where` names in errors."""
+    try:
+        return yaml.load(text, _UniqueKeys)
     except yaml.YAMLError as error:
-        raise InputError(path, expected="valid YAML", found=" ".join(str(error).split())) from None
-    return parse(raw, str(path))
+        raise InputError(where, expected="valid YAML", found=" ".join(str(error).split())) from None
+    except _SaidTwiceError as error:
+        raise ConfigError(
+            f"{where}: line {error.line}", expected="each key once", found=f"{error.key!r} again"
+        ) from None
 
 
 def for_artwork(config: Config, name: str) -> dict[str, Any]:
@@ -56,64 +77,78 @@ def for_artwork(config: Config, name: str) -> dict[str, Any]:
     return {**plain, "artworks": {name: config.artworks[name].model_dump(mode="json")}}
 
 
-def schema() -> str:
-    """The JSON schema of config.yaml, as the text of pipeline/config.schema.json."""
-    return json.dumps(Config.model_json_schema(), indent=2) + "\n"
-
-
-def _with_defaults(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+def _with_defaults(raw: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     """The configuration with `defaults` written out in every artwork."""
     inherited, artworks = raw.get("defaults") or {}, raw.get("artworks")
     if not isinstance(artworks, Mapping):
         return raw
-    complete = {
-        str(name): _merged(inherited, own) if isinstance(own, Mapping) else own
-        for name, own in artworks.items()
-    }
+    complete = {}
+    for name, own in artworks.items():
+        if isinstance(name, bool) or not isinstance(name, str | int):
+            raise ConfigError(
+                f"{where}: artworks", expected="names", found=shown(name), fix="Put the name in quotes"
+            )
+        complete[str(name)] = _merged(inherited, own) if isinstance(own, Mapping) else own
     return {**raw, "artworks": complete}
 
 
 def _merged(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """`own` over `inherited`, mapping by mapping; lists are replaced whole, styles never mixed."""
-    merged = dict(inherited)
-    if "style" in own or "regions" in own:
-        merged.pop("style", None)
-        merged.pop("regions", None)
-    if "levels" in own:
-        sides = {"width": None, "height": None}
-        merged["print"] = {**(inherited.get("print") or {}), **sides}
-    if isinstance(own.get("print"), Mapping) and {"width", "height"} & set(own["print"]):
-        merged.pop("levels", None)
-    for key, value in own.items():
-        below = merged.get(key)
-        merged[key] = (
-            _merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-        )
+    """An artwork's own settings over those it inherits.
+
+    Mappings are merged key by key, lists replaced whole. Where two keys say one thing in two ways (a style or
+    regions; levels, a width or a height), what the artwork says displaces the inherited other way.
+    """
+    below = dict(inherited)
+    if _given(own, "style", "regions"):
+        below = _without(below, "style", "regions")
+    own_print = own.get("print")
+    gives_side = isinstance(own_print, Mapping) and _given(own_print, "width", "height")
+    if gives_side:
+        below = _without(below, "levels")
+    if (gives_side or _given(own, "levels")) and isinstance(below.get("print"), Mapping):
+        below["print"] = _without(below["print"], "width", "height")
+    return _overlaid(below, own)
+
+
+def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` over `below`, mapping by mapping."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = below.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            value = _overlaid(old, value)  # noqa: PLW2901 - the value that counts
+        merged[key] = value
     return merged
 
 
-def _one_line(error: ErrorDetails, where: str, prefix: tuple[str, ...] = ()) -> ConfigError:
-    key = ".".join(str(part) for part in (*prefix, *error["loc"]) if part != "[key]") or "the file"
-    found = _shown(error["input"])
-    match error["type"]:
-        case "extra_forbidden":
-            return ConfigError(
-                f"{where}: {key}",
-                expected="a known key",
-                found=f"unknown key with value {found}",
-                fix="The schema in pipeline/config.schema.json lists every key",
-            )
-        case "missing":
-            return ConfigError(f"{where}: {key}", expected="a value", found="nothing")
-        case "value_error":
-            return ConfigError.stating(f"{where}: {key} {error['msg'].removeprefix('Value error, ')}")
-        case _:
-            message = error["msg"][0].lower() + error["msg"][1:]
-            return ConfigError(
-                f"{where}: {key}", expected=message.removeprefix("input should be "), found=found
-            )
+def _given(mapping: Mapping[str, Any], *keys: str) -> bool:
+    return any(mapping.get(key) is not None for key in keys)
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def _without(mapping: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in mapping.items() if key not in keys}
+
+
+@final
+class _SaidTwiceError(Exception):
+    """A mapping has this key twice, the second time in this line (counted from 1)."""
+
+    def __init__(self, key: Hashable, line: int) -> None:
+        super().__init__(key, line)
+        self.key = key
+        self.line = line
+
+
+@final
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML without the freedom to say a key twice in one mapping."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Hashable] = set()
+        for key_node, _ in node.value:
+            if isinstance(key_node, yaml.ScalarNode) and key_node.tag != "tag:yaml.org,2002:merge":
+                key = self.construct_object(key_node)
+                if key in seen:
+                    raise _SaidTwiceError(key, key_node.start_mark.line + 1)
+                seen.add(key)
+        return super().construct_mapping(node, deep=deep)

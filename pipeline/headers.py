@@ -5,6 +5,7 @@ A demo input has a declared size, so a plan can be made before the file is.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import final
@@ -20,19 +21,24 @@ class HeaderCache:
     """Sizes of images by path, kept in a JSON file between runs.
 
     Args:
-        file: Where the cache is kept; anything unreadable there is forgotten, never an error.
+        file: Where the cache is kept; anything unreadable there is forgotten, never an error. None keeps
+            nothing.
         demo_dir: The folder whose missing files are looked up in the table of demo inputs.
     """
 
-    def __init__(self, file: Path, demo_dir: Path) -> None:
+    def __init__(self, file: Path | None, demo_dir: Path) -> None:
         self._file = file
         self._demo_dir = demo_dir
         self._changed = False
-        self._known: dict[str, list[int]] = {}
+        self._known: dict[str, tuple[int, int, Size]] = {}
+        if file is None:
+            return
         try:
             known = json.loads(file.read_text(encoding="utf-8"))
-            self._known = {str(key): [int(number) for number in value] for key, value in known.items()}
+            for path, (modified_ns, length, height, width) in known.items():
+                self._known[path] = (int(modified_ns), int(length), Size(int(height), int(width)))
         except (OSError, ValueError, TypeError, AttributeError):
+            self._known = {}
             self._changed = True
 
     def size_of(self, path: Path) -> Size:
@@ -48,15 +54,18 @@ class HeaderCache:
         except OSError:
             return read_header(path).size
         known = self._known.get(str(path))
-        if known is not None and known[:2] == [found.st_mtime_ns, found.st_size]:
-            return Size(known[2], known[3])
+        if known is not None and known[:2] == (found.st_mtime_ns, found.st_size):
+            return known[2]
         size = read_header(path).size
-        self._known[str(path)] = [found.st_mtime_ns, found.st_size, size.height, size.width]
+        self._known[str(path)] = (found.st_mtime_ns, found.st_size, size)
         self._changed = True
         return size
 
     def save(self) -> None:
-        """Writes the cache when something in it is new."""
-        if self._changed:
-            write_json(self._file, self._known)
+        """Writes the cache when something in it is new and its folder can be written to."""
+        if self._changed and self._file is not None:
+            known = {path: (*stamp, size.height, size.width) for path, (*stamp, size) in self._known.items()}
+            # Two runs may write it at once, or the folder be read-only: then it is read from headers again.
+            with contextlib.suppress(OSError):
+                write_json(self._file, known)
             self._changed = False

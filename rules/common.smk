@@ -2,10 +2,9 @@
 
 from snakemake.exceptions import WorkflowError
 
-from pipeline.collection import resolve_collection
+from pipeline.collection import open_collection
 from pipeline.errors import PipelineError
 from pipeline.fingerprint import fingerprint
-from pipeline.headers import HeaderCache
 
 # A configuration named on the command line stands alone: the demo's artworks are not mixed into it.
 if not workflow.config_settings.configfiles:
@@ -17,15 +16,12 @@ if not workflow.config_settings.configfiles:
 container: "profiles/container/impasto.sif"
 
 
-_headers = HeaderCache(
-    Path(".snakemake/impasto-headers.json"),
-    Path(config.get("resources_dir", "resources")) / "demo",
-)
 try:
-    COLLECTION = resolve_collection(config, _headers.size_of)
+    COLLECTION = open_collection(
+        config, workflow.configfiles, Path(".snakemake/impasto-headers.json")
+    )
 except PipelineError as error:
     raise WorkflowError(str(error)) from None
-_headers.save()
 
 RESULTS = COLLECTION.results
 RESOURCES = COLLECTION.resources

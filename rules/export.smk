@@ -101,7 +101,7 @@ rule report:
         mem_mb=COLLECTION.image_memory_mib(),
         runtime=30,
     params:
-        title=COLLECTION.config.title,
+        title=lambda w: COLLECTION.config.title,
         folders=expand(f"{RESULTS}/{{artwork}}", artwork=COLLECTION.plans),
         code=fingerprint("report"),
     shell:

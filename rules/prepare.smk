@@ -7,6 +7,8 @@ localrules:
 
 
 rule fetch_weights:
+    input:
+        lambda w: COLLECTION.weights_inputs(w.weights),
     output:
         f"{RESOURCES}/weights/{{weights}}.safetensors",
     log:

@@ -72,7 +72,7 @@ def _provenance(
             for file in model_files
         ],
         levels=[record.level for record in records],
-        inputs={path.as_posix(): path for path in plan.sources.values()},
+        inputs={path.as_posix(): path for path in plan.inputs},
         outputs=outputs,
         deviations=[deviation for record in records for deviation in record.warnings],
     )

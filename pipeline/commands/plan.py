@@ -6,14 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-import yaml
-
 from pipeline.config import Config
-from pipeline.config_file import load, parse
+from pipeline.config_file import load, parse, read_yaml_text
 from pipeline.errors import ConfigError, InputError
 from pipeline.files import write_text
 from pipeline.headers import HeaderCache
-from pipeline.plan import Plan, resolve
+from pipeline.plan import Plan
+from pipeline.planning import resolve
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
             expected=f"one of {', '.join(config.artworks)}",
             found="another name",
         )
-    headers = HeaderCache(config.results_dir / "shared" / "headers.json", config.resources_dir / "demo")
+    headers = HeaderCache(None, config.resources_dir / "demo")
     names = [arguments.artwork] if arguments.artwork else list(config.artworks)
     plans = [resolve(config, name, headers.size_of, arguments.config) for name in names]
     if arguments.output is not None:
@@ -50,13 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _config(where: str) -> Config:
     if where != "-":
         return load(Path(where))
-    try:
-        raw = yaml.safe_load(sys.stdin.read())
-    except yaml.YAMLError as error:
-        raise InputError(
-            "standard input", expected="valid YAML", found=" ".join(str(error).split())
-        ) from None
-    return parse(raw, "config.yaml")
+    return parse(read_yaml_text(sys.stdin.read(), "standard input"), "config.yaml")
 
 
 def _table(plan: Plan) -> str:

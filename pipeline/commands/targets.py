@@ -6,18 +6,19 @@ import argparse
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from pipeline import canvas
 from pipeline.commands.options import positive
-from pipeline.config import Network
+from pipeline.config_mistakes import as_error
 from pipeline.console import say
-from pipeline.errors import ConfigError
 from pipeline.files import atomic_path, scratch_path
-from pipeline.layers import ARCHITECTURES, STYLE_LAYERS
+from pipeline.layers import STYLE_LAYERS
 from pipeline.machine import prepare_machine
 from pipeline.rasters import TensorRaster
 from pipeline.rendering.inputs import load_encoder, read_padded
+from pipeline.settings import NETWORKS, Network
 from pipeline.targets import style_statistics
 
 _TILE_PX = 512
@@ -28,9 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", type=Path, help="a style image at its level's size and colours")
     parser.add_argument("--weights", type=Path, required=True, help="the network's model file")
     parser.add_argument("--mask", type=Path, help="use the light part of this mask only")
-    parser.add_argument(
-        "--network", choices=tuple(ARCHITECTURES), default="vgg16", help="(default: %(default)s)"
-    )
+    parser.add_argument("--network", choices=tuple(NETWORKS), default="vgg16", help="(default: %(default)s)")
     parser.add_argument("--pooling", choices=("max", "average"), default="max", help="(default: %(default)s)")
     parser.add_argument("--layers", nargs="+", default=STYLE_LAYERS, help="(default: the paper's five)")
     parser.add_argument(
@@ -52,15 +51,15 @@ def run(arguments: argparse.Namespace) -> None:
             style_layers=arguments.layers,
             content_layers=(),
         )
-    except ValueError as error:
-        raise ConfigError.stating(f"--layers: {str(error).splitlines()[2].strip()}") from None
+    except ValidationError as error:
+        raise as_error(error, {}, "--layers") from None
     machine = prepare_machine(arguments.device, arguments.precision, arguments.threads)
     encoder = load_encoder(arguments.weights, network, machine)
     style = TensorRaster(read_padded(arguments.image, None, machine))
     guide = None
     if arguments.mask is not None:
         with scratch_path(arguments.output.with_suffix(".tif"), "mask") as sized:
-            canvas.resize_mask(arguments.mask, sized, canvas.size_of(arguments.image), band=0)
+            canvas.compose_guides([(arguments.mask, False)], sized, canvas.size_of(arguments.image))
             guide = TensorRaster(read_padded(sized, None, machine))
     layers = [network.architecture.layer(name) for name in network.style_layers]
     grams = style_statistics(

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline import provenance
-from pipeline.config import Artwork, Network, Optimiser
+from pipeline.config import Artwork
 from pipeline.errors import InputError
 from pipeline.features import Encoder, crop
 from pipeline.geometry import Size
@@ -28,6 +28,7 @@ from pipeline.pyramid import STRIDE_PX
 from pipeline.rasters import TensorRaster
 from pipeline.rendering.inputs import Targets, load_encoder, read_padded, read_targets
 from pipeline.rendering.record import RenderingRecord, TracePoint
+from pipeline.settings import Network, Optimiser
 from pipeline.tiles import Tile, cut
 
 
@@ -129,7 +130,8 @@ def _guidance(
 def _tiles(padded: Size, level: LevelPlan) -> tuple[Tile, ...]:
     if level.tile_core_px is None:
         return (Tile.whole(padded),)
-    return cut(padded, level.tile_core_px, level.halo_px, STRIDE_PX)
+    # A channel reaches a layer by averages over its own units: no halo.
+    return cut(padded, level.tile_core_px, 0, STRIDE_PX)
 
 
 def _loss(
