@@ -64,6 +64,6 @@ class Reporter:
         if done < self._total and elapsed - self._last_line < _SECONDS_BETWEEN_LINES:
             return
         self._last_line = elapsed
-        left = elapsed / max(1, done) * (self._total - done)
-        self._stream.write(f"{self._title}: {done}/{self._total}, about {left:.0f} s left. {note}\n")
+        left = f", about {elapsed / done * (self._total - done):.0f} s left" if 0 < done < self._total else ""
+        self._stream.write(f"{self._title}: {done}/{self._total}{left}. {note}\n")
         self._stream.flush()

@@ -16,8 +16,8 @@ def compose_guides(masks: Sequence[tuple[Path, bool]], target: Path, size: Size)
     """Writes a level's guidance channels: one 16-bit band per mask, soft at the edges, within [0, 1].
 
     Args:
-        masks: Mask files of any size (light is inside; of a colour image the mean of its channels), each
-            with whether it is taken inverted.
+        masks: Mask files of any size (light is inside; of a colour image the mean of its colours, alpha
+            aside), each with whether it is taken inverted.
         target: A tiled TIFF.
         size: The level's height and width.
 
@@ -26,9 +26,9 @@ def compose_guides(masks: Sequence[tuple[Path, bool]], target: Path, size: Size)
     """
     channels = []
     for path, inverted in masks:
-        image = _vips.as_unit_float(_vips.load(path))
-        channel = image.extract_band(0, n=min(3, image.bands)).bandmean()
-        channel = resampled(channel, size, "linear")
+        image = _vips.load(path)
+        image = _vips.as_unit_float(image).autorot().extract_band(0, n=image.bands - image.hasalpha())
+        channel = resampled(image.bandmean(), size, "linear")
         channels.append(1 - channel if inverted else channel)
     first, *others = channels
     joined = first.bandjoin(others) if others else first
