@@ -270,11 +270,11 @@ def open_collection(raw: Any, config_files: Iterable[str | Path], header_cache: 
     Raises:
         PipelineError: Anything in the configuration or in an image's header is wrong.
     """
-    files = [Path(file) for file in config_files]
+    files = [_from_here(Path(file)) for file in config_files]
     for file in files:
         # The workflow has read them already, but says nothing of a key that stands twice.
         read_yaml(file)
-    where = ", ".join(_shortest(file) for file in files) or "the configuration"
+    where = ", ".join(str(file) for file in files) or "the configuration"
     config = parse(raw, where)
     headers = HeaderCache(header_cache, config.resources_dir / "demo")
     collection = _resolved(config, headers.size_of, where)
@@ -282,9 +282,9 @@ def open_collection(raw: Any, config_files: Iterable[str | Path], header_cache: 
     return collection
 
 
-def _shortest(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+def _from_here(path: Path) -> Path:
+    """The path as a user in the working directory would write it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _resolved(config: Config, size_of: Callable[[Path], Size], where: str) -> Collection:

@@ -44,8 +44,9 @@ WeightsName = Literal[
 class ArtworkSettings(Section):
     """Abstract: everything an artwork can say except its content image."""
 
-    levels: tuple[int, ...] | None = Field(
+    levels: tuple[Annotated[int, Field(ge=SMALLEST_LEVEL_PX, le=LARGEST_LEVEL_PX)], ...] | None = Field(
         None,
+        min_length=1,
         description="Square roots of the areas in pixels, lowest first: 512 means 512 x 512 pixels in the "
         "content's shape. From print.width when that is given; else 512, 1024 as in the paper.",
     )
@@ -63,7 +64,7 @@ class ArtworkSettings(Section):
     masks: Masks = Field(Masks(), description="Automatic masks.")
     start: Literal["content", "noise"] = Field("content", description="What the lowest level starts from.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the noise start.")
-    print: Print = Field(Print(), description="The print file.")
+    print: Print = Field(Print(), description="The print file: its size, resolution and format.")
     preview_px: int = Field(1024, ge=64, le=8192, description="The longer side of preview.png.")
 
     @model_validator(mode="before")
@@ -80,16 +81,7 @@ class ArtworkSettings(Section):
     @field_validator("levels")
     @classmethod
     def _levels_increase(cls, levels: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if levels is None:
-            return None
-        if not levels:
-            raise ValueError("must name one level at least; found none")
-        for level in levels:
-            if not SMALLEST_LEVEL_PX <= level <= LARGEST_LEVEL_PX:
-                raise ValueError(
-                    f"must lie between {SMALLEST_LEVEL_PX} and {LARGEST_LEVEL_PX}; found {level}"
-                )
-        for lower, upper in itertools.pairwise(levels):
+        for lower, upper in itertools.pairwise(levels or ()):
             if upper <= lower:
                 raise ValueError(f"must increase; found {upper} after {lower}")
         return levels
