@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -86,12 +86,23 @@ def _check_readable(path: Path) -> None:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turns libvips' errors inside the block into an InputError about `path`, or one about a full disk."""
+def reading(*paths: Path) -> Iterator[None]:
+    """Turns libvips' errors inside the block into an InputError about the file at fault, or a full disk."""
     try:
         yield
     except pyvips.Error as error:
-        raise _explained(path, error) from None
+        raise _explained(_at_fault(paths), error) from None
+
+
+def _at_fault(paths: Sequence[Path]) -> Path:
+    """The file that cannot be read to its end: pixels are decoded late, in one pass over all files."""
+    *others, last = paths
+    for path in others:
+        try:
+            load(path).avg()
+        except (pyvips.Error, PipelineError):
+            return path
+    return last
 
 
 def _explained(path: Path, error: Exception) -> PipelineError:
@@ -142,7 +153,7 @@ def as_levels(image: Image, bits: int) -> Image:
 
 
 def save_tiff(
-    image: Image, target: Path, source: Path, *, compression: str = "none", keep: str = "none", **options: Any
+    image: Image, target: Path, *sources: Path, compression: str = "none", keep: str = "none", **options: Any
 ) -> None:
     """Writes a tiled TIFF, whole or not at all.
 
@@ -151,14 +162,14 @@ def save_tiff(
     Args:
         image: What is written.
         target: The file.
-        source: The file to name when the pixels cannot be computed.
+        *sources: The files that the pixels come from, for the error when one is damaged.
         compression: As libvips names it.
         keep: Which metadata to carry over, as libvips names it.
         **options: More of `tiffsave`'s.
     """
     bytes_in_all = image.width * image.height * image.bands * _sample_bytes(image)
     predictor = "horizontal" if compression in {"deflate", "lzw"} else "none"
-    with atomic_path(target) as partial, reading(source):
+    with atomic_path(target) as partial, reading(*sources):
         image.tiffsave(
             str(partial),
             tile=True,

@@ -32,7 +32,7 @@ def compose_guides(masks: Sequence[tuple[Path, bool]], target: Path, size: Size)
         channels.append(1 - channel if inverted else channel)
     first, *others = channels
     joined = first.bandjoin(others) if others else first
-    _vips.save_tiff(_vips.as_levels(joined, 16), target, masks[0][0], compression="deflate")
+    _vips.save_tiff(_vips.as_levels(joined, 16), target, *(path for path, _ in masks), compression="deflate")
 
 
 def band_means(path: Path) -> list[float]:
@@ -53,7 +53,7 @@ def add_alpha(image: Path, content: Path, target: Path) -> None:
     if prepared.bands > 3:
         alpha = _vips.as_unit_float(prepared.extract_band(3))
         colours = colours.bandjoin(resampled(alpha, _vips.size(colours), "linear"))
-    _vips.save_tiff(colours, target, image)
+    _vips.save_tiff(colours, target, image, content)
 
 
 def export_masks(guides: Path, targets: Sequence[Path], max_side_px: int) -> None:

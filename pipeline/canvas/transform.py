@@ -103,7 +103,7 @@ def combine_luminance(stylised: Path, content: Path, target: Path) -> None:
             content, expected=f"{_vips.size(first)} px as in {stylised}", found=f"{_vips.size(second)} px"
         )
     pair = [_vips.as_unit_float(image.extract_band(0, n=3)) for image in (first, second)]
-    _vips.save_tiff(_recombined(pair[0].bandjoin(pair[1]), luminance_transfer()), target, stylised)
+    _vips.save_tiff(_recombined(pair[0].bandjoin(pair[1]), luminance_transfer()), target, stylised, content)
 
 
 def clipped(image: _vips.Image) -> _vips.Image:
