@@ -9,6 +9,7 @@ from pipeline import canvas
 from pipeline.commands.options import size
 from pipeline.console import say
 from pipeline.errors import InputError
+from pipeline.files import scratch_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,24 +28,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     regions = [_region(text) for text in arguments.region]
-    canvas.compose_guides(
-        [(path, inverted) for _, path, inverted in regions], arguments.output, arguments.size
-    )
-    coverages = canvas.band_means(arguments.output)
-    for (name, path, _), coverage in zip(regions, coverages, strict=True):
-        if coverage == 0:
-            arguments.output.unlink()
-            raise InputError(
-                f"region {name}",
-                expected="a mask that covers some of the image",
-                found=f"nothing in {path}",
-                fix="Give the region a mask file of its own, or use where: everything",
-            )
+    masks = [(path, inverted) for _, path, inverted in regions]
+    with scratch_path(arguments.output) as guides:
+        canvas.compose_guides(masks, guides, arguments.size)
+        coverages = canvas.band_means(guides)
+        for (name, path, _), coverage in zip(regions, coverages, strict=True):
+            if coverage == 0:
+                raise InputError(
+                    f"region {name}",
+                    expected="a mask that covers some of the image",
+                    found=f"nothing in {path}",
+                    fix="Give the region a mask file of its own, or use where: everything",
+                )
+        guides.replace(arguments.output)
+    for (name, _, _), coverage in zip(regions, coverages, strict=True):
         say(f"region {name}: {coverage:.1%} of the image")
 
 
 def _region(text: str) -> tuple[str, Path, bool]:
     name, separator, mask = text.partition("=")
-    if not separator or not name or not mask:
+    path = mask.removeprefix("not:")
+    if not separator or not name or not path:
         raise InputError("--region", expected="NAME=MASK", found=repr(text))
-    return name, Path(mask.removeprefix("not:")), mask.startswith("not:")
+    return name, Path(path), mask.startswith("not:")
