@@ -709,11 +709,12 @@ def test_preview_fits_and_never_enlarges(tmp_path: Path) -> None:
 # --- memory ----------------------------------------------------------------------------------------------
 
 STREAMED = """
-import resource, sys
+import sys
 from pathlib import Path
 import pyvips
 from pipeline import canvas
 from pipeline.geometry import Size
+from pipeline.provenance import peak_memory_mib
 
 folder = Path(sys.argv[1])
 xy = pyvips.Image.xyz(10000, 10000)
@@ -724,7 +725,7 @@ canvas.resize(folder / "p.tif", folder / "half.tif", Size(5001, 4999))
 canvas.resize(folder / "half.tif", folder / "full.tif", Size(10000, 10000))
 canvas.moments(folder / "full.tif")
 canvas.export_print(folder / "full.tif", folder / "print.tif", 300, compression="lzw")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(round(peak_memory_mib()))
 """
 
 
