@@ -19,6 +19,22 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 @final
 @dataclass(frozen=True)
+class Done:
+    """A successful command.
+
+    Attributes:
+        printed: Its standard output.
+        said: The lines of its standard error.
+        imported: The top-level packages that it had imported by its end.
+    """
+
+    printed: str
+    said: list[str]
+    imported: frozenset[str]
+
+
+@final
+@dataclass(frozen=True)
 class Impasto:
     """`impasto` in a folder.
 
@@ -34,11 +50,18 @@ class Impasto:
         """Runs `impasto WORDS`, whatever comes of it."""
         return run(["impasto", *map(str, words)], self.folder, self.env, stdin=stdin)
 
-    def works(self, *words: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Runs `impasto WORDS`, which must succeed."""
-        done = self.run(*words, stdin=stdin)
-        assert done.returncode == 0, done.stderr
-        return done
+    def works(self, *words: object, stdin: str = "") -> Done:
+        """What `impasto WORDS` says and imports; it must succeed."""
+        timed = Impasto(self.folder, {**self.env, "PYTHONPROFILEIMPORTTIME": "1"})
+        done = timed.run(*words, stdin=stdin)
+        assert done.returncode == 0, "\n".join(done.stderr.splitlines()[-20:])
+        lines = done.stderr.splitlines()
+        imports = [line.split("|")[-1].strip() for line in lines if line.startswith("import time:")]
+        return Done(
+            printed=done.stdout,
+            said=[line for line in lines if not line.startswith("import time:")],
+            imported=frozenset(name.partition(".")[0] for name in imports),
+        )
 
     def refuses(self, *words: object, stdin: str = "") -> str:
         """What `impasto WORDS` says in its one line, having exited with 2 and left the folder as it was."""
@@ -54,12 +77,6 @@ class Impasto:
         assert done.stdout == ""
         assert snapshot(self.folder) == before
         return lines[0].removeprefix(f"impasto {verb}: ")
-
-    def imports(self, *words: object) -> set[str]:
-        """The top-level packages that a successful `impasto WORDS` has imported by its end."""
-        done = Impasto(self.folder, {**self.env, "PYTHONPROFILEIMPORTTIME": "1"}).works(*words)
-        rows = [line.split("|")[-1] for line in done.stderr.splitlines() if line.startswith("import time:")]
-        return {row.strip().partition(".")[0] for row in rows}
 
 
 def run(

@@ -8,32 +8,13 @@ from pathlib import Path
 from typing import Any, final
 
 import pytest
-import yaml
 from model_files import save_vgg19
-from pictures import gradient, left_half, noise, save
-from running import Impasto
+from running import Done, Impasto
+from tiny_artwork import write_inputs
 
 from pipeline import canvas
 from pipeline.geometry import Size
 from pipeline.plan import LevelPlan, Plan, read_plan
-
-LOWEST = Size(72, 57)
-HIGHEST = Size(89, 72)
-CONFIG: dict[str, Any] = {
-    "compute": {"device": "cpu", "precision": "float32", "threads": 1},
-    "defaults": {"levels": [64, 80], "iterations": [3, 2]},
-    "artworks": {
-        "halves": {
-            "content": "content.png",
-            "regions": [
-                {"where": "left.png", "style": "style.png"},
-                {"where": "right.png", "style": "style.png"},
-            ],
-            "network": {"name": "vgg19"},
-            "print": {"dpi": 200},
-        },
-    },
-}
 
 
 @pytest.fixture
@@ -91,7 +72,7 @@ class Artwork:
 
 @pytest.fixture(scope="session")
 def artwork(vgg19: Path, tmp_path_factory: pytest.TempPathFactory) -> Artwork:
-    """The artwork of `CONFIG`: the same style in two halves."""
+    """The artwork of tiny_artwork.py: the same style in two halves."""
     folder = tmp_path_factory.mktemp("artwork")
     impasto = Impasto(folder)
     write_inputs(folder)
@@ -120,7 +101,7 @@ class Rendered:
 
     image: Path
     record: Path
-    said: str
+    done: Done
 
     def facts(self) -> dict[str, Any]:
         """The record's contents."""
@@ -135,7 +116,7 @@ def stylised(artwork: Artwork, vgg19: Path, tmp_path_factory: pytest.TempPathFac
     words = artwork.level_words(artwork.plan.levels[0], vgg19)
     outputs = ["--output", "stylised.tif", "--record", "stylised.json"]
     done = Impasto(folder).works("stylise", *words, *outputs)
-    return Rendered(folder / "stylised.tif", folder / "stylised.json", done.stderr)
+    return Rendered(folder / "stylised.tif", folder / "stylised.json", done)
 
 
 @pytest.fixture(scope="session")
@@ -148,13 +129,4 @@ def refined(
     canvas.resize(stylised.image, folder / "start.tif", level.size)
     words = [*artwork.level_words(level, vgg19), "--start", "start.tif"]
     done = Impasto(folder).works("refine", *words, "--output", "refined.tif", "--record", "refined.json")
-    return Rendered(folder / "refined.tif", folder / "refined.json", done.stderr)
-
-
-def write_inputs(folder: Path, config: dict[str, Any] = CONFIG) -> None:
-    """Writes the images that `CONFIG` names, and config.yaml."""
-    save(folder / "content.png", gradient(100, 80))
-    save(folder / "style.png", noise(90, 90, seed=2))
-    save(folder / "left.png", left_half(50, 40))
-    save(folder / "right.png", 255 - left_half(50, 40))
-    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    return Rendered(folder / "refined.tif", folder / "refined.json", done)

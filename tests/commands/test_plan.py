@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+import yaml
+from pictures import broken_pictures, gradient, save
+from running import Impasto
+from tiny_artwork import CONFIG, write_inputs
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """`CONFIG` with the value at a dotted path replaced; a list's items are numbered."""
+    config = copy.deepcopy(CONFIG)
+    *parents, last = path.split(".")
+    node: Any = config
+    for key in parents:
+        node = node[int(key) if isinstance(node, list) else key]
+    node[last] = value
+    return config
+
+
+def test_a_plan_holds_the_sizes_that_follow_from_the_content(impasto: Impasto) -> None:
+    write_inputs(impasto.folder)
+    done = impasto.works("plan", "--artwork", "halves", "--output", "plans/halves.json")
+    assert done.printed == ""
+    assert not done.imported & {"torch", "torchvision"}
+    plan = json.loads((impasto.folder / "plans" / "halves.json").read_text())
+    # 100x80 px: an area of 64^2 is 71.55 x 57.24, one of 80^2 is 89.44 x 71.55.
+    assert [(level["height"], level["width"]) for level in plan["levels"]] == [(72, 57), (89, 72)]
+    assert [level["iterations"] for level in plan["levels"]] == [3, 2]
+    assert [region["label"] for region in plan["levels"][0]["regions"]] == ["left", "right"]
+    assert plan["weights"] == {"vgg19": None}
+
+
+def test_without_an_output_it_prints_a_table(impasto: Impasto) -> None:
+    write_inputs(impasto.folder)
+    done = impasto.works("plan")
+    assert done.said == []
+    title, header, lowest, highest, *_ = done.printed.splitlines()
+    assert title == "halves: content.png"
+    assert header.split()[:1] == ["level"]
+    assert lowest.split()[:3] == ["64", "72x57", "3"]
+    assert highest.split()[:3] == ["80", "89x72", "2"]
+
+
+def test_the_configuration_may_come_from_standard_input(impasto: Impasto) -> None:
+    write_inputs(impasto.folder)
+    (impasto.folder / "config.yaml").unlink()
+    done = impasto.works("plan", "--config", "-", stdin=json.dumps(CONFIG))
+    assert done.printed.startswith("halves: content.png\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (
+            "defaults.iteration",
+            3,
+            "config.yaml: defaults.iteration: expected a known key; found unknown key with value 3.",
+        ),
+        ("artworks.halves.colours", "none", "config.yaml: artworks.halves.colours: expected a known key;"),
+        ("defaults.levels", [80, 64], "config.yaml: defaults.levels must increase; found 64 after 80."),
+        ("artworks.halves.levels", [64, 64], "artworks.halves.levels must increase; found 64 after 64."),
+        ("defaults.levels", [8], "config.yaml: defaults.levels must lie between 64 and 1000000; found 8."),
+        ("artworks.halves.regions.0.where", "lefthalf.png", "lefthalf.png: expected an image file; found no"),
+        (
+            "artworks.halves.regions.0.where",
+            "sky",
+            "config.yaml: artworks.halves.regions.where: expected everything, person, background, or the",
+        ),
+        ("artworks.halves.content", "nobody.png", "nobody.png: expected an image file; found no such file."),
+        ("artworks.halves.content", "notes.jpg", "notes.jpg: expected an image (JPEG, PNG, TIFF, WebP, GIF,"),
+        ("artworks.halves.content", "dot.png", "dot.png: expected sides of at least 16 px; found 1x1 px"),
+        ("artworks.halves.regions.0.where", "dot.png", "dot.png: expected sides of at least 16 px"),
+        ("artworks.halves.regions.1.style", "empty.png", "empty.png: expected an image file; found an empty"),
+        ("artworks", {}, "config.yaml: artworks: expected "),
+        ("artworks.halves", None, "config.yaml: artworks.halves: expected "),
+        ("compute.threads", 0, "config.yaml: compute.threads: expected "),
+    ],
+)
+def test_a_wrong_configuration_is_told_in_one_line(
+    impasto: Impasto, path: str, value: Any, said: str
+) -> None:
+    write_inputs(impasto.folder, changed(path, value))
+    broken_pictures(impasto.folder)
+    save(impasto.folder / "dot.png", gradient(1, 1))
+    assert said in impasto.refuses("plan", "--artwork", "halves", "--output", "plan.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "config.yaml: expected a configuration file; found no such file or directory."),
+        (b"", "config.yaml: expected a mapping with `artworks`; found None."),
+        (b"artworks: [unclosed", "config.yaml: expected valid YAML; found while parsing"),
+        (b"\xff\xfe\x00", "config.yaml: expected a configuration file; found bytes that are no text."),
+        (b"- a\n- b\n", "config.yaml: expected a mapping with `artworks`; found ['a', 'b']."),
+        (b"artworks: !!python/object/apply:os.getcwd []", "config.yaml: expected valid YAML; found could"),
+    ],
+)
+def test_what_is_no_configuration_is_told_in_one_line(
+    impasto: Impasto, text: bytes | None, said: str
+) -> None:
+    if text is not None:
+        (impasto.folder / "config.yaml").write_bytes(text)
+    assert said in impasto.refuses("plan")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--artwork", "thirds"], "--artwork thirds: expected one of halves; found another name."),
+        (["--output", "plan.json"], "--output: expected --artwork NAME beside it; found no artwork."),
+        (["--config", "mine.yaml"], "mine.yaml: expected a configuration file; found no such file"),
+    ],
+)
+def test_a_wrong_option_is_told_in_one_line(impasto: Impasto, words: list[str], said: str) -> None:
+    write_inputs(impasto.folder)
+    assert said in impasto.refuses("plan", *words)
+
+
+def test_yaml_from_standard_input_is_checked_too(impasto: Impasto) -> None:
+    write_inputs(impasto.folder)
+    text = yaml.safe_dump(changed("defaults.levels", [80, 64]))
+    assert "must increase" in impasto.refuses("plan", "--config", "-", stdin=text)
