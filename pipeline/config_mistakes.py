@@ -31,10 +31,10 @@ _KINDS = {
     "string_too_short": "some text",
     "path_type": "a path",
     "literal_error": "{expected}",
-    "greater_than": "a number above {gt:g}",
-    "greater_than_equal": "a number of at least {ge:g}",
+    "greater_than": "a number above {gt:.10g}",
+    "greater_than_equal": "a number of at least {ge:.10g}",
     "less_than": "a number below {lt}",
-    "less_than_equal": "a number of at most {le:g}",
+    "less_than_equal": "a number of at most {le:.10g}",
     "too_short": "at least one entry",
 }
 _PATTERNS = {

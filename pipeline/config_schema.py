@@ -30,6 +30,8 @@ def json_schema() -> dict[str, Any]:
     region["properties"]["style"] = _STYLE
     region["required"].remove("styles")
     region["oneOf"] = [{"required": ["style"]}, {"required": ["styles"]}]
+    # pydantic lets names through that the pattern does not fit.
+    schema["properties"]["artworks"]["additionalProperties"] = False
     about = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$comment": "Made from the models in config.py and settings.py by tests/make_schema.py.",

@@ -1,4 +1,4 @@
-"""Writes pipeline/config.schema.json from the models: `python tests/make_schema.py` after any change to them."""
+"""Writes pipeline/config.schema.json from the models: run `python tests/make_schema.py` when they change."""
 
 from __future__ import annotations
 

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.files import atomic_path, scratch_path, write_json, write_text
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
+    final = tmp_path / "new" / "a.tif"
+    with atomic_path(final) as partial:
+        partial.write_text("x")
+        assert not final.exists()
+        assert partial.name == ".a.partial.tif"
+    assert final.read_text() == "x"
+    assert list(final.parent.iterdir()) == [final]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    final = tmp_path / "a.txt"
+    final.write_text("old")
+
+    def break_off() -> None:
+        with atomic_path(final) as partial:
+            partial.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        break_off()
+    assert final.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [final]
+
+
+def test_what_a_killed_run_left_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / ".a.partial.txt").write_text("left by a killed run, longer than the new text")
+    write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_in_the_place_of_the_file_is_found_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(IsADirectoryError), atomic_path(tmp_path / "a.txt"):
+        pytest.fail("the block ran")
+
+
+def test_json_is_indented_and_keeps_every_letter(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"é": [1, None]})
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert text == '{\n  "é": [\n    1,\n    null\n  ]\n}\n'
+    assert json.loads(text) == {"é": [1, None]}
+
+
+def test_scratch_files_of_one_output_differ_and_vanish(tmp_path: Path) -> None:
+    final = tmp_path / "new" / "a.tif"
+    with scratch_path(final, "chroma") as one, scratch_path(final, "colour") as other:
+        assert (one.name, other.name) == (".a.chroma.tif", ".a.colour.tif")
+        one.write_text("x")
+    assert list(final.parent.iterdir()) == []
