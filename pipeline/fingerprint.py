@@ -65,8 +65,9 @@ def _files(module: str) -> list[Path]:
     if top != "pipeline" or not parts:
         return []
     base = _ROOT.joinpath(*parts)
+    # Importing pipeline.a.b runs the packages above it as well.
+    above = [folder / "__init__.py" for folder in base.parents if folder.is_relative_to(_ROOT / parts[0])]
+    found = [*above, base.with_suffix(".py"), base / "__init__.py"]
     if base.is_dir():
-        data = [file for file in base.iterdir() if file.suffix in {".html", ".css", ".js", ".json"}]
-        return [base / "__init__.py", *data]
-    module_file = base.with_suffix(".py")
-    return [module_file] if module_file.is_file() else []
+        found += [file for file in base.iterdir() if file.suffix in {".html", ".css", ".js", ".json"}]
+    return [file for file in found if file.is_file()]

@@ -1,0 +1,222 @@
+"""What the workflow's rules ask: paths, inputs, options and resources, all from settings and headers."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pictures import gradient, save
+
+from pipeline.collection import Collection, open_collection, resolve_collection
+from pipeline.errors import ConfigError, InputError
+from pipeline.geometry import Size
+
+RAW: dict[str, Any] = {
+    "title": "T",
+    "results_dir": "out/r",
+    "resources_dir": "res",
+    "compute": {"threads": 3, "memory_budget_mib": 2048, "device": "cpu"},
+    "defaults": {"levels": [128, 256], "iterations": [9, 5]},
+    "artworks": {
+        "two": {
+            "content": "in/c d.png",
+            "regions": [
+                {"where": "person", "style": "s.png"},
+                {"where": "background", "styles": [{"image": "s.png"}, {"image": "t.png", "mask": "n.png"}]},
+                {"where": "in/it's.png", "style": "s.png", "name": "sky"},
+            ],
+        },
+        "one": {"content": "in/c d.png", "style": "s.png", "colour": {"mode": "style_to_content"}},
+    },
+}
+
+
+def collection(**changes: Any) -> Collection:
+    return resolve_collection({**RAW, **changes}, lambda _: Size(200, 300))
+
+
+def key_of(found: Collection, path: str) -> str:
+    return next(key for key, source in found.sources.items() if source == Path(path))
+
+
+def test_paths() -> None:
+    found = collection()
+    assert (found.results, found.resources) == ("out/r", "res")
+    assert found.prepared_file("k") == "out/r/shared/prepared/k.tif"
+    assert found.image_file("k") == "out/r/shared/images/k.tif"
+    assert found.mask_file("k") == "out/r/shared/masks/k.tif"
+    assert found.target_file("k") == "out/r/shared/targets/k.safetensors"
+    assert found.weights_file("vgg16") == "res/weights/vgg16.safetensors"
+    assert found.level_dir("two", "128") == "out/r/two/levels/128"
+
+
+def test_levels_lead_from_stylised_to_refined() -> None:
+    found = collection()
+    stylised, refined = "out/r/two/levels/128/stylised.tif", "out/r/two/levels/256/refined.tif"
+    assert found.level_results("two") == [stylised, refined]
+    assert found.top_result("two") == refined
+    assert found.result_below("two", "256") == stylised
+    assert found.level_records("two") == [stylised[:-3] + "json", refined[:-3] + "json"]
+    with pytest.raises(KeyError, match="two has no level below 128"):
+        found.result_below("two", 128)
+
+
+def test_equal_work_is_listed_once() -> None:
+    found = collection()
+    assert sorted(map(str, found.sources.values())) == ["in/c d.png", "s.png", "t.png"]
+    assert len(found.masks) == 1
+    # The content and two styles at two levels, and the recoloured style of the other artwork.
+    assert len(found.images) == 2 * (1 + 2) + 2
+    assert len(found.targets) == 2 * 3
+
+
+def test_inputs_of_an_artwork() -> None:
+    found = collection()
+    assert found.artwork_weights("two") == ["res/weights/vgg16.safetensors", "res/weights/person.safetensors"]
+    assert found.artwork_sources("two") == ["in/c d.png", "s.png", "t.png", "in/it's.png", "n.png"]
+    assert found.guides("two", 128) == ["out/r/two/levels/128/guides.tif"]
+    assert found.guides("one", 128) == []
+    (mask,) = found.masks
+    assert found.guide_masks("two") == [f"out/r/shared/masks/{mask}.tif", "in/it's.png"]
+    assert found.guide_masks("one") == []
+    assert len(found.level_targets("two", 128)) == 2
+    assert len(found.top_styles("two")) == 2
+
+
+def test_options_survive_the_shell() -> None:
+    found = collection()
+    (mask,) = found.masks
+    assert shlex.split(found.guide_options("two", "128")) == [
+        "--region",
+        f"person=out/r/shared/masks/{mask}.tif",
+        "--region",
+        f"background=not:out/r/shared/masks/{mask}.tif",
+        "--region",
+        "sky=in/it's.png",
+        "--size",
+        "105x157",
+    ]
+
+
+def test_recolouring_of_a_level() -> None:
+    found = collection()
+    plain = found.level("two", 128).content
+    content = f"out/r/shared/prepared/{key_of(found, 'in/c d.png')}.tif"
+    assert found.recolour_inputs(plain) == {"image": content}
+    assert found.recolour_options(plain) == "--size 105x157 --mode keep"
+    style = found.targets[found.level("one", 256).regions[0].targets[0].target].image
+    prepared = f"out/r/shared/prepared/{key_of(found, 's.png')}.tif"
+    assert found.recolour_inputs(style) == {"image": prepared, "reference": content}
+    assert found.recolour_options(style) == (
+        f"--size 209x314 --mode linear --reference {content} --transform pca"
+    )
+    luminance = collection(artworks={"a": {**RAW["artworks"]["one"], "colour": {"mode": "luminance"}}})
+    style = luminance.targets[luminance.level("a", 256).regions[0].targets[0].target].image
+    assert luminance.recolour_options(style).endswith(" --luma-match deviation")
+
+
+def test_style_statistics() -> None:
+    found = collection()
+    (key,) = [key for key, target in found.targets.items() if target.mask and "128" not in target.image][:1]
+    assert found.target_inputs(key) == {
+        "image": found.image_file(found.targets[key].image),
+        "weights": "res/weights/vgg16.safetensors",
+        "mask": "n.png",
+    }
+    assert found.target_options(key) == (
+        "--network vgg16 --pooling max --layers relu1_1 relu2_1 relu3_1 relu4_1 relu5_1 --precision auto "
+        "--device cpu --threads 3 --mask n.png"
+    )
+
+
+def test_masks() -> None:
+    found = collection()
+    (key,) = found.masks
+    assert found.segment_inputs(key) == {
+        "image": f"out/r/shared/prepared/{key_of(found, 'in/c d.png')}.tif",
+        "weights": ["res/weights/person.safetensors"],
+    }
+
+
+def test_model_files(tmp_path: Path) -> None:
+    own = tmp_path / "my v.pth"
+    own.touch()
+    sha256 = "0" * 64
+    found = collection(
+        weights={"vgg16": {"path": str(own)}, "person": {"url": "https://x/y?a=1&b=2", "sha256": sha256}}
+    )
+    assert (found.weights_inputs("vgg16"), found.weights_inputs("person")) == ([str(own)], [])
+    assert shlex.split(found.weights_options("vgg16")) == ["--path", str(own)]
+    assert shlex.split(found.weights_options("person")) == [
+        "--url",
+        "https://x/y?a=1&b=2",
+        "--sha256",
+        sha256,
+    ]
+    assert (collection().weights_inputs("vgg16"), collection().weights_options("vgg16")) == ([], "")
+
+
+def test_resources() -> None:
+    found = collection()
+    assert (found.gpus, found.image_memory_mib(), found.network_memory_mib()) == (0, 1024, 2048)
+    assert collection(compute={}).gpus == 1
+    assert collection(compute={}).network_memory_mib() == 2560
+
+
+@pytest.mark.parametrize(
+    ("change", "levels", "export"),
+    [
+        ({"seed": 3}, True, True),
+        ({"content_weight": 3}, True, True),
+        ({"iterations": [9, 6]}, False, True),
+        ({"print": {"dpi": 72}}, False, True),
+        ({"preview_px": 99}, False, True),
+    ],
+)
+def test_what_a_change_of_settings_re_runs(change: dict[str, Any], levels: bool, export: bool) -> None:
+    one = RAW["artworks"]["one"]
+    before, after = collection(artworks={"a": one}), collection(artworks={"a": {**one, **change}})
+    assert (before.level_settings("a", 128) != after.level_settings("a", 128)) == levels
+    assert (before.plan_settings("a") != after.plan_settings("a")) == export
+
+
+def test_a_change_of_one_artwork_leaves_the_others_settings() -> None:
+    changed = {**RAW["artworks"], "one": {**RAW["artworks"]["one"], "seed": 5}}
+    before, after = collection(), collection(artworks=changed, title="Another")
+    assert before.plan_settings("two") == after.plan_settings("two")
+    assert before.level_settings("two", 128) == after.level_settings("two", 128)
+    assert "\n" not in before.plan_settings("two")
+    assert list(json.loads(before.plan_settings("two"))["artworks"]) == ["two"]
+
+
+def test_a_collection_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(Path("c.png"), gradient(40, 60))
+    raw = {"artworks": {"a": {"content": "c.png", "style": "resources/demo/ihc.png"}}}
+    Path("mine.yaml").write_text(json.dumps(raw))
+    cache = Path(".snakemake/sizes.json")
+    # The demo's style has its size before it is made.
+    found = open_collection(raw, [str(tmp_path / "mine.yaml")], cache)
+    assert str(found.level("a", 512).size) == "418x627"
+    assert list(json.loads(cache.read_text())) == ["c.png"]
+
+
+def test_mistakes_name_the_file_that_the_user_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = Path("mine.yaml")
+    mine.write_text("artworks: {a: {content: c.png, style: s.png}}")
+    with pytest.raises(
+        InputError, match=r"^mine\.yaml: artworks\.a\.content: c\.png: expected an image file"
+    ):
+        open_collection({"artworks": {"a": {"content": "c.png", "style": "s.png"}}}, [mine], Path("x.json"))
+    mine.write_text("title: a\ntitle: b\n")
+    with pytest.raises(
+        ConfigError, match=r"^mine\.yaml: line 2: expected each key once; found 'title' again"
+    ):
+        open_collection({}, [tmp_path / mine], Path("x.json"))
+    with pytest.raises(ConfigError, match=r"^the configuration: artworks: expected a value; found nothing"):
+        open_collection({}, [], Path("x.json"))
+    assert not Path("x.json").exists()

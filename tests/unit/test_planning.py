@@ -1,0 +1,369 @@
+"""From settings to a plan: keys, colours, files, warnings, and what is refused before any work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config_file import parse
+from pipeline.errors import ConfigError, InputError
+from pipeline.geometry import Size
+from pipeline.plan import Plan, Recolouring, read_plan
+from pipeline.planning import resolve
+
+SIZES = {
+    "c.png": Size(400, 600),
+    "d.png": Size(600, 400),
+    "s.png": Size(512, 512),
+    "t.png": Size(768, 1024),
+    "wide.png": Size(100, 1000),
+    "m.png": Size(200, 300),
+    "square.png": Size(300, 300),
+}
+TWO_REGIONS = [{"where": "person", "style": "s.png"}, {"where": "background", "style": "t.png"}]
+
+
+def size_of(path: Path) -> Size:
+    if path.name not in SIZES:
+        raise InputError(path, expected="an image file", found="no such file")
+    return SIZES[path.name]
+
+
+def config(own: Mapping[str, Any], **others: Any) -> dict[str, Any]:
+    return {"artworks": {"a": {"content": "c.png", "levels": [256, 512], **own}}, **others}
+
+
+def plan(own: Mapping[str, Any], **others: Any) -> Plan:
+    return resolve(parse(config(own, **others)), "a", size_of)
+
+
+def test_a_whole_plan_of_the_simplest_artwork() -> None:
+    found = plan({"style": "s.png", "iterations": [80, 25]})
+    assert found.artwork == "a"
+    assert {key: str(path) for key, path in found.sources.items()} == {
+        found.content: "c.png",
+        "s-a014009be3c1": "s.png",
+    }
+    assert [(level.level_px, str(level.size), level.iterations) for level in found.levels] == [
+        (256, "209x314", 80),
+        (512, "418x627", 25),
+    ]
+    assert [(level.tile_core_px, level.halo_px) for level in found.levels] == [(None, 64), (None, 64)]
+    (region,) = found.levels[0].regions
+    assert (region.label, region.where, region.weight) == ("everything", "everything", 1.0)
+    target = found.targets[region.targets[0].target]
+    image = found.images[target.image]
+    assert (image.height, image.width, image.recolouring) == (256, 256, Recolouring())
+    assert found.sources[image.prepared] == Path("s.png")
+    assert found.images[found.levels[0].content].prepared == found.content
+    assert (found.weights, found.masks, found.warnings) == ({"vgg16": None}, {}, ())
+    assert found.level(512) is found.levels[1]
+    assert found.inputs == (Path("c.png"), Path("s.png"))
+
+
+def test_a_plan_is_written_as_it_is_read(tmp_path: Path) -> None:
+    found = plan({"regions": TWO_REGIONS, "colour": {"mode": "luminance"}})
+    (tmp_path / "plan.json").write_text(found.model_dump_json(), encoding="utf-8")
+    assert read_plan(tmp_path / "plan.json") == found
+
+
+# -- keys --------------------------------------------------------------------------------------------
+
+
+@given(
+    st.text(min_size=1, max_size=90).filter(lambda stem: not set(stem) & set("/\0{}\n") and stem.strip(". "))
+)
+def test_a_key_is_a_plain_name_whatever_the_files(stem: str) -> None:
+    raw = config({"content": f"{stem}.png", "style": "s.png"})
+    found = resolve(parse(raw), "a", lambda _: Size(100, 100))
+    for key in (*found.sources, *found.images, *found.targets):
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*-[0-9a-f]{12}", key)
+
+
+def test_keys_of_files_with_one_name_in_two_folders_differ() -> None:
+    found = plan({"content": "x/c.png", "style": {"image": "y/c.png"}})
+    assert len(found.sources) == 2
+    assert all(key.startswith("c-") for key in found.sources)
+
+
+CHANGES: list[tuple[dict[str, Any], set[str]]] = [
+    ({}, set()),
+    ({"iterations": [7]}, set()),
+    ({"content_weight": 3}, set()),
+    ({"seed": 3}, set()),
+    ({"print": {"dpi": 72}}, set()),
+    ({"network": {"content_layers": ["relu3_1"]}}, set()),
+    ({"optimiser": {"method": "adam"}}, set()),
+    ({"content": "d.png"}, {"content"}),
+    ({"network": {"style_layers": ["relu1_1"]}}, {"target"}),
+    ({"network": {"pooling": "average"}}, {"target"}),
+    ({"network": {"name": "vgg19"}}, {"target"}),
+    ({"style": {"image": "s.png", "mask": "s.png"}}, {"target"}),
+    ({"style": {"image": "s.png", "weight": 2}}, set()),
+    ({"style": {"image": "s.png", "scale": 2}}, {"image", "target"}),
+    ({"style": "t.png"}, {"image", "target"}),
+    ({"levels": [300, 512]}, {"content", "image", "target"}),
+    ({"colour": {"mode": "style_to_content"}}, {"image", "target"}),
+    ({"colour": {"mode": "luminance"}}, {"content", "image", "target"}),
+    ({"colour": {"mode": "content_to_style"}}, {"content"}),
+]
+
+
+@pytest.mark.parametrize(("change", "moved"), CHANGES)
+def test_a_key_changes_with_what_it_depends_on_and_with_nothing_else(
+    change: dict[str, Any], moved: set[str]
+) -> None:
+    def keys(found: Plan) -> dict[str, str]:
+        lowest = found.levels[0]
+        target = lowest.regions[0].targets[0].target
+        return {"content": lowest.content, "image": found.targets[target].image, "target": target}
+
+    before, after = keys(plan({"style": "s.png"})), keys(plan({"style": "s.png", **change}))
+    assert {name for name in before if before[name] != after[name]} == moved
+
+
+def test_a_mask_is_shared_by_regions_and_depends_on_how_it_is_found() -> None:
+    found = plan({"regions": TWO_REGIONS})
+    assert [mask.prepared for mask in found.masks.values()] == [found.content]
+    other = plan({"regions": TWO_REGIONS, "masks": {"method": "deeplabv3_resnet101"}})
+    assert set(found.masks) & set(other.masks) == set()
+
+
+@given(st.randoms(use_true_random=False))
+def test_a_plan_is_a_pure_function_of_settings_whatever_their_order(random: Any) -> None:
+    raw = {"regions": TWO_REGIONS, "iterations": [3], "colour": {"mode": "luminance", "luma_match": "mean"}}
+    items = list(raw.items())
+    random.shuffle(items)
+    assert plan(dict(items)) == plan(raw)
+
+
+# -- colours, weights, masks -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("colour", "of_content", "of_style"),
+    [
+        ({"mode": "none"}, ("keep", None, None, None), ("keep", None, None, None)),
+        (
+            {"mode": "style_to_content", "transform": "chol"},
+            ("keep", None, None, None),
+            ("linear", "chol", "c.png", None),
+        ),
+        ({"mode": "content_to_style"}, ("linear", "pca", "s.png", None), ("keep", None, None, None)),
+        (
+            {"mode": "luminance", "luma_match": "mean"},
+            ("luma", None, None, None),
+            ("luma", None, "c.png", "mean"),
+        ),
+    ],
+)
+def test_what_happens_to_colours(colour: dict[str, str], of_content: Any, of_style: Any) -> None:
+    found = plan({"style": "s.png", "colour": colour})
+
+    def how(image: str) -> tuple[str, str | None, str | None, str | None]:
+        recolouring = found.images[image].recolouring
+        reference = recolouring.reference
+        source = None if reference is None else str(found.sources[reference])
+        return recolouring.mode, recolouring.transform, source, recolouring.luma_match
+
+    level = found.levels[0]
+    assert how(level.content) == of_content
+    assert how(found.targets[level.regions[0].targets[0].target].image) == of_style
+
+
+def test_several_styles_keep_their_weights() -> None:
+    styles = [{"image": "s.png", "weight": 3}, {"image": "t.png"}]
+    (region,) = plan({"regions": [{"where": "everything", "styles": styles, "weight": 2}]}).levels[0].regions
+    assert [target.weight for target in region.targets] == [3.0, 1.0]
+    assert region.weight == 2.0
+
+
+@pytest.mark.parametrize(
+    ("own", "names"),
+    [
+        ({"style": "s.png"}, ["vgg16"]),
+        ({"style": "s.png", "masks": {"sam": "vit_b"}}, ["vgg16"]),
+        ({"style": "s.png", "network": {"name": "vgg19"}}, ["vgg19"]),
+        ({"regions": TWO_REGIONS}, ["vgg16", "person"]),
+        ({"regions": [{"where": "m.png", "style": "s.png"}]}, ["vgg16"]),
+    ],
+)
+def test_the_model_files_that_are_needed(own: dict[str, Any], names: list[str]) -> None:
+    assert list(plan(own).weights) == names
+
+
+def test_a_users_own_model_file_is_in_the_plan(tmp_path: Path) -> None:
+    (tmp_path / "v.pth").touch()
+    found = plan(
+        {"style": "s.png"}, weights={"vgg16": {"path": str(tmp_path / "v.pth")}, "person": {"path": "x"}}
+    )
+    assert list(found.weights) == ["vgg16"]
+    assert found.weights["vgg16"] is not None
+    assert found.weights["vgg16"].path == tmp_path / "v.pth"
+
+
+def test_inputs_are_all_files_of_the_users_once() -> None:
+    regions = [
+        {"where": "m.png", "style": {"image": "s.png", "mask": "square.png"}, "name": "x"},
+        {"where": "person", "styles": [{"image": "s.png"}, {"image": "t.png"}]},
+    ]
+    names = [str(path) for path in plan({"regions": regions}).inputs]
+    assert names == ["c.png", "s.png", "t.png", "m.png", "square.png"]
+
+
+# -- warnings ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("own", "warnings"),
+    [
+        ({"style": "s.png", "levels": [512]}, []),
+        (
+            {"style": {"image": "t.png", "scale": 0.25}, "levels": [512]},
+            [
+                "t.png is 111x148 px at level 512, and relu5_1 sees 132 px at once: "
+                "the style's large shapes will be missing there"
+            ],
+        ),
+        (
+            {"style": "t.png", "levels": [1024]},
+            [
+                "level 1024 is 2.1 times as large as the content image (400x600 px): "
+                "its detail comes from the style alone",
+            ],
+        ),
+        (
+            {"style": {"image": "s.png", "scale": 4}, "levels": [256]},
+            ["s.png (512x512 px) is enlarged 2.0 times at level 256: its brushwork will look soft there"],
+        ),
+        (
+            {"regions": [{"where": "square.png", "style": "s.png"}]},
+            [
+                "square.png (300x300 px) has another shape than its content image (400x600 px) "
+                "and is stretched"
+            ],
+        ),
+        (
+            {"style": {"image": "s.png", "mask": "m.png"}},
+            ["m.png (200x300 px) has another shape than its style image (512x512 px) and is stretched"],
+        ),
+        ({"regions": [{"where": "m.png", "style": "s.png"}]}, []),
+    ],
+)
+def test_warnings(own: dict[str, Any], warnings: list[str]) -> None:
+    assert list(plan(own).warnings) == warnings
+
+
+# -- refusals ----------------------------------------------------------------------------------------
+
+REFUSED: list[tuple[Callable[[], Plan], type[Exception], str]] = [
+    (
+        lambda: plan({"content": "x.png", "style": "s.png"}),
+        InputError,
+        "config.yaml: artworks.a.content: x.png: expected an image file; found no such file.",
+    ),
+    (
+        lambda: plan({"style": "x.png"}),
+        InputError,
+        "config.yaml: artworks.a.regions.0.style: x.png: expected an image file; found no such file.",
+    ),
+    (
+        lambda: plan({"regions": [{"where": "x.png", "style": "s.png"}]}),
+        InputError,
+        "config.yaml: artworks.a.regions.0.where: x.png: expected an image file; found no such file.",
+    ),
+    (
+        lambda: plan({"style": {"image": "s.png", "mask": "x.png"}}),
+        InputError,
+        "config.yaml: artworks.a.regions.0.style.mask: x.png: expected an image file; found no such file.",
+    ),
+    (
+        lambda: plan({"style": "wide.png", "levels": [64]}),
+        ConfigError,
+        "config.yaml: artworks.a.regions: expected style images of 32 px at least on their shorter "
+        "side; found "
+        "20x202 px (height x width) for wide.png at level 64. Raise the style's scale or the lowest "
+        "level, or "
+        "crop the style image.",
+    ),
+    (
+        lambda: plan({"style": "s.png", "levels": [9000]}),
+        ConfigError,
+        "config.yaml: compute.memory_budget_mib: expected 14472 at least for level 9000 (7348x11023 "
+        "px); found "
+        "4096. Raise it or lower the top level.",
+    ),
+    (
+        lambda: plan({"regions": TWO_REGIONS, "masks": {"sam": "vit_b"}}),
+        ConfigError,
+        "config.yaml: weights.sam_vit_b: expected its path, or its url and sha256: artworks.a needs "
+        "this model "
+        "file, and it cannot be fetched by name; found nothing.",
+    ),
+    (
+        lambda: plan({"style": "s.png", "network": {"name": "vgg19_oxford"}}),
+        ConfigError,
+        "config.yaml: weights.vgg19_oxford: expected its path, or its url and sha256: artworks.a "
+        "needs this model "
+        "file, and it cannot be fetched by name; found nothing.",
+    ),
+    (
+        lambda: plan({"style": "s.png"}, weights={"vgg16": {"path": "none.pth"}}),
+        InputError,
+        "config.yaml: weights.vgg16.path: expected a file; found none at none.pth.",
+    ),
+    (
+        lambda: plan({"content": "wide.png", "style": "s.png", "levels": [64]}),
+        ConfigError,
+        "config.yaml: artworks.a.levels: expected levels that are 32 px at least on their shorter "
+        "side; found "
+        "20x202 px (height x width) at level 64 for a content image of 100x1000 px. Raise the lowest "
+        "level, or "
+        "crop the content image.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "kind", "line"), REFUSED)
+def test_what_is_refused_before_any_work(make: Callable[[], Plan], kind: type[Exception], line: str) -> None:
+    with pytest.raises(kind) as caught:
+        make()
+    assert str(caught.value) == line
+
+
+def test_a_plan_has_no_other_levels() -> None:
+    with pytest.raises(InputError) as caught:
+        plan({"style": "s.png"}).level(300)
+    assert str(caught.value) == "--level 300: expected one of the plan's levels 256, 512; found 300."
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (None, "expected a plan made by `impasto plan`; found no such file or directory."),
+        (
+            "{}",
+            "expected a plan made by this version of `impasto plan`; found field required at artwork. "
+            "Run the plan stage again.",
+        ),
+        (
+            "x",
+            "expected a plan made by this version of `impasto plan`; found invalid json: expected "
+            "value at line 1 "
+            "column 1 at its start. Run the plan stage again.",
+        ),
+    ],
+)
+def test_what_is_no_plan(tmp_path: Path, text: str | None, line: str) -> None:
+    path = tmp_path / "plan.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_plan(path)
+    assert str(caught.value) == f"{path}: {line}"

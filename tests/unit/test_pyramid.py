@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.config import ArtworkSettings, Defaults
+from pipeline.errors import ConfigError
+from pipeline.geometry import Size
+from pipeline.pyramid import (
+    Level,
+    activation_bytes_per_px,
+    content_values_per_px,
+    levels,
+    state_bytes_per_px,
+    tiling,
+)
+from pipeline.settings import Network, Optimiser
+from pipeline.tiles import cut
+
+LANDSCAPE = Size(2000, 3000)
+PERSON = {"where": "person", "style": "s.png"}
+BACKGROUND = {"where": "background", "style": "s.png"}
+
+
+def artwork(**values: Any) -> ArtworkSettings:
+    return Defaults.model_validate(values)
+
+
+def sizes(content: Size, **values: Any) -> list[tuple[int, str]]:
+    return [(level.px, str(level.size)) for level in levels(artwork(**values), content, "artworks.a")]
+
+
+def test_levels_are_named_by_the_square_root_of_their_area() -> None:
+    assert sizes(LANDSCAPE) == [(512, "418x627"), (1024, "836x1254")]
+    assert sizes(LANDSCAPE, levels=[256, 512]) == [(256, "209x314"), (512, "418x627")]
+    assert sizes(Size(300, 300), levels=[64]) == [(64, "64x64")]
+
+
+@pytest.mark.parametrize(
+    ("print_size", "top"),
+    [
+        ({"width": "20 cm"}, "1575x2362"),
+        ({"width": "60 cm"}, "4725x7087"),
+        ({"width": "8.5 in"}, "1700x2550"),
+        ({"width": "300 mm", "dpi": 150}, "1181x1772"),
+        ({"height": "20 cm"}, "2362x3543"),
+        ({"height": "10 in", "dpi": 72}, "720x1080"),
+    ],
+)
+def test_the_top_level_is_the_print_to_the_pixel(print_size: dict[str, Any], top: str) -> None:
+    assert sizes(LANDSCAPE, print=print_size)[-1][1] == top
+
+
+def test_lower_levels_of_a_print_have_half_the_sides() -> None:
+    assert sizes(LANDSCAPE, print={"width": "60 cm"}) == [
+        (362, "296x443"),
+        (723, "590x885"),
+        (1447, "1181x1772"),
+        (2894, "2363x3544"),
+        (5787, "4725x7087"),
+    ]
+    assert sizes(Size(2000, 2000), print={"width": "640 mm", "dpi": 25.4}) == [(640, "640x640")]
+    assert sizes(Size(2000, 2000), print={"width": "641 mm", "dpi": 25.4}) == [
+        (320, "320x320"),
+        (641, "641x641"),
+    ]
+
+
+@given(
+    width=st.integers(1, 60_000),
+    height=st.integers(1, 60_000),
+    mm=st.integers(20, 5000),
+    dpi=st.integers(50, 600),
+)
+def test_levels_of_any_print_rise_to_it(width: int, height: int, mm: int, dpi: int) -> None:
+    chosen = artwork(print={"width": f"{mm} mm", "dpi": dpi})
+    try:
+        found = levels(chosen, Size(height, width), "artworks.a")
+    except ConfigError:
+        return
+    names = [level.px for level in found]
+    assert names == sorted(set(names))
+    assert names[0] <= 640
+    assert found[-1].size.width == round(mm / 25.4 * dpi)
+    assert all(1.9 < upper / lower < 2.1 for lower, upper in itertools.pairwise(names))
+
+
+def test_a_level_too_thin_for_the_network_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        levels(artwork(levels=[128]), Size(100, 3000), "config.yaml: artworks.a")
+    assert str(caught.value) == (
+        "config.yaml: artworks.a.levels: expected levels that are 32 px at least on their shorter side; "
+        "found 23x701 px (height x width) at level 128 for a content image of 100x3000 px. "
+        "Raise the lowest level, or crop the content image."
+    )
+
+
+def test_a_print_too_small_for_any_level_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        levels(artwork(print={"width": "5 mm", "dpi": 72}), LANDSCAPE, "config.yaml: artworks.a")
+    assert str(caught.value) == (
+        "config.yaml: artworks.a.print: expected a print of 64 x 64 px at least; found 9x14 px (height "
+        "x width). Raise the width, the height or the dpi."
+    )
+
+
+def test_a_level_is_padded_to_the_deepest_stride() -> None:
+    assert Level(256, Size(209, 314)).padded == Size(224, 320)
+    assert Level(256, Size(256, 256)).padded == Size(256, 256)
+
+
+def test_what_an_evaluation_holds_per_pixel() -> None:
+    # VGG-16 to relu5_1: convolutions 128 + 64 + 48 + 24 + 2 values, poolings 16 + 8 + 4 + 2, int64 indices.
+    assert activation_bytes_per_px(Network(), 4, guided=False) == (266 + 30 + 2 * 128) * 4 + 8 * 30
+    assert activation_bytes_per_px(Network(), 4, guided=True) == (266 + 30 + 3 * 128) * 4 + 8 * 30
+    assert activation_bytes_per_px(Network(pooling="average"), 2, guided=False) == (266 + 30 + 256) * 2
+    only = Network(style_layers=("relu1_1",), content_layers=())
+    assert activation_bytes_per_px(only, 4, guided=False) == 3 * 64 * 4
+
+
+def test_what_the_optimiser_keeps_per_pixel() -> None:
+    assert content_values_per_px(Network()) == 8.0
+    assert content_values_per_px(Network(content_layers=("relu2_2", "relu4_2"))) == 40.0
+    # Seven vectors of three float32, a channel, content targets; a pair of the history costs 12 bytes.
+    assert state_bytes_per_px(Optimiser(), 8.0, 1) == 84 + 4 + 32 + 5 * 12
+    assert state_bytes_per_px(Optimiser(history=7, history_precision="float32"), 8.0, 0) == 84 + 32 + 7 * 24
+    assert state_bytes_per_px(Optimiser(method="adam"), 0.0, 0) == 84 + 24
+
+
+@pytest.mark.parametrize(
+    ("size", "regions", "core_px", "memory_mib"),
+    [
+        (Size(512, 512), [], None, 1356),
+        (Size(512, 512), [PERSON, BACKGROUND], None, 1486),
+        (Size(1024, 1024), [], None, 3324),
+        (Size(1024, 1024), [PERSON, BACKGROUND], None, 3844),
+        (Size(2048, 2048), [], 944, 4096),
+        (Size(2048, 2048), [PERSON, BACKGROUND], 832, 4096),
+        (Size(4096, 4096), [], 368, 4096),
+    ],
+)
+def test_the_tile_that_a_budget_affords(
+    size: Size, regions: list[Any], core_px: int | None, memory_mib: int
+) -> None:
+    found = tiling(Level(size.height, size), artwork(regions=regions), 4096, "compute")
+    assert (found.core_px, found.halo_px, found.memory_mib) == (core_px, 64, memory_mib)
+
+
+def test_the_halo_is_the_deepest_layers() -> None:
+    def halo(**network: Any) -> int:
+        return tiling(Level(512, Size(512, 512)), artwork(network=network), 4096, "compute").halo_px
+
+    assert halo() == 64
+    assert halo(name="vgg19") == 80
+    assert halo(style_layers=["relu1_1", "relu4_1"]) == 40
+    assert halo(style_layers=["relu1_1", "relu4_1"], content_layers=[]) == 32
+
+
+def test_a_budget_below_the_smallest_tile_is_refused_with_the_one_that_would_do() -> None:
+    with pytest.raises(ConfigError) as caught:
+        tiling(Level(4096, Size(4096, 4096)), artwork(), 2048, "config.yaml: compute")
+    assert str(caught.value) == (
+        "config.yaml: compute.memory_budget_mib: expected 3669 at least for level 4096 (4096x4096 px); found "
+        "2048. Raise it or lower the top level."
+    )
+    assert tiling(Level(4096, Size(4096, 4096)), artwork(), 3669, "compute").core_px == 128
+    with pytest.raises(ConfigError, match="expected 3669 at least"):
+        tiling(Level(4096, Size(4096, 4096)), artwork(), 3668, "compute")
+
+
+@settings(max_examples=200)
+@given(
+    height=st.integers(64, 20_000),
+    width=st.integers(64, 20_000),
+    budget=st.integers(1024, 65_536),
+    regions=st.sampled_from([[], [PERSON], [PERSON, BACKGROUND]]),
+    style_layers=st.sampled_from([("relu1_1", "relu5_1"), ("relu3_1",)]),
+)
+def test_a_tiling_covers_its_level_within_the_budget(
+    height: int, width: int, budget: int, regions: list[Any], style_layers: tuple[str, ...]
+) -> None:
+    level = Level(1000, Size(height, width))
+    chosen = artwork(regions=regions, network={"style_layers": style_layers})
+    try:
+        found = tiling(level, chosen, budget, "compute")
+    except ConfigError:
+        return
+    assert found == tiling(level, chosen, budget, "compute")
+    assert found.memory_mib <= budget
+    if found.core_px is None:
+        return
+    assert found.core_px >= 128
+    deepest = chosen.network.architecture.deepest(chosen.network.layers)
+    tiles = cut(level.padded, found.core_px, found.halo_px, deepest.stride_px)
+    assert sum(tile.core.size.area for tile in tiles) == level.padded.area
+    activations = activation_bytes_per_px(chosen.network, 4, guided=bool(regions))
+    state = state_bytes_per_px(chosen.optimiser, content_values_per_px(chosen.network), len(regions))
+    largest = max(tile.haloed.size.area for tile in tiles)
+    assert 700 * 2**20 + state * level.padded.area + activations * largest <= budget * 2**20
+
+
+def test_more_memory_never_means_smaller_tiles() -> None:
+    level, cores = Level(4096, Size(4096, 4096)), []
+    for budget in range(4096, 65_536, 4096):
+        core = tiling(level, artwork(), budget, "compute").core_px
+        cores.append(10_000 if core is None else core)
+    assert cores == sorted(cores)
