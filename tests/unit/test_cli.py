@@ -1,0 +1,79 @@
+"""The boundary where an error becomes one line; tests/commands runs the real commands as subprocesses."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable
+
+import pytest
+
+from pipeline import cli
+from pipeline.commands import COMMANDS, prepare
+from pipeline.errors import InputError, PipelineError, ResourceError
+
+WORDS = ["prepare", "a.png", "--output", "a.tif"]
+
+
+def ending(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> int | str | None:
+    """The exit code of a command that ends with this error; None when it just returns."""
+
+    def run(_: argparse.Namespace) -> None:
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(prepare, "run", run)
+    try:
+        cli.main(WORDS)
+    except SystemExit as exit_:
+        return exit_.code
+    return None
+
+
+def test_a_command_that_works_just_returns(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ending(monkeypatch, None) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (
+            InputError("a.png", expected="an image", found="text", fix="Use another"),
+            2,
+            "impasto prepare: a.png: expected an image; found text. Use another.",
+        ),
+        (ResourceError.stating("no room"), 2, "impasto prepare: no room."),
+        (PermissionError(13, "Permission denied", "a.tif"), 2, "impasto prepare: a.tif: permission denied."),
+        (OSError(28, "No space left on device"), 2, "impasto prepare: a file: no space left on device."),
+        (KeyboardInterrupt(), 130, "impasto: interrupted."),
+    ],
+)
+def test_a_mistake_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+    line: str,
+) -> None:
+    assert ending(monkeypatch, error) == code
+    assert capsys.readouterr() == ("", f"{line}\n")
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), OSError("a library's own")])
+def test_a_bug_shows_itself(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    with pytest.raises(type(error), match=str(error)):
+        ending(monkeypatch, error)
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_every_command_is_a_module_with_two_functions(verb: str) -> None:
+    module = importlib.import_module(f"pipeline.commands.{verb.replace('-', '_')}")
+    functions: list[Callable[..., None]] = [module.add_arguments, module.run]
+    assert all(function.__doc__ for function in functions)
+    assert module.__doc__ is not None
+    assert module.__doc__.startswith(f"`impasto {verb}`: ")
+
+
+def test_every_error_of_ours_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in PipelineError.__subclasses__():
+        assert ending(monkeypatch, kind.stating("x")) == 2

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline import machine
+from pipeline.errors import ResourceError
+from pipeline.machine import cpu_has_bfloat16, keep_freed_memory, prepare_machine
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    deterministic, benchmark = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    yield
+    torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = deterministic, benchmark
+
+
+def test_a_run_is_made_reproducible() -> None:
+    torch.backends.cudnn.allow_tf32 = True
+    found = prepare_machine("cpu", "float32", 3)
+    assert (found.device, found.dtype, found.threads) == (torch.device("cpu"), torch.float32, 3)
+    assert found.precision == "float32"
+    assert torch.get_num_threads() == 3
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.deterministic
+    assert not torch.backends.cudnn.benchmark
+
+
+def test_bfloat16_can_be_asked_for_anywhere() -> None:
+    assert prepare_machine("cpu", "bfloat16", 1).precision == "bfloat16"
+
+
+@pytest.mark.parametrize(("native", "precision"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_takes_bfloat16_where_it_is_native(
+    monkeypatch: pytest.MonkeyPatch, native: bool, precision: str
+) -> None:
+    monkeypatch.setattr(machine, "cpu_has_bfloat16", lambda: native)
+    assert prepare_machine("cpu", "auto", 1).precision == precision
+
+
+def test_a_missing_cuda_device_is_refused_and_auto_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert prepare_machine("auto", "float32", 1).device.type == "cpu"
+    with pytest.raises(ResourceError) as caught:
+        prepare_machine("cuda", "float32", 1)
+    assert str(caught.value) == (
+        "compute.device: expected a CUDA device; found none. Set compute.device to auto or cpu."
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "native"),
+    [
+        ("flags : fpu avx512f avx512_bf16 sse", True),
+        ("flags : fpu amx_bf16", True),
+        ("Features : fp asimd bf16", True),
+        ("flags : fpu avx512f avx512_bf16x avx2", False),
+        ("", False),
+    ],
+)
+def test_what_a_cpu_says_of_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, native: bool
+) -> None:
+    (tmp_path / "cpuinfo").write_text(flags)
+    monkeypatch.setattr(machine, "Path", lambda _: tmp_path / "cpuinfo")
+    assert cpu_has_bfloat16() is native
+
+
+def test_a_system_that_says_nothing_has_no_bfloat16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "Path", lambda _: tmp_path / "none")
+    assert not cpu_has_bfloat16()
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_the_allocator_is_left_alone_where_it_is_another(
+    monkeypatch: pytest.MonkeyPatch, platform: str
+) -> None:
+    asked = []
+
+    class Library:
+        def mallopt(self, option: int, value: int) -> int:
+            asked.append((option, value))
+            return 1
+
+    monkeypatch.setattr("sys.platform", platform)
+    monkeypatch.setattr("ctypes.CDLL", lambda _: Library())
+    keep_freed_memory()
+    assert asked == ([(-3, 2**30), (-1, 2**31 - 1)] if platform == "linux" else [])
+
+
+def test_another_c_library_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctypes.CDLL", lambda _: object())
+    keep_freed_memory()
