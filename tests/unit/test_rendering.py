@@ -1,0 +1,381 @@
+"""A level from files to pixels: the loss it states, tiles, starts, records, and files that do not fit.
+
+The network is a VGG-19 that ends at conv2_1 with seeded numbers, so that everything is real and quick.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from networks import make_random_weights
+from safetensors.torch import save_file
+
+from pipeline import canvas, weights
+from pipeline.config_file import parse
+from pipeline.errors import InputError, PipelineError
+from pipeline.features import Encoder
+from pipeline.geometry import Size
+from pipeline.layers import VGG19
+from pipeline.machine import Machine
+from pipeline.optimiser import Step
+from pipeline.plan import LevelPlan, Plan
+from pipeline.planning import resolve
+from pipeline.rendering.inputs import load_encoder, read_padded, read_targets
+from pipeline.rendering.level import LevelFiles, render_level
+from pipeline.rendering.record import RenderingRecord, read_record
+
+STYLE_LAYERS = ("relu1_1", "relu2_1")
+CPU = Machine(torch.device("cpu"), torch.float32, 1)
+CONTENT, STYLE = Size(50, 82), Size(64, 64)
+
+
+@dataclass
+class Scene:
+    """An artwork of two regions at its lowest level, with every file that rendering reads."""
+
+    plan: Plan
+    files: LevelFiles
+
+    @property
+    def level(self) -> LevelPlan:
+        return self.plan.levels[0]
+
+    def render(self, report: Callable[[Step], None] = lambda _: None) -> tuple[np.ndarray, RenderingRecord]:
+        return render_level(self.plan, self.level, self.files, report)
+
+    def with_level(self, **changes: Any) -> Scene:
+        return Scene(
+            self.plan.model_copy(update={"levels": (self.level.model_copy(update=changes),)}), self.files
+        )
+
+    def with_files(self, **changes: Any) -> Scene:
+        return Scene(self.plan, dataclasses.replace(self.files, **changes))
+
+
+def noise(size: Size, seed: int, bands: int = 3) -> np.ndarray:
+    return np.random.default_rng(seed).random((size.height, size.width, bands), np.float32)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "vgg19.safetensors"
+    wanted = ("conv1_1", "conv1_2", "conv2_1")
+    tensors = {
+        name: tensor
+        for name, tensor in make_random_weights(VGG19, 0, torch.float32).items()
+        if name.startswith(wanted)
+    }
+    metadata = {
+        "name": "vgg19",
+        "tensors_sha256": weights.tensors_sha256({name: t.numpy() for name, t in tensors.items()}),
+        "preprocessing": weights.IMAGENET.to_json(),
+    }
+    save_file(tensors, path, metadata)
+    return path
+
+
+def make_scene(folder: Path, model_file: Path, **settings: Any) -> Scene:
+    raw = {
+        "content": "c.png",
+        "regions": [
+            {"where": "m.png", "style": "s.png", "name": "sky"},
+            {"where": "n.png", "style": "t.png", "name": "sea", "weight": 3},
+        ],
+        "levels": [64],
+        "iterations": [3],
+        "content_weight": 2,
+        "style_weight": 500,
+        "network": {"name": "vgg19", "style_layers": STYLE_LAYERS, "content_layers": ["relu2_1"]},
+        **settings,
+    }
+    config = parse(
+        {"compute": {"device": "cpu", "precision": "float32", "threads": 1}, "artworks": {"a": raw}}
+    )
+    plan = resolve(config, "a", lambda path: CONTENT if path.stem in "cmn" else STYLE)
+    level = plan.levels[0]
+    canvas.write(folder / "content.tif", noise(level.size, 1))
+    left = np.zeros((level.height, level.width, 2), np.float32)
+    left[:, : level.width // 2, 0] = 1
+    left[:, level.width // 2 :, 1] = 1
+    canvas.write_guides(folder / "guides.tif", left)
+    targets = []
+    for seed, key in enumerate(plan.targets):
+        rows = {"relu1_1": 64, "relu2_1": 128}
+        features = {
+            name: torch.from_numpy(noise(Size(n, n + 5), seed, 1))[:, :, 0] for name, n in rows.items()
+        }
+        grams = {name: F @ F.T / F.shape[1] for name, F in features.items()}
+        targets.append(folder / f"{key}.safetensors")
+        save_file(grams, targets[-1])
+    guides = folder / "guides.tif" if plan.settings.needs_guidance else None
+    return Scene(plan, LevelFiles(model_file, folder / "content.tif", tuple(targets), guides, None))
+
+
+@pytest.fixture(autouse=True)
+def threads_restored() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def scene(tmp_path: Path, network: Path) -> Scene:
+    return make_scene(tmp_path, network)
+
+
+def stated_loss(scene: Scene, image: np.ndarray) -> dict[str, float]:
+    """METHOD.md sections 1 and 2 once more, plainly and in float64."""
+    settings = scene.plan.settings
+    file = weights.load(scene.files.weights)
+    encoder = Encoder(file.tensors, VGG19, file.preprocessing, dtype=torch.float64)
+
+    def features(pixels: np.ndarray) -> dict[str, torch.Tensor]:
+        padded = np.pad(
+            pixels, ((0, -pixels.shape[0] % 16), (0, -pixels.shape[1] % 16), (0, 0)), mode="reflect"
+        )
+        found: dict[str, torch.Tensor] = encoder(
+            torch.from_numpy(padded).double().permute(2, 0, 1)[None], STYLE_LAYERS
+        )
+        return found
+
+    seen, content = features(image), features(canvas.read(scene.files.content))
+    loss = {
+        "content relu2_1": settings.content_weight
+        * (seen["relu2_1"] - content["relu2_1"]).square().mean().item()
+    }
+    regions = scene.level.regions
+    for index, region in enumerate(regions):
+        for name in STYLE_LAYERS:
+            F = seen[name][0]
+            T = torch.ones(F.shape[1:], dtype=torch.float64)
+            if scene.files.guides is not None:
+                channel = canvas.read(scene.files.guides)[:, :, index].astype(np.float64)
+                channel = np.pad(
+                    channel, ((0, -channel.shape[0] % 16), (0, -channel.shape[1] % 16)), mode="reflect"
+                )
+                stride = VGG19.layer(name).stride_px
+                T = torch.nn.functional.avg_pool2d(torch.from_numpy(channel)[None], stride)[0]
+                T = T / T.square().mean().sqrt()
+            rows = (F * T).flatten(1)
+            gram = rows @ rows.T / rows.shape[1]
+            known = {file.stem: file for file in scene.files.targets}
+            wanted = read_targets(known[region.targets[0].target], CPU)[name].double()
+            share = region.weight / len(regions)
+            label = f" {region.label}" if scene.files.guides is not None else ""
+            loss[f"style {name}{label}"] = (
+                settings.style_weight * share / F.shape[0] ** 2 * (gram - wanted).square().mean().item()
+            )
+    return loss
+
+
+def test_the_loss_is_the_methods(scene: Scene) -> None:
+    image, record = scene.render()
+    stated = stated_loss(scene, canvas.read(scene.files.content))
+    assert stated["content relu2_1"] == 0
+    assert record.trace[0].terms == pytest.approx(stated, rel=1e-4)
+    assert record.trace[0].loss == pytest.approx(sum(stated.values()), rel=1e-4)
+    assert image.shape == (scene.level.height, scene.level.width, 3)
+    assert image.dtype == np.float32
+
+
+def test_one_style_everywhere_needs_no_guides(tmp_path: Path, network: Path) -> None:
+    scene = make_scene(tmp_path, network, regions=[{"where": "everything", "style": "s.png"}])
+    _, record = scene.render()
+    stated = stated_loss(scene, canvas.read(scene.files.content))
+    assert set(stated) == {"content relu2_1", "style relu1_1", "style relu2_1"}
+    assert record.trace[0].terms == pytest.approx(stated, rel=1e-4)
+
+
+def test_several_styles_of_a_region_are_their_weighted_mean(tmp_path: Path, network: Path) -> None:
+    styles = [{"image": "s.png", "weight": 3}, {"image": "t.png", "weight": 1}]
+    scene = make_scene(tmp_path, network, regions=[{"where": "everything", "styles": styles}])
+    _, record = scene.render()
+    mean = {
+        name: (3 * one + other) / 4
+        for (name, one), other in zip(
+            sorted(read_targets(scene.files.targets[0], CPU).items()),
+            [tensor for _, tensor in sorted(read_targets(scene.files.targets[1], CPU).items())],
+            strict=True,
+        )
+    }
+    save_file(mean, scene.files.targets[0])
+    stated = stated_loss(scene, canvas.read(scene.files.content))
+    assert record.trace[0].terms == pytest.approx(stated, rel=1e-4)
+
+
+def test_without_a_content_weight_there_is_no_content_term(tmp_path: Path, network: Path) -> None:
+    _, record = make_scene(tmp_path, network, content_weight=0).render()
+    assert all(name.startswith("style") for name in record.trace[0].terms)
+
+
+@pytest.mark.parametrize("content_layers", [["relu2_1"], ["relu1_1"], []])
+def test_tiles_render_what_the_whole_renders(
+    tmp_path: Path, network: Path, content_layers: list[str]
+) -> None:
+    layers = {"name": "vgg19", "style_layers": STYLE_LAYERS, "content_layers": content_layers}
+    whole = make_scene(tmp_path, network, network=layers)
+    # The halo of relu2_1 is 4 px: no multiple of the 16 px that a level is padded to.
+    tiled = whole.with_level(tile_core_px=32)
+    assert tiled.level.halo_px == 4
+    image, record = whole.render()
+    tiled_image, tiled_record = tiled.render()
+    assert tiled_record.level.tile_px == 32
+    assert [point.loss for point in tiled_record.trace] == pytest.approx(
+        [point.loss for point in record.trace], rel=1e-3
+    )
+    np.testing.assert_allclose(tiled_image, image, atol=2e-3)
+
+
+def test_the_record_tells_what_happened(scene: Scene) -> None:
+    steps: list[Step] = []
+    _, record = scene.render(steps.append)
+    assert [step.iteration for step in steps] == [0, 1, 2, 3]
+    assert [point.iteration for point in record.trace] == [0, 1, 2, 3]
+    assert (record.level.level_px, record.level.height_px, record.level.width_px) == (64, 50, 82)
+    assert (record.level.tile_px, record.level.iterations) == (None, 3)
+    assert record.level.loss_first == record.trace[0].loss > record.level.loss_last == record.trace[-1].loss
+    assert record.level.passes == record.trace[-1].passes >= 6
+    assert (record.precision, record.ending, record.warnings) == ("float32", "iterations", ())
+    assert record.device["device"] == "cpu"
+
+
+def test_same_files_same_bits(scene: Scene) -> None:
+    np.testing.assert_array_equal(scene.render()[0], scene.render()[0])
+
+
+def test_the_start(tmp_path: Path, network: Path) -> None:
+    def first(**settings: Any) -> float:
+        return make_scene(tmp_path, network, iterations=[1], **settings).render()[1].trace[0].loss
+
+    content, noise_0, noise_1 = first(), first(start="noise"), first(start="noise", seed=1)
+    assert len({content, noise_0, noise_1}) == 3
+    assert first(start="noise") == noise_0
+    scene = make_scene(tmp_path, network, iterations=[1], start="noise")
+    from_content = scene.with_files(start=scene.files.content)
+    assert from_content.render()[1].trace[0].loss == content
+
+
+def test_adam_is_an_alternative(tmp_path: Path, network: Path) -> None:
+    _, record = make_scene(tmp_path, network, optimiser={"method": "adam"}).render()
+    assert record.level.loss_last < record.level.loss_first
+    assert record.level.passes == 7
+
+
+# -- files that do not fit ---------------------------------------------------------------------------
+
+
+def refusal(scene: Scene) -> str:
+    with pytest.raises(PipelineError) as caught:
+        scene.render()
+    return str(caught.value)
+
+
+def test_a_content_image_of_another_size(scene: Scene) -> None:
+    canvas.write(scene.files.content, noise(Size(50, 80), 0))
+    assert refusal(scene) == (
+        f"{scene.files.content}: expected 50x82 px (height x width) as planned; found 50x80 px."
+    )
+
+
+def test_statistics_that_are_not_there(scene: Scene) -> None:
+    key = scene.files.targets[1].stem
+    missing = scene.with_files(targets=scene.files.targets[:1])
+    assert refusal(missing) == (
+        f"--targets: expected {key}.safetensors, which the plan names; found other files."
+    )
+
+
+def test_statistics_that_are_none(scene: Scene) -> None:
+    scene.files.targets[0].write_bytes(b"half of a file")
+    line = f"{scene.files.targets[0]}: expected a file made by `impasto targets`; found "
+    assert refusal(scene) == f"{line}something else, or half of one."
+    scene.files.targets[0].unlink()
+    assert refusal(scene) == f"{line}none."
+
+
+def test_guides_of_another_number(scene: Scene) -> None:
+    assert scene.files.guides is not None
+    canvas.write_guides(scene.files.guides, noise(scene.level.size, 0, 3))
+    assert refusal(scene) == f"{scene.files.guides}: expected 2 channels, one per region; found 3."
+
+
+def test_a_region_that_vanishes(scene: Scene) -> None:
+    assert scene.files.guides is not None
+    channels = np.zeros((50, 82, 2), np.float32)
+    channels[:, :, 0] = 1
+    channels[0, 0, 1] = 0.5
+    canvas.write_guides(scene.files.guides, channels)
+    assert refusal(scene) == (
+        "region sea: expected a mask that covers at least a pixel of level 64; found less than that. "
+        "Enlarge the mask, or leave the region out."
+    )
+
+
+def test_a_region_that_vanishes_at_one_layer_is_skipped_there_and_told(scene: Scene) -> None:
+    assert scene.files.guides is not None
+    channels = np.zeros((50, 82, 2), np.float32)
+    channels[:, :, 0] = 1
+    channels[0, :3, 1] = 1
+    canvas.write_guides(scene.files.guides, channels)
+    _, record = scene.render()
+    assert [name for name in record.trace[0].terms if "sea" in name] == ["style relu1_1 sea"]
+    assert record.warnings == (
+        "region sea covers 0.31 of one unit of relu2_1 at 64x96 px; it is not styled at this layer",
+    )
+
+
+def test_a_network_that_ends_too_early(tmp_path: Path, network: Path) -> None:
+    deeper = {"name": "vgg19", "style_layers": ["relu1_1", "relu3_1"], "content_layers": []}
+    scene = make_scene(tmp_path, network, network=deeper)
+    for path in scene.files.targets:
+        save_file({"relu1_1": torch.ones(64, 64), "relu3_1": torch.ones(256, 256)}, path)
+    assert "expected a convolution conv2_2 for relu2_2; found weights that end at conv2_1" in refusal(scene)
+
+
+def test_a_padded_file_is_reflected(tmp_path: Path) -> None:
+    pixels = noise(Size(20, 30), 0)
+    canvas.write(tmp_path / "a.tif", pixels)
+    found = read_padded(tmp_path / "a.tif", None, CPU).permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(found, np.pad(pixels, ((0, 12), (0, 2), (0, 0)), mode="reflect"))
+
+
+def test_the_encoder_is_the_files(network: Path) -> None:
+    scene_network = parse(
+        {
+            "artworks": {
+                "a": {"content": "c", "style": "s", "network": {"name": "vgg19", "pooling": "average"}}
+            }
+        }
+    )
+    encoder = load_encoder(network, scene_network.artworks["a"].network, CPU)
+    assert (encoder.architecture, encoder.dtype) == (VGG19, torch.float32)
+
+
+# -- records -----------------------------------------------------------------------------------------
+
+
+def test_a_record_is_written_as_it_is_read(scene: Scene, tmp_path: Path) -> None:
+    _, record = scene.render()
+    (tmp_path / "r.json").write_text(record.model_dump_json(), encoding="utf-8")
+    assert read_record(tmp_path / "r.json") == record
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [(None, "no such file or directory"), ("{}", "something else"), ("x", "something else")],
+)
+def test_what_is_no_record(tmp_path: Path, text: str | None, found: str) -> None:
+    path = tmp_path / "r.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_record(path)
+    line = f"{path}: expected a record made by `impasto stylise` or `impasto refine`; found {found}."
+    assert str(caught.value) == line
