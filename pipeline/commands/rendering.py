@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline import canvas
 from pipeline.console import Reporter, say
 from pipeline.errors import InputError
 from pipeline.files import write_text
-from pipeline.optimiser import Step
-from pipeline.plan import read_plan
-from pipeline.rendering.level import LevelFiles, render_level
+from pipeline.plan import LevelPlan, Plan, read_plan
+
+if TYPE_CHECKING:
+    from pipeline.optimiser import Step
 
 
 def render(arguments: argparse.Namespace, start: Path | None) -> None:
     """Renders the level that the arguments name, from `start` or from what the plan says."""
     plan = read_plan(arguments.plan)
     level = plan.level(arguments.level)
+    _check_order(plan, level, start)
     if len(arguments.guides) > 1:
         raise InputError(
             "--guides", expected="one file of guidance channels", found=str(len(arguments.guides))
         )
     if plan.settings.needs_guidance and not arguments.guides:
         raise InputError("--guides", expected="the file that `impasto guide` made", found="none")
+    # torch takes seconds, which help and mistakes need not wait for.
+    from pipeline.rendering.level import LevelFiles, render_level  # noqa: PLC0415
+
     files = LevelFiles(
         weights=arguments.weights,
         content=arguments.content,
@@ -47,3 +53,22 @@ def render(arguments: argparse.Namespace, start: Path | None) -> None:
         f"{cost.iterations} iterations ({record.ending}), {cost.seconds:.1f} s, {record.precision}, "
         f"{cost.peak_memory_mib:.0f} MiB"
     )
+
+
+def _check_order(plan: Plan, level: LevelPlan, start: Path | None) -> None:
+    """Raises an InputError where stylise is asked for a higher level, or refine for the lowest."""
+    lowest = plan.levels[0].level_px
+    if start is None and level.level_px != lowest:
+        raise InputError(
+            f"--level {level.level_px}",
+            expected=f"the plan's lowest level {lowest}",
+            found=str(level.level_px),
+            fix="Use impasto refine",
+        )
+    if start is not None and level.level_px == lowest:
+        raise InputError(
+            f"--level {level.level_px}",
+            expected="a level above the plan's lowest",
+            found=str(level.level_px),
+            fix="Use impasto stylise",
+        )

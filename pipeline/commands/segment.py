@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-
 from pipeline import canvas, weights
 from pipeline.commands.options import positive
 from pipeline.console import say
@@ -14,7 +12,6 @@ from pipeline.errors import InputError
 from pipeline.files import scratch_path, write_json
 from pipeline.geometry import Size
 from pipeline.machine import prepare_machine
-from pipeline.segmentation import METHODS, segment
 
 _LONGER_SIDE_PX = 1024
 
@@ -40,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     model, *sharpener = [weights.load(path) for path in arguments.weights]
+    # torch takes seconds, which help and mistakes need not wait for.
+    import torch  # noqa: PLC0415
+
+    from pipeline.segmentation import METHODS, segment  # noqa: PLC0415
+
     if model.name not in METHODS:
         raise InputError(
             arguments.weights[0], expected=f"the model file of {', '.join(METHODS)}", found=model.name

@@ -5,23 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
 from pydantic import ValidationError
-from safetensors.torch import save_file
 
-from pipeline import canvas
 from pipeline.commands.options import positive
 from pipeline.config_mistakes import as_error
 from pipeline.console import say
-from pipeline.files import atomic_path, scratch_path
 from pipeline.layers import STYLE_LAYERS
 from pipeline.machine import prepare_machine
-from pipeline.rasters import TensorRaster
-from pipeline.rendering.inputs import load_encoder, read_padded
 from pipeline.settings import NETWORKS, Network
-from pipeline.targets import style_statistics
-
-_TILE_PX = 512
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,22 +44,19 @@ def run(arguments: argparse.Namespace) -> None:
         )
     except ValidationError as error:
         raise as_error(error, {}, "--layers") from None
+    # torch takes seconds, which help and mistakes need not wait for.
+    from pipeline.rendering.style import write_targets  # noqa: PLC0415
+
     machine = prepare_machine(arguments.device, arguments.precision, arguments.threads)
-    encoder = load_encoder(arguments.weights, network, machine)
-    style = TensorRaster(read_padded(arguments.image, None, machine))
-    guide = None
-    if arguments.mask is not None:
-        with scratch_path(arguments.output.with_suffix(".tif"), "mask") as sized:
-            canvas.compose_guides([(arguments.mask, False)], sized, canvas.size_of(arguments.image))
-            guide = TensorRaster(read_padded(sized, None, machine))
-    layers = [network.architecture.layer(name) for name in network.style_layers]
-    grams = style_statistics(
-        encoder, style, guide, layers, tile_px=_TILE_PX, name=str(arguments.mask or "style guide")
+    size, found = write_targets(
+        arguments.output,
+        arguments.image,
+        arguments.mask,
+        weights=arguments.weights,
+        network=network,
+        machine=machine,
     )
-    with atomic_path(arguments.output) as partial:
-        tensors = {name: gram.to(torch.float32).contiguous().cpu() for name, gram in grams.items()}
-        save_file(tensors, partial)
-    for layer in layers:
-        if layer.name not in grams:
-            say(f"warning: {arguments.mask} covers less than one unit of {layer.name}; it is left out there")
-    say(f"{arguments.output}: {', '.join(grams)} of {style.size} px, {machine.precision}")
+    for name in network.style_layers:
+        if name not in found:
+            say(f"warning: {arguments.mask} covers less than one unit of {name}; it is left out there")
+    say(f"{arguments.output}: {', '.join(found)} of {size} px, {machine.precision}")

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline import canvas, weights
-from pipeline.errors import InputError
+from pipeline.errors import InputError, WeightsError
 from pipeline.features import Encoder, pad_to_stride
 from pipeline.geometry import Size
 from pipeline.machine import Machine
@@ -29,6 +29,9 @@ def load_encoder(path: Path, network: Network, machine: Machine) -> Encoder:
         WeightsError: The file is missing, damaged, or another network's.
     """
     file = weights.load(path)
+    if file.name != network.name:
+        # A VGG-19 has every tensor of a VGG-16 in the same shape: nothing else would tell them apart.
+        raise WeightsError(path, expected=f"the model file of {network.name}", found=file.name)
     return Encoder(
         file.tensors,
         network.architecture,
@@ -40,22 +43,25 @@ def load_encoder(path: Path, network: Network, machine: Machine) -> Encoder:
 
 
 def read_padded(
-    path: Path, size: Size | None, machine: Machine
+    path: Path, size: Size | None, channels: int, machine: Machine
 ) -> Float[Tensor, "channels padded_height padded_width"]:
     """A file's pixels on the device, reflected up to multiples of 16.
 
     Args:
         path: A file that a stage wrote.
         size: What its size must be; None takes any.
+        channels: How many it must have.
         machine: Where to.
 
     Raises:
-        InputError: The file cannot be read or has another size.
+        InputError: The file cannot be read, or has another size or number of channels.
     """
     pixels = torch.from_numpy(canvas.read(path)).permute(2, 0, 1).contiguous()
     found = Size(*pixels.shape[1:])
     if size is not None and found != size:
         raise InputError(path, expected=f"{size} px (height x width) as planned", found=f"{found} px")
+    if len(pixels) != channels:
+        raise InputError(path, expected=f"an image of {channels} bands", found=f"{len(pixels)}")
     return pad_to_stride(pixels, STRIDE_PX).contiguous().to(machine.device)
 
 

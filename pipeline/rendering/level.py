@@ -63,7 +63,7 @@ def render_level(
     settings = plan.settings
     machine = prepare_machine(plan.compute.device, plan.compute.precision, plan.compute.threads)
     encoder = load_encoder(files.weights, settings.network, machine)
-    content = read_padded(files.content, level.size, machine)
+    content = read_padded(files.content, level.size, 3, machine)
     padded = Size(*content.shape[1:])
     guidance = _guidance(files.guides, level, settings.network, padded, machine)
     loss = _loss(settings, level, _read_targets(level, files.targets, machine), guidance)
@@ -82,7 +82,7 @@ def render_level(
             width_px=level.width,
             tile_px=level.tile_core_px,
             iterations=last.iteration,
-            evaluations=last.evaluations,
+            passes=last.passes,
             loss_first=result.trace[0].loss,
             loss_last=last.loss,
             seconds=last.seconds,
@@ -93,7 +93,7 @@ def render_level(
         ending=result.ending,
         warnings=guidance.warnings if guidance is not None else (),
         trace=tuple(
-            TracePoint(iteration=s.iteration, evaluations=s.evaluations, loss=s.loss, terms=s.terms)
+            TracePoint(iteration=s.iteration, passes=s.passes, loss=s.loss, terms=s.terms)
             for s in result.trace
         ),
     )
@@ -117,11 +117,7 @@ def _guidance(
 ) -> Guidance | None:
     if path is None:
         return None
-    channels = read_padded(path, level.size, machine)
-    if len(channels) != len(level.regions):
-        raise InputError(
-            path, expected=f"{len(level.regions)} channels, one per region", found=f"{len(channels)}"
-        )
+    channels = read_padded(path, level.size, len(level.regions), machine)
     style_layers = [network.architecture.layer(name) for name in network.style_layers]
     labels = [region.label for region in level.regions]
     return normalise(TensorRaster(channels), style_layers, _tiles(padded, level), labels)
@@ -196,7 +192,7 @@ def _start(
     path: Path | None, settings: Artwork, level: LevelPlan, content: Tensor, machine: Machine
 ) -> Float[Tensor, "3 height width"]:
     if path is not None:
-        return read_padded(path, level.size, machine)
+        return read_padded(path, level.size, 3, machine)
     if settings.start == "content":
         return content
     # On the CPU, so that a seed means the same noise on every device.
