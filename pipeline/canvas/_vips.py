@@ -65,7 +65,9 @@ def load(path: Path, *, sequential: bool = False) -> Image:
         # What failed probes left in libvips' error buffer would lengthen the next error.
         pyvips.vips_lib.vips_error_clear()
         if loader not in _LOADERS:
-            raise InputError(path, expected=f"an image ({FORMATS})", found="a file of another kind")
+            raise InputError(
+                path, expected=f"an image ({FORMATS})", found="a file of another kind, or half of one"
+            )
         access = "sequential" if sequential else "random"
         return pyvips.Operation.call(loader, str(path), access=access, fail_on="error")
 
