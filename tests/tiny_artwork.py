@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import yaml
 from pictures import gradient, left_half, noise, save
+from running import Done
+
+from pipeline.plan import LevelPlan, Plan
+
+LOWEST = (72, 57)
+HIGHEST = (89, 72)
+"""Sizes that follow from a content image of 100x80 px and the levels 64 and 80."""
 
 CONFIG: dict[str, Any] = {
     "compute": {"device": "cpu", "precision": "float32", "threads": 1},
@@ -23,6 +32,54 @@ CONFIG: dict[str, Any] = {
         },
     },
 }
+
+
+@final
+@dataclass(frozen=True)
+class Artwork:
+    """The files of one tiny artwork, up to what `stylise` needs; for reading only.
+
+    Attributes:
+        folder: Where they lie.
+        plan: Its plan.
+    """
+
+    folder: Path
+    plan: Plan
+
+    def image(self, key: str) -> Path:
+        """A content or style image at its level's size."""
+        return self.folder / f"{key}.tif"
+
+    def guides(self, level: LevelPlan) -> Path:
+        """A level's guidance channels."""
+        return self.folder / f"guides-{level.level_px}.tif"
+
+    def targets(self, level: LevelPlan) -> Path:
+        """A level's only file of style statistics."""
+        (key,) = {target.target for region in level.regions for target in region.targets}
+        return self.folder / f"{key}.safetensors"
+
+    def level_words(self, level: LevelPlan, weights: Path) -> list[object]:
+        """The options that name what a level is rendered from."""
+        inputs = ["--plan", self.folder / "plan.json", "--level", level.level_px, "--weights", weights]
+        inputs += ["--content", self.image(level.content), "--targets", self.targets(level)]
+        return [*inputs, "--guides", self.guides(level)]
+
+
+@final
+@dataclass(frozen=True)
+class Rendered:
+    """A level's result: its image, its record, and what the command said."""
+
+    image: Path
+    record: Path
+    done: Done
+
+    def facts(self) -> dict[str, Any]:
+        """The record's contents."""
+        facts: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
+        return facts
 
 
 def write_inputs(folder: Path, config: dict[str, Any] = CONFIG) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
 
 import pytest
 from model_files import save_vgg19
-from running import Done, Impasto
-from tiny_artwork import write_inputs
+from running import Impasto
+from tiny_artwork import Artwork, Rendered, write_inputs
 
 from pipeline import canvas
 from pipeline.geometry import Size
-from pipeline.plan import LevelPlan, Plan, read_plan
+from pipeline.plan import read_plan
 
 
 @pytest.fixture
@@ -35,39 +32,6 @@ def vgg19(vgg19_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     Impasto(folder).works("fetch-weights", "vgg19", "--path", vgg19_source, "--output", "vgg19.safetensors")
     return folder / "vgg19.safetensors"
-
-
-@final
-@dataclass(frozen=True)
-class Artwork:
-    """The files of one tiny artwork, up to what `stylise` needs; for reading only.
-
-    Attributes:
-        folder: Where they lie.
-        plan: Its plan.
-    """
-
-    folder: Path
-    plan: Plan
-
-    def image(self, key: str) -> Path:
-        """A content or style image at its level's size."""
-        return self.folder / f"{key}.tif"
-
-    def guides(self, level: LevelPlan) -> Path:
-        """A level's guidance channels."""
-        return self.folder / f"guides-{level.level_px}.tif"
-
-    def targets(self, level: LevelPlan) -> Path:
-        """A level's only file of style statistics."""
-        (key,) = {target.target for region in level.regions for target in region.targets}
-        return self.folder / f"{key}.safetensors"
-
-    def level_words(self, level: LevelPlan, weights: Path) -> list[object]:
-        """The options that name what a level is rendered from."""
-        inputs = ["--plan", self.folder / "plan.json", "--level", level.level_px, "--weights", weights]
-        inputs += ["--content", self.image(level.content), "--targets", self.targets(level)]
-        return [*inputs, "--guides", self.guides(level)]
 
 
 @pytest.fixture(scope="session")
@@ -92,21 +56,6 @@ def artwork(vgg19: Path, tmp_path_factory: pytest.TempPathFactory) -> Artwork:
             "targets", made.image(target), "--weights", vgg19, *options, "--output", made.targets(level)
         )
     return made
-
-
-@final
-@dataclass(frozen=True)
-class Rendered:
-    """A level's result: its image, its record, and what the command said."""
-
-    image: Path
-    record: Path
-    done: Done
-
-    def facts(self) -> dict[str, Any]:
-        """The record's contents."""
-        facts: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
-        return facts
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import save
+from running import Impasto
+from tiny_artwork import LOWEST, Artwork, Rendered
+
+from pipeline import canvas
+
+OUTPUTS = ["--output", "out.tif", "--record", "out.json"]
+
+
+def test_a_level_is_rendered_and_recorded(artwork: Artwork, stylised: Rendered) -> None:
+    image = canvas.read(stylised.image)
+    assert image.shape == (*LOWEST, 3)
+    content = canvas.read(artwork.image(artwork.plan.levels[0].content))
+    # It starts from the content, and moves.
+    assert 0.002 < np.abs(image - content).mean() < 0.5
+    record = stylised.facts()
+    level = record["level"]
+    assert (level["level_px"], level["height_px"], level["width_px"]) == (64, *LOWEST)
+    assert level["iterations"] == 3
+    losses = [point["loss"] for point in record["trace"]]
+    assert len(losses) == 4
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] == level["loss_last"] < level["loss_first"] == losses[0]
+    assert record["precision"] == "float32"
+    assert record["device"]["device"] == "cpu"
+    assert record["device"]["threads"] == 1
+    assert set(record["trace"][0]["terms"]) > {"content relu4_2"}
+
+
+def test_it_says_how_far_it_is_and_what_it_cost(stylised: Rendered) -> None:
+    assert stylised.done.printed == ""
+    assert "torchvision" not in stylised.done.imported
+    *progress, last = stylised.done.said
+    assert progress[-1].startswith("halves 64: 3/3. loss ")
+    assert last.startswith("stylised.tif: 72x57 px, loss ")
+    assert "3 iterations" in last
+
+
+def test_the_same_again_gives_the_same_pixels(
+    impasto: Impasto, artwork: Artwork, vgg19: Path, stylised: Rendered
+) -> None:
+    impasto.works("stylise", *artwork.level_words(artwork.plan.levels[0], vgg19), *OUTPUTS)
+    assert (canvas.read(impasto.folder / "out.tif") == canvas.read(stylised.image)).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"--level": "96"}, "--level 96: expected one of the plan's levels 64, 80; found 96."),
+        ({"--level": "many"}, "argument --level: expected a whole number of at least 1; found 'many'."),
+        ({"--plan": "broken.json"}, "broken.json: expected a plan made by this version of `impasto plan`; "),
+        (
+            {"--plan": "absent.json"},
+            "absent.json: expected a plan made by `impasto plan`; found no such file",
+        ),
+        ({"--guides": None}, "--guides: expected the file that `impasto guide` made; found none."),
+        ({"--guides": "grey.png"}, "grey.png: expected an image of 2 bands; found 1."),
+        ({"--content": "small.png"}, "small.png: expected 72x57 px (height x width) as planned; found 20x20"),
+        ({"--content": "grey.png"}, "grey.png: expected an image of 3 bands; found 1."),
+        ({"--targets": "broken.json"}, "--targets: expected "),
+        (
+            {"--targets": "empty/{key}.safetensors"},
+            ".safetensors: expected a file made by `impasto targets`;",
+        ),
+        ({"--weights": "absent.safetensors"}, "absent.safetensors: expected a weights file; found none. Run"),
+    ],
+)
+def test_what_cannot_be_is_told_in_one_line(
+    impasto: Impasto, artwork: Artwork, vgg19: Path, change: dict[str, str | None], said: str
+) -> None:
+    level = artwork.plan.levels[0]
+    key = artwork.targets(level).stem
+    (impasto.folder / "broken.json").write_text("{}")
+    (impasto.folder / "empty").mkdir()
+    (impasto.folder / "empty" / f"{key}.safetensors").touch()
+    save(impasto.folder / "grey.png", np.full((*LOWEST, 1), 128, np.uint8))
+    save(impasto.folder / "small.png", np.full((20, 20, 3), 128, np.uint8))
+    words = artwork.level_words(level, vgg19)
+    options = dict(zip(words[::2], words[1::2], strict=True))
+    for option, value in change.items():
+        if value is None:
+            del options[option]
+        else:
+            options[option] = value.format(key=key)
+    given = [word for pair in options.items() for word in pair]
+    assert said in impasto.refuses("stylise", *given, *OUTPUTS)
+
+
+def test_only_the_lowest_level_starts_from_nothing(impasto: Impasto, artwork: Artwork, vgg19: Path) -> None:
+    line = impasto.refuses("stylise", *artwork.level_words(artwork.plan.levels[1], vgg19), *OUTPUTS)
+    assert line == "--level 80: expected the plan's lowest level 64; found 80. Use impasto refine."

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pictures import broken_pictures, gradient, left_half, noise, save
+from running import Impasto
+from safetensors.torch import load_file
+from torch.nn.functional import conv2d
+
+NETWORK = ["--network", "vgg19", "--device", "cpu", "--precision", "float32", "--threads", 1]
+
+
+def test_the_statistics_are_the_gram_matrices_of_the_activations(impasto: Impasto, vgg19: Path) -> None:
+    save(impasto.folder / "style.png", noise(48, 64, seed=0))
+    words = ["--weights", vgg19, *NETWORK, "--output", "style.safetensors"]
+    done = impasto.works("targets", "style.png", *words)
+    assert done.said == [
+        "style.safetensors: relu1_1, relu2_1, relu3_1, relu4_1, relu5_1 of 48x64 px, float32"
+    ]
+    assert "torch" in done.imported
+    assert "torchvision" not in done.imported
+    grams = load_file(impasto.folder / "style.safetensors")
+    shapes = {name: tuple(gram.shape) for name, gram in grams.items()}
+    assert shapes == {
+        "relu1_1": (64, 64),
+        "relu2_1": (128, 128),
+        "relu3_1": (256, 256),
+        "relu4_1": (512, 512),
+        "relu5_1": (512, 512),
+    }
+    assert all(gram.dtype == torch.float32 for gram in grams.values())
+    expected = first_gram(noise(48, 64, seed=0), vgg19)
+    torch.testing.assert_close(
+        grams["relu1_1"].double(), expected, rtol=1e-4, atol=1e-4 * float(expected.max())
+    )
+
+
+def first_gram(pixels: np.ndarray, weights: Path) -> torch.Tensor:
+    """G = F F^T / N of relu1_1, in float64 and without our own network."""
+    tensors = load_file(weights)
+    mean = torch.tensor([0.485, 0.456, 0.406]).double()[:, None, None]
+    deviation = torch.tensor([0.229, 0.224, 0.225]).double()[:, None, None]
+    image = (torch.from_numpy(pixels).double().permute(2, 0, 1) / 255 - mean) / deviation
+    weight, bias = tensors["conv1_1.weight"].double(), tensors["conv1_1.bias"].double()
+    features = conv2d(image[None], weight, bias, padding=1).relu().flatten(2)[0]
+    return features @ features.T / features.shape[1]
+
+
+def test_a_mask_leaves_the_rest_out(impasto: Impasto, vgg19: Path) -> None:
+    # The left half is one texture and the right one another; they mix near the middle alone.
+    left = noise(64, 128, seed=0)
+    save(impasto.folder / "both.png", np.hstack([left, gradient(64, 128)]))
+    save(impasto.folder / "mask.png", left_half(32, 128))
+    words = ["--weights", vgg19, *NETWORK, "--layers", "relu1_1", "--mask", "mask.png"]
+    done = impasto.works("targets", "both.png", *words, "--output", "both.safetensors")
+    assert done.said == ["both.safetensors: relu1_1 of 64x256 px, float32"]
+    assert "torchvision" not in done.imported
+    found = load_file(impasto.folder / "both.safetensors")["relu1_1"].double()
+    expected = first_gram(left, vgg19)
+    assert torch.linalg.norm(found - expected) < 0.02 * torch.linalg.norm(expected)
+    assert not list(impasto.folder.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["truncated.png"], "truncated.png: expected a complete image; found damaged or truncated data"),
+        (["style.png", "--mask", "black.png"], "black.png: expected a guide that covers at least one unit"),
+        (["style.png", "--layers", "relu9_9"], "--layers must name style_layers that vgg19 has (relu1_1, "),
+        (
+            ["style.png", "--network", "vgg16"],
+            "vgg19.safetensors: expected the model file of vgg16; found vgg19.",
+        ),
+        (["style.png", "--weights", "changed.safetensors"], "expected tensors with sha256 "),
+        (["style.png", "--weights", "style.png"], "style.png: expected a safetensors file; found"),
+    ],
+)
+def test_what_cannot_be_is_told_in_one_line(
+    impasto: Impasto, vgg19: Path, words: list[str], said: str
+) -> None:
+    save(impasto.folder / "style.png", noise(48, 64, seed=0))
+    save(impasto.folder / "black.png", np.zeros((48, 64, 1), np.uint8))
+    broken_pictures(impasto.folder)
+    if "changed.safetensors" in words:
+        changed(vgg19, impasto.folder / "changed.safetensors")
+    given = ["--weights", vgg19, *NETWORK, *words[1:], "--output", "out.safetensors"]
+    assert said in impasto.refuses("targets", words[0], *given)
+
+
+def changed(path: Path, copy: Path) -> None:
+    """Copies a model file with its last byte changed, which its hash must notice."""
+    contents = bytearray(path.read_bytes())
+    contents[-1] ^= 1
+    copy.write_bytes(contents)

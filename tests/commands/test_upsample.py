@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pictures import broken_pictures, noise, save
+from running import Impasto
+
+from pipeline import canvas
+
+
+def test_the_next_level_starts_where_this_one_ended(impasto: Impasto) -> None:
+    # A ramp in both directions, past the range that a picture can hold: nothing is clipped or rounded.
+    ramp = np.linspace(-0.2, 1.2, 40)[:, None, None] + np.linspace(0, 0.1, 30)[None, :, None] * np.ones(3)
+    canvas.write(impasto.folder / "level.tif", ramp)
+    done = impasto.works("upsample", "level.tif", "--size", "80x60", "--output", "start.tif")
+    assert done.said == ["start.tif: 80x60 px (height x width)"]
+    assert not done.imported & {"torch", "torchvision"}
+    start = canvas.read(impasto.folder / "start.tif")
+    assert start.shape == (80, 60, 3)
+    # Output i lies at (i + 1/2) / 2 - 1/2.
+    rows = -0.2 + 1.4 / 39 * ((np.arange(80) + 0.5) / 2 - 0.5)
+    columns = 0.1 / 29 * ((np.arange(60) + 0.5) / 2 - 0.5)
+    expected = rows[:, None] + columns[None, :]
+    assert start[8:-8, 8:-8, 1] == pytest.approx(expected[8:-8, 8:-8], abs=1e-3)
+    assert start.min() < -0.15
+    assert start.max() > 1.2
+
+
+@pytest.mark.parametrize("kind", ["missing", "truncated", "text", "empty"])
+def test_what_is_no_picture_is_told_in_one_line(impasto: Impasto, kind: str) -> None:
+    path = broken_pictures(impasto.folder)[kind]
+    line = impasto.refuses("upsample", path, "--size", "80x60", "--output", "start.tif")
+    assert line.startswith(f"{path}: expected ")
+
+
+@pytest.mark.parametrize("size", ["", "80", "80x", "80x60x3", "-80x60", "80X60", "8e1x60", "99999999x1"])
+def test_a_wrong_size_is_told_in_one_line(impasto: Impasto, size: str) -> None:
+    save(impasto.folder / "level.png", noise(40, 30, seed=0))
+    line = impasto.refuses("upsample", "level.png", f"--size={size}", "--output", "start.tif")
+    assert line.startswith("argument --size: expected HEIGHTxWIDTH in pixels, such as 384x512; found ")
+
+
+def test_a_grey_image_is_no_level(impasto: Impasto) -> None:
+    save(impasto.folder / "grey.png", noise(40, 30, seed=0)[..., :1])
+    line = impasto.refuses("upsample", "grey.png", "--size", "80x60", "--output", "start.tif")
+    assert line == "grey.png: expected an image of at least 3 bands; found 1."
