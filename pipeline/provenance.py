@@ -60,8 +60,8 @@ class LevelRecord:
         width_px: Width of the level's image.
         tile_px: Side of a tile's core; None when the level was computed whole.
         iterations: Steps that the optimiser accepted.
-        evaluations: What the optimiser counts as its work: passes over the image, of either kind.
-        loss_first: Loss of the level's first evaluation.
+        passes: The work done: forward and gradient passes over the image, counted together.
+        loss_first: Loss of the level's start image.
         loss_last: Loss of the level's result.
         seconds: Wall time.
         peak_memory_mib: The process's peak at the end of the level.
@@ -72,7 +72,7 @@ class LevelRecord:
     width_px: int
     tile_px: int | None
     iterations: int
-    evaluations: int
+    passes: int
     loss_first: float
     loss_last: float
     seconds: float

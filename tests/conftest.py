@@ -5,3 +5,15 @@ import os
 # Before torch is imported. The tensors of tests are tiny: on a busy machine two threads that wait for one
 # another take five times as long as one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+import torch
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips the tests that need a CUDA device where there is none, and says so."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("gpu") is not None:
+            item.add_marker(pytest.mark.skip(reason="there is no CUDA device on this machine"))

@@ -55,7 +55,7 @@ class Step:
     remaining_s: float | None
 
     @property
-    def evaluations(self) -> int:
+    def passes(self) -> int:
         """Work units: passes of either kind."""
         return self.forward_passes + self.gradient_passes
 

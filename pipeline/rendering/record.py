@@ -17,7 +17,7 @@ class TracePoint(Model):
     """The loss after an iteration, and the work units (forward and gradient passes) spent until then."""
 
     iteration: int
-    evaluations: int
+    passes: int
     loss: float
     terms: dict[str, float]
 

@@ -29,7 +29,7 @@ def loss_curve(levels: Sequence[LevelResult], name: str) -> str:
     """The losses of all levels, one after another, as one `<svg>` element; empty when there are none.
 
     Each level is one line, drawn in the page's colour `--series-1` and so on, in a group with the id
-    `{name}-level-1` and so on; a dot marks its last evaluation.
+    `{name}-level-1` and so on; a dot marks its last point.
 
     Args:
         levels: Lowest first.
@@ -72,8 +72,8 @@ def _series(index: int) -> str:
 def _starts(levels: Sequence[LevelResult]) -> list[int]:
     starts = [0]
     for level in levels:
-        last = max((evaluation for evaluation, _ in level.trace), default=0)
-        starts.append(starts[-1] + max(level.evaluations, last))
+        last = max((passes for passes, _ in level.trace), default=0)
+        starts.append(starts[-1] + max(level.passes, last))
     return starts
 
 
@@ -82,7 +82,7 @@ def _consecutive(
 ) -> list[list[tuple[float, float]]]:
     """The traces moved to where their level starts, without what a log axis cannot show."""
     return [
-        [(start + evaluation, loss) for evaluation, loss in trace if math.isfinite(loss) and loss > 0]
+        [(start + passes, loss) for passes, loss in trace if math.isfinite(loss) and loss > 0]
         for start, trace in zip(_starts(levels), traces, strict=False)
     ]
 
@@ -123,7 +123,7 @@ def _dress(axes: Axes, lowest: float, highest: float, starts: Sequence[int]) -> 
     axes.yaxis.set_major_formatter(FuncFormatter(_log_label))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: integer(value)))
-    axes.set_xlabel("evaluations", color=_INK, labelpad=5)
+    axes.set_xlabel("passes", color=_INK, labelpad=5)
     axes.tick_params(length=0, pad=6, labelcolor=_INK)
     axes.grid(axis="y", color=_RULE, linewidth=1)
     axes.set_axisbelow(True)

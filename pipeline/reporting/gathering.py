@@ -88,7 +88,7 @@ def _method(plan: Plan, region: RegionPlan) -> str:
     if region.where not in AUTOMATIC_REGIONS:
         return Path(region.where).name
     sam = plan.settings.masks.sam
-    return f"found by {plan.settings.masks.method}" + (f", sharpened by sam_{sam}" if sam else "")
+    return f"found by the network {plan.settings.masks.method}" + (f", sharpened by sam_{sam}" if sam else "")
 
 
 def _level(pictures: Path, level: LevelPlan, record: RenderingRecord) -> LevelResult:
@@ -98,11 +98,11 @@ def _level(pictures: Path, level: LevelPlan, record: RenderingRecord) -> LevelRe
         size=level.size,
         picture=Picture(pictures / f"level-{level.level_px}.png", f"The result of level {level.level_px}"),
         iterations=record.level.iterations,
-        evaluations=record.level.evaluations,
+        passes=record.level.passes,
         seconds=record.level.seconds,
-        trace=[(point.evaluations, point.loss) for point in record.trace],
+        trace=[(point.passes, point.loss) for point in record.trace],
         terms={
-            name: [(point.evaluations, point.terms[name]) for point in record.trace if name in point.terms]
+            name: [(point.passes, point.terms[name]) for point in record.trace if name in point.terms]
             for name in names
         },
     )

@@ -59,9 +59,9 @@ class LevelResult:
         size: The level's image.
         picture: A preview of its result.
         iterations: Steps that the optimiser accepted.
-        evaluations: What the optimiser counts as its work: passes over the image, of either kind.
+        passes: The work done: forward and gradient passes over the image, counted together.
         seconds: Wall time.
-        trace: (evaluation, loss) pairs; evaluations counted from this level's start.
+        trace: (passes, loss) pairs; passes are counted from this level's start.
         terms: The same for each term of the loss, by name; empty when terms were not kept.
     """
 
@@ -69,7 +69,7 @@ class LevelResult:
     size: Size
     picture: Picture
     iterations: int
-    evaluations: int
+    passes: int
     seconds: float
     trace: Sequence[tuple[int, float]]
     terms: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)

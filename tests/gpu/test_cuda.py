@@ -16,10 +16,7 @@ from pipeline.statistics import second_moment
 from pipeline.targets import style_statistics
 from pipeline.tiles import Tile
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device on this machine"),
-]
+pytestmark = pytest.mark.gpu
 
 SIZE = Size(96, 128)
 

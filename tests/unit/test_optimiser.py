@@ -250,7 +250,7 @@ def test_rejected_trials_cost_no_gradient_and_the_last_image_neither() -> None:
     assert objective.gradients == 2
     assert [(step.forward_passes, step.gradient_passes) for step in result.trace] == [(1, 0), (4, 1), (6, 2)]
     assert [step.loss for step in result.trace] == [100.0, 50.0, 10.0]
-    assert result.trace[-1].evaluations == 8
+    assert result.trace[-1].passes == 8
 
 
 def test_the_step_of_a_shortened_trial_is_the_difference_of_the_images() -> None:

@@ -93,7 +93,7 @@ def make_level(folder: Path, level_px: int, losses: list[float], **changes: Any)
         "size": Size(level_px // 2, level_px * 2),
         "picture": Picture(png(folder / f"level{level_px}.png"), f"Result at {level_px}"),
         "iterations": 31,
-        "evaluations": len(losses),
+        "passes": len(losses),
         "seconds": 12.4,
         "trace": trace,
         "terms": {
@@ -174,8 +174,8 @@ def test_every_fact_is_on_the_page(tmp_path: Path) -> None:
         "Style of sky weight 1",
         "38 % of the picture, water.png",
         "62 % of the picture, the rest",
-        "Level 512 1024 × 256 px 31 iterations, 3 evaluations loss 3.00 × 10⁷ to 6.00 × 10⁵ 12 s",  # noqa: RUF001
-        "Level 1024 2048 × 512 px 31 iterations, 2 evaluations loss 9.00 × 10⁵ to 4.82 × 10⁵ 12 s",  # noqa: RUF001
+        "Level 512 1024 × 256 px 31 iterations, 3 passes loss 3.00 × 10⁷ to 6.00 × 10⁵ 12 s",  # noqa: RUF001
+        "Level 1024 2048 × 512 px 31 iterations, 2 passes loss 9.00 × 10⁵ to 4.82 × 10⁵ 12 s",  # noqa: RUF001
         "content.image harbour.jpg",
         "styles[0].weight 0.75",
         "versions.torch 2.15.0",
@@ -409,7 +409,7 @@ def test_a_curve_takes_the_colours_and_the_font_of_the_page(tmp_path: Path) -> N
     assert "<style" not in svg
     texts = [element.text for element in ElementTree.fromstring(svg).iter("text")]
     assert "10⁶" in texts
-    assert "evaluations" in texts
+    assert "passes" in texts
 
 
 @pytest.mark.parametrize(
