@@ -303,7 +303,7 @@ def test_statistics_that_are_none(scene: Scene) -> None:
 def test_guides_of_another_number(scene: Scene) -> None:
     assert scene.files.guides is not None
     canvas.write_guides(scene.files.guides, noise(scene.level.size, 0, 3))
-    assert refusal(scene) == f"{scene.files.guides}: expected 2 channels, one per region; found 3."
+    assert refusal(scene) == f"{scene.files.guides}: expected an image of 2 bands; found 3."
 
 
 def test_a_region_that_vanishes(scene: Scene) -> None:
@@ -342,7 +342,7 @@ def test_a_network_that_ends_too_early(tmp_path: Path, network: Path) -> None:
 def test_a_padded_file_is_reflected(tmp_path: Path) -> None:
     pixels = noise(Size(20, 30), 0)
     canvas.write(tmp_path / "a.tif", pixels)
-    found = read_padded(tmp_path / "a.tif", None, CPU).permute(1, 2, 0).numpy()
+    found = read_padded(tmp_path / "a.tif", None, 3, CPU).permute(1, 2, 0).numpy()
     np.testing.assert_array_equal(found, np.pad(pixels, ((0, 12), (0, 2), (0, 0)), mode="reflect"))
 
 
