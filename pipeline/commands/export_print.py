@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline import canvas, provenance, weights
 from pipeline.console import say
+from pipeline.errors import InputError
 from pipeline.files import write_json
 from pipeline.plan import Plan, read_plan
 from pipeline.rendering.record import RenderingRecord, read_record
@@ -36,6 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     plan = read_plan(arguments.plan)
     records = [read_record(path) for path in arguments.records]
     model_files = [weights.load(path) for path in arguments.weights]
+    _check(plan, arguments.image, records, model_files)
     description = _provenance(plan, records, model_files, {})
     settings = plan.settings.print
     canvas.export_print(
@@ -44,13 +47,39 @@ def run(arguments: argparse.Namespace) -> None:
         settings.dpi,
         bits=settings.bits,
         compression=settings.compression,
-        alpha=arguments.image if canvas.read_header(arguments.image).bands > 3 else None,
+        alpha=arguments.image if canvas.read_header(arguments.image).has_alpha else None,
         description=json.dumps(description, ensure_ascii=False),
     )
     made = {arguments.output.name: arguments.output}
     write_json(arguments.provenance, _provenance(plan, records, model_files, made))
     size = canvas.size_of(arguments.output)
     say(f"{arguments.output}: {size} px (height x width), {settings.bits} bits, {settings.dpi:g} dpi")
+
+
+def _check(
+    plan: Plan, image: Path, records: list[RenderingRecord], model_files: list[weights.Weights]
+) -> None:
+    """Raises an InputError unless these are what the plan's print is made from."""
+    header = canvas.read_header(image)
+    if header.size != plan.levels[-1].size:
+        raise InputError(image, expected=f"{plan.levels[-1].size} px as planned", found=f"{header.size} px")
+    if header.bands - header.has_alpha != 3:
+        raise InputError(image, expected="3 bands, or 4 with alpha", found=str(header.bands))
+    wanted = [level.level_px for level in plan.levels]
+    given = [record.level.level_px for record in records]
+    if given != wanted:
+        raise InputError(
+            "--records",
+            expected=f"one for each level {_listed(wanted)}, lowest first",
+            found=_listed(given),
+        )
+    names = [file.name for file in model_files]
+    if sorted(names) != sorted(plan.weights):
+        raise InputError("--weights", expected=_listed(plan.weights), found=_listed(names))
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(map(str, values))
 
 
 def _provenance(
