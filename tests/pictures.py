@@ -48,15 +48,15 @@ def truncate(path: Path, share: float = 0.5) -> Path:
     return path
 
 
-def broken_pictures(folder: Path) -> dict[str, Path]:
-    """What users hand in by mistake, by kind: each must end in one line."""
+def broken_pictures(folder: Path, size: tuple[int, int] = (96, 96)) -> dict[str, Path]:
+    """What users hand in by mistake, by kind: each must end in one line. `size` is the truncated one's."""
     text = folder / "notes.jpg"
     text.write_text("These are not pixels.\n" * 40, encoding="utf-8")
     empty = folder / "empty.png"
     empty.touch()
     return {
         "missing": folder / "missing.png",
-        "truncated": truncate(save(folder / "truncated.png", noise(96, 96, seed=1))),
+        "truncated": truncate(save(folder / "truncated.png", noise(*size, seed=1))),
         "text": text,
         "empty": empty,
         "folder": folder,

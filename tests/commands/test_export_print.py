@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pyvips
+from pictures import broken_pictures, gradient, save
+from running import Impasto
+from tiny_artwork import HIGHEST, Artwork, Rendered
+
+from pipeline import canvas
+
+OUTPUTS = ["--output", "print.tif", "--provenance", "provenance.json"]
+
+
+@pytest.fixture
+def words(
+    impasto: Impasto, artwork: Artwork, vgg19: Path, stylised: Rendered, refined: Rendered
+) -> dict[str, list[Any]]:
+    """The options of a print, by name, of files in the folder that provenance names relative to it."""
+    for name in ("content.png", "style.png", "left.png", "right.png"):
+        (impasto.folder / name).write_bytes((artwork.folder / name).read_bytes())
+    return {
+        "--plan": [artwork.folder / "plan.json"],
+        "--records": [stylised.record, refined.record],
+        "--weights": [vgg19],
+    }
+
+
+def given(words: dict[str, list[Any]]) -> list[Any]:
+    return [word for option, values in words.items() for word in (option, *values)]
+
+
+def test_a_print_has_its_resolution_profile_and_record(impasto: Impasto, words: dict[str, list[Any]]) -> None:
+    levels = (np.arange(89 * 72 * 3).reshape(89, 72, 3) % 300 - 20) / 255
+    canvas.write(impasto.folder / "assembled.tif", levels)
+    done = impasto.works("export-print", "assembled.tif", *given(words), *OUTPUTS)
+    assert done.said == ["print.tif: 89x72 px (height x width), 8 bits, 200 dpi"]
+    assert not done.imported & {"torch", "torchvision"}
+
+    # The canvas's own tests look at tags and formats; here it matters that the plan's settings arrive.
+    tiff = pyvips.Image.tiffload(str(impasto.folder / "print.tif"))
+    assert (tiff.height, tiff.width) == HIGHEST
+    assert tiff.bands == 3
+    assert tiff.format == "uchar"
+    assert tiff.xres == pytest.approx(200 / 25.4)
+    assert tiff.get_typeof("icc-profile-data") != 0
+    assert (tiff.numpy() == np.rint(np.clip(levels, 0, 1) * 255)).all()
+
+    record = json.loads((impasto.folder / "provenance.json").read_text())
+    assert record["artwork"] == "halves"
+    assert record["settings"]["levels"] == [64, 80]
+    assert [level["level_px"] for level in record["levels"]] == [64, 80]
+    assert [weights["name"] for weights in record["weights"]] == ["vgg19"]
+    assert record["versions"]["torch"]
+    hashes = {entry["path"]: entry["sha256"] for entry in (*record["inputs"], *record["outputs"])}
+    assert {"content.png", "style.png", "print.tif"} <= hashes.keys()
+    for name, digest in hashes.items():
+        assert hashlib.sha256((impasto.folder / name).read_bytes()).hexdigest() == digest
+
+    # Inside the file stands the same, but for the file's own hash.
+    inside = json.loads(tiff.get("image-description"))
+    assert {**inside, "outputs": record["outputs"]} == record
+    # A record names no machine and no person.
+    assert str(impasto.folder) not in json.dumps(record)
+
+
+def test_alpha_is_printed(impasto: Impasto, words: dict[str, list[Any]]) -> None:
+    canvas.write(impasto.folder / "assembled.tif", np.full((89, 72, 4), 0.2))
+    impasto.works("export-print", "assembled.tif", *given(words), *OUTPUTS)
+    tiff = pyvips.Image.tiffload(str(impasto.folder / "print.tif"))
+    assert tiff.bands == 4
+    assert tiff.hasalpha()
+    assert (tiff.numpy() == 51).all()
+
+
+@pytest.mark.parametrize(
+    ("option", "values", "said"),
+    [
+        (
+            "--plan",
+            ["absent.json"],
+            "absent.json: expected a plan made by `impasto plan`; found no such file",
+        ),
+        ("--plan", ["text.json"], "text.json: expected a plan made by this version of `impasto plan`; found"),
+        (
+            "--records",
+            ["absent.json"],
+            "absent.json: expected a record made by `impasto stylise` or `impasto",
+        ),
+        (
+            "--records",
+            ["text.json"],
+            "text.json: expected a record made by `impasto stylise` or `impasto ref",
+        ),
+        ("--records", ["{first}"], "--records: expected one for each level 64, 80, lowest first; found 64."),
+        (
+            "--records",
+            ["{second}", "{first}"],
+            "expected one for each level 64, 80, lowest first; found 80, 64.",
+        ),
+        ("--weights", ["absent.safetensors"], "absent.safetensors: expected a weights file; found none."),
+        ("--weights", ["{weights}", "{weights}"], "--weights: expected vgg19; found vgg19, vgg19."),
+        ("--weights", ["text.json"], "text.json: expected a safetensors file; found "),
+        ("image", ["missing.png"], "missing.png: expected an image file; found no such file."),
+        ("image", ["truncated.png"], "truncated.png: expected a complete image; found damaged or truncated"),
+        ("image", ["small.png"], "small.png: expected 89x72 px as planned; found 20x20 px."),
+        ("image", ["grey.png"], "grey.png: expected 3 bands, or 4 with alpha; found 1."),
+    ],
+)
+def test_what_cannot_be_is_told_in_one_line(
+    impasto: Impasto, words: dict[str, list[Any]], option: str, values: list[str], said: str
+) -> None:
+    (impasto.folder / "text.json").write_text("These are not numbers.")
+    broken_pictures(impasto.folder, size=HIGHEST)
+    image = save(impasto.folder / "good.png", gradient(*HIGHEST))
+    save(impasto.folder / "small.png", gradient(20, 20))
+    save(impasto.folder / "grey.png", gradient(*HIGHEST)[..., :1])
+    first, second = words["--records"]
+    found = [value.format(first=first, second=second, weights=words["--weights"][0]) for value in values]
+    if option == "image":
+        image = impasto.folder / found[0]
+    else:
+        words[option] = list(found)
+    assert said in impasto.refuses("export-print", image, *given(words), *OUTPUTS)
+
+
+def test_an_input_that_has_gone_is_told_in_one_line(impasto: Impasto, words: dict[str, list[Any]]) -> None:
+    save(impasto.folder / "good.png", gradient(*HIGHEST))
+    (impasto.folder / "style.png").unlink()
+    line = impasto.refuses("export-print", "good.png", *given(words), *OUTPUTS)
+    assert line == "style.png: expected a file; found nothing of that name."

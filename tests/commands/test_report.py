@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from pictures import gradient, save
+from running import Impasto
+from tiny_artwork import HIGHEST, Artwork, Rendered
+
+ARTWORK = Path("results") / "halves"
+
+
+@pytest.fixture(scope="module")
+def made(
+    artwork: Artwork,
+    vgg19: Path,
+    stylised: Rendered,
+    refined: Rendered,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A folder with an artwork's results, as the stages write them."""
+    root = tmp_path_factory.mktemp("collection")
+    shutil.copytree(artwork.folder, root, dirs_exist_ok=True)
+    impasto = Impasto(root)
+    folder = root / ARTWORK
+    for level, file in ((64, stylised.record), (80, refined.record)):
+        (folder / "levels" / str(level)).mkdir(parents=True)
+        shutil.copy(file, folder / "levels" / str(level))
+    shutil.copy(artwork.folder / "plan.json", folder)
+    result = save(root / "result.png", gradient(*HIGHEST))
+    words = ["--plan", folder / "plan.json", "--records", stylised.record, refined.record, "--weights", vgg19]
+    outputs = ["--output", folder / "print.tif", "--provenance", folder / "provenance.json"]
+    impasto.works("export-print", result, *words, *outputs)
+    level = artwork.plan.levels[1]
+    style = artwork.plan.targets[level.regions[0].targets[0].target].image
+    words = ["--plan", folder / "plan.json", "--content", "content.png", "--styles", artwork.image(style)]
+    words += ["--levels", result, result, "--guides", artwork.guides(level)]
+    impasto.works("preview", result, *words, "--output", folder / "p.png", "--pictures", folder / "pictures")
+    return root
+
+
+@pytest.fixture
+def results(made: Path, impasto: Impasto) -> Path:
+    """A copy of it, in the test's own folder."""
+    shutil.copytree(made / ARTWORK, impasto.folder / ARTWORK)
+    return impasto.folder / ARTWORK
+
+
+def test_one_page_holds_everything(impasto: Impasto, results: Path) -> None:
+    words = ["--title", "Two <halves>", "--output", "report.html"]
+    done = impasto.works("report", results.relative_to(impasto.folder), *words)
+    assert done.said == ["report.html: 1 artworks"]
+    assert not done.imported & {"torch", "torchvision"}
+    page = (impasto.folder / "report.html").read_text(encoding="utf-8")
+    assert "<title>Two &lt;halves&gt;" in page
+    # Result, content, style, two masks, two levels: each picture inside the page, nothing fetched.
+    assert len(set(re.findall(r'src="(data:image/[^"]+)"', page))) >= 5
+    assert not re.search(r'(?:src|href)="(?!data:|#|https?://)', page)
+    assert not re.search(r'src="http', page)
+    for word in ("halves", "89", "72", "Simonyan", "BSD-3-Clause", "left", "right", "<svg"):
+        assert word in page, word
+    assert str(impasto.folder) not in page
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("plan.json", "results/halves/plan.json: expected a plan made by "),
+        ("provenance.json", "results/halves/provenance.json: expected a provenance record; found no such"),
+        ("levels/80/refined.json", "results/halves/levels/80/refined.json: expected a record made by"),
+        ("pictures/result.png", "results/halves/pictures/result.png: expected "),
+        ("pictures/mask-left.png", "results/halves/pictures/mask-left.png: expected "),
+    ],
+)
+@pytest.mark.parametrize("fault", ["missing", "text"])
+def test_a_stage_that_is_missing_is_told_in_one_line(
+    impasto: Impasto, results: Path, missing: str, said: str, fault: str
+) -> None:
+    (results / missing).unlink()
+    if fault == "text":
+        (results / missing).write_text("nothing of the kind")
+        said = said.partition(";")[0]
+    line = impasto.refuses("report", results.relative_to(impasto.folder), "--output", "report.html")
+    assert line.startswith(said)
+
+
+def test_a_folder_that_is_none_is_told_in_one_line(impasto: Impasto) -> None:
+    line = impasto.refuses("report", "results/nobody", "--output", "report.html")
+    assert line.startswith("results/nobody/plan.json: expected a plan made by `impasto plan`; found no such")
