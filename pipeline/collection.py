@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from pipeline.config import Config, WeightsSource
-from pipeline.config_file import for_artwork, parse, read_yaml
+from pipeline.config.models import Config, WeightsSource
+from pipeline.config.reading import for_artwork, parse, read_yaml
 from pipeline.geometry import Size
 from pipeline.headers import HeaderCache
 from pipeline.plan import ImagePlan, LevelPlan, MaskPlan, Plan, TargetPlan

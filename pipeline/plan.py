@@ -11,10 +11,10 @@ from typing import Literal, final
 
 from pydantic import ValidationError
 
-from pipeline.config import Artwork, Compute, WeightsSource
+from pipeline.config.models import Artwork, Compute, WeightsSource
+from pipeline.config.sections import Masks, Model, Network
 from pipeline.errors import InputError
 from pipeline.geometry import Size
-from pipeline.settings import Masks, Model, Network
 
 
 @final

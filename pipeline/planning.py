@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, final
 
-from pipeline.config import Artwork, Compute, Config, WeightsSource
+from pipeline.config.models import Artwork, Compute, Config, WeightsSource
+from pipeline.config.sections import AUTOMATIC_REGIONS, Region, Style
 from pipeline.errors import ConfigError, InputError
 from pipeline.geometry import Size
 from pipeline.plan import (
@@ -27,7 +28,6 @@ from pipeline.plan import (
     WeightedTarget,
 )
 from pipeline.pyramid import SMALLEST_SIDE_PX, Level, levels, tiling
-from pipeline.settings import AUTOMATIC_REGIONS, Region, Style
 from pipeline.weights import REGISTRY
 
 _SOFT_UPSCALE = 1.5

@@ -12,10 +12,10 @@ import math
 from dataclasses import dataclass
 from typing import final
 
-from pipeline.config import SMALLEST_LEVEL_PX, ArtworkSettings
+from pipeline.config.models import SMALLEST_LEVEL_PX, ArtworkSettings
+from pipeline.config.sections import Network, Optimiser, length_mm
 from pipeline.errors import ConfigError
 from pipeline.geometry import Size, align_down
-from pipeline.settings import Network, Optimiser, length_mm
 
 STRIDE_PX = 16
 """Images are padded to a multiple of this once per level, so that no pooling ever rounds."""

@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipeline.config import Config
-from pipeline.config_file import load, parse, read_yaml_text
+from pipeline.config.models import Config
+from pipeline.config.reading import load, parse, read_yaml_text
 from pipeline.errors import ConfigError, InputError
 from pipeline.files import write_text
 from pipeline.headers import HeaderCache

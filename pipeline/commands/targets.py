@@ -8,11 +8,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipeline.commands.options import positive
-from pipeline.config_mistakes import as_error
+from pipeline.config.mistakes import as_error
+from pipeline.config.sections import NETWORKS, Network
 from pipeline.console import say
 from pipeline.layers import STYLE_LAYERS
 from pipeline.machine import prepare_machine
-from pipeline.settings import NETWORKS, Network
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

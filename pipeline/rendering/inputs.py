@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline import canvas, weights
+from pipeline.config.sections import Network
 from pipeline.errors import InputError, WeightsError
 from pipeline.features import Encoder, pad_to_stride
 from pipeline.geometry import Size
 from pipeline.machine import Machine
 from pipeline.pyramid import STRIDE_PX
-from pipeline.settings import Network
 
 Targets = Mapping[str, Float[Tensor, "channels channels"]]
 

@@ -13,7 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline import provenance
-from pipeline.config import Artwork
+from pipeline.config.models import Artwork
+from pipeline.config.sections import Network, Optimiser
 from pipeline.errors import InputError
 from pipeline.features import Encoder, crop
 from pipeline.geometry import Size
@@ -28,7 +29,6 @@ from pipeline.pyramid import STRIDE_PX
 from pipeline.rasters import TensorRaster
 from pipeline.rendering.inputs import Targets, load_encoder, read_padded, read_targets
 from pipeline.rendering.record import RenderingRecord, TracePoint
-from pipeline.settings import Network, Optimiser
 from pipeline.tiles import Tile, cut
 
 

@@ -7,9 +7,9 @@ from typing import Any, final
 
 from pydantic import ValidationError
 
+from pipeline.config.sections import Model
 from pipeline.errors import InputError
 from pipeline.provenance import LevelRecord
-from pipeline.settings import Model
 
 
 @final

@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import save_file
 
 from pipeline import canvas
+from pipeline.config.sections import Network
 from pipeline.files import atomic_path, scratch_path
 from pipeline.geometry import Size
 from pipeline.machine import Machine
 from pipeline.rasters import TensorRaster
 from pipeline.rendering.inputs import load_encoder, read_padded
-from pipeline.settings import Network
 from pipeline.targets import style_statistics
 
 _TILE_PX = 512

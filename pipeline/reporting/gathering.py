@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import __version__, canvas, demo, weights
+from pipeline.config.sections import AUTOMATIC_REGIONS
 from pipeline.errors import InputError
 from pipeline.plan import LevelPlan, Plan, RegionPlan, read_plan
 from pipeline.rendering.record import RenderingRecord, read_record
@@ -20,7 +21,6 @@ from pipeline.reporting.model import (
     Picture,
     StylePicture,
 )
-from pipeline.settings import AUTOMATIC_REGIONS
 
 
 def gather(folders: Sequence[Path], title: str, created: str) -> Collection:

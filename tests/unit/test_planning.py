@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config_file import parse
+from pipeline.config.reading import parse
 from pipeline.errors import ConfigError, InputError
 from pipeline.geometry import Size
 from pipeline.plan import Plan, Recolouring, read_plan

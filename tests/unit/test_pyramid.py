@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import ArtworkSettings, Defaults
+from pipeline.config.models import ArtworkSettings, Defaults
+from pipeline.config.sections import Network, Optimiser
 from pipeline.errors import ConfigError
 from pipeline.geometry import Size
 from pipeline.pyramid import (
@@ -18,7 +19,6 @@ from pipeline.pyramid import (
     state_bytes_per_px,
     tiling,
 )
-from pipeline.settings import Network, Optimiser
 from pipeline.tiles import cut
 
 LANDSCAPE = Size(2000, 3000)

@@ -18,7 +18,7 @@ from networks import make_random_weights
 from safetensors.torch import save_file
 
 from pipeline import canvas, weights
-from pipeline.config_file import parse
+from pipeline.config.reading import parse
 from pipeline.errors import InputError, PipelineError
 from pipeline.features import Encoder
 from pipeline.geometry import Size

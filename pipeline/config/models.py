@@ -1,0 +1,229 @@
+"""The meaning of config.yaml: artworks, their defaults, the machine's share. Reading it: reading.py."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, final
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.config.sections import (
+    NAME_PATTERN,
+    Colour,
+    FilePath,
+    Masks,
+    Network,
+    NonNegative,
+    Optimiser,
+    Positive,
+    Print,
+    Region,
+    Section,
+)
+
+SMALLEST_LEVEL_PX = 64
+LARGEST_LEVEL_PX = 1_000_000
+RESERVED_NAMES = ("shared", "logs", "benchmarks")
+
+
+WeightsName = Literal[
+    "vgg16",
+    "vgg19",
+    "vgg19_oxford",
+    "person",
+    "lraspp_mobilenet_v3_large",
+    "deeplabv3_resnet101",
+    "sam_vit_b",
+    "sam_vit_l",
+    "sam_vit_h",
+]
+
+
+class ArtworkSettings(Section):
+    """Abstract: everything an artwork can say except its content image."""
+
+    levels: tuple[Annotated[int, Field(ge=SMALLEST_LEVEL_PX, le=LARGEST_LEVEL_PX)], ...] | None = Field(
+        None,
+        min_length=1,
+        description="Square roots of the areas in pixels, lowest first: 512 means 512 x 512 pixels in the "
+        "content's shape. From print.width when that is given; else 512, 1024 as in the paper.",
+    )
+    iterations: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = Field(
+        (200, 60), min_length=1, description="Optimiser iterations per level; the last number repeats."
+    )
+    regions: tuple[Region, ...] = Field(
+        (), description="Parts and their styles, or `style: IMAGE` for all of it."
+    )
+    content_weight: NonNegative = Field(1.0, description="alpha; 5 to 10 keeps faces readable.")
+    style_weight: Positive = Field(1000.0, description="beta; each layer's term is divided by its N squared.")
+    colour: Colour = Field(Colour(), description="Colour control.")
+    network: Network = Field(Network(), description="The network and its layers.")
+    optimiser: Optimiser = Field(Optimiser(), description="The optimiser.")
+    masks: Masks = Field(Masks(), description="Automatic masks.")
+    start: Literal["content", "noise"] = Field("content", description="What the lowest level starts from.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of the noise start.")
+    print: Print = Field(Print(), description="The print file: its size, resolution and format.")
+    preview_px: int = Field(1024, ge=64, le=8192, description="The longer side of preview.png.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_style(cls, raw: Any) -> Any:
+        """`style: IMAGE` written out as a region that is everything."""
+        if not isinstance(raw, Mapping) or raw.get("style") is None:
+            return raw
+        if raw.get("regions") is not None:
+            raise ValueError("must have `style` or `regions`; found both")
+        rest = {key: value for key, value in raw.items() if key != "style"}
+        return {**rest, "regions": [{"where": "everything", "style": raw["style"]}]}
+
+    @field_validator("levels")
+    @classmethod
+    def _levels_increase(cls, levels: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        for lower, upper in itertools.pairwise(levels or ()):
+            if upper <= lower:
+                raise ValueError(f"must increase; found {upper} after {lower}")
+        return levels
+
+    @model_validator(mode="after")
+    def _one_source_of_size(self) -> ArtworkSettings:
+        if self.levels is not None and (self.print.width or self.print.height):
+            raise ValueError("must give levels or a print size, from which the levels follow; found both")
+        return self
+
+    @field_validator("regions")
+    @classmethod
+    def _regions_fit(cls, regions: tuple[Region, ...]) -> tuple[Region, ...]:
+        for first, second in _same_but_for_case([region.label for region in regions]):
+            raise ValueError(
+                f"must have different names; found {first!r} and {second!r} (give them a `name` each)"
+            )
+        others = [region.label for region in regions if region.where != "everything"]
+        if others and len(others) < len(regions):
+            raise ValueError(
+                f"must have `everything` alone; found {others[0]!r} beside it "
+                "(`background` is what `person` leaves)"
+            )
+        return regions
+
+    @property
+    def needs_guidance(self) -> bool:
+        """Whether any region is less than everything."""
+        return any(region.where != "everything" for region in self.regions)
+
+    @property
+    def guidance_channels(self) -> int:
+        """One for each region; none when one style covers everything."""
+        return len(self.regions) if self.needs_guidance else 0
+
+
+@final
+class Defaults(ArtworkSettings):
+    """Settings that hold for every artwork that does not say otherwise."""
+
+
+@final
+class Artwork(ArtworkSettings):
+    """One content image and what becomes of it."""
+
+    content: FilePath = Field(description="The photograph.")
+
+    @model_validator(mode="after")
+    def _has_a_style(self) -> Artwork:
+        if not self.regions:
+            raise ValueError("must have `style: IMAGE`, or `regions` with a style each; found neither")
+        return self
+
+    def iterations_at(self, index: int) -> int:
+        """Iterations of the level of this index; the last number given repeats."""
+        return self.iterations[min(index, len(self.iterations) - 1)]
+
+
+@final
+class WeightsSource(Section):
+    """Where to take a model file from, instead of the registry's own sources."""
+
+    path: FilePath | None = Field(None, description="A file on this machine.")
+    url: str | None = Field(None, pattern=r"^https?://", description="A file on the web; needs `sha256`.")
+    sha256: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="The file's hash, checked before use."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> WeightsSource:
+        if (self.path is None) == (self.url is None):
+            found = "neither" if self.path is None else "both"
+            raise ValueError(f"must have either path or url; found {found}")
+        if self.url is not None and self.sha256 is None:
+            raise ValueError("must have sha256 beside url, so that the file can be checked; found none")
+        return self
+
+
+@final
+class Compute(Section):
+    """The machine's share of the settings."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="`auto` takes a CUDA device where one is."
+    )
+    precision: Literal["auto", "bfloat16", "float32"] = Field(
+        "auto", description="Of the convolutions; `auto` is bfloat16 where the device computes it natively."
+    )
+    threads: int = Field(
+        2, ge=1, le=1024, description="CPU threads of a job. The result depends on it in the last bits."
+    )
+    memory_budget_mib: int = Field(
+        4096, ge=512, description="What one job may use for its activations and state; sets the tile size."
+    )
+
+
+@final
+class Config(Section):
+    """The whole of config.yaml."""
+
+    title: str = Field("Impasto", min_length=1, description="Heading of the report.")
+    results_dir: FilePath = Field(Path("results"), description="Where results go.")
+    resources_dir: FilePath = Field(
+        Path("resources"), description="Where fetched weights and demo inputs go."
+    )
+    compute: Compute = Field(Compute(), description="Device, precision, threads, memory.")
+    weights: dict[WeightsName, WeightsSource] = Field(
+        default_factory=dict, description="Model files from a place of your own."
+    )
+    defaults: Defaults = Field(Defaults(), description="Settings for every artwork.")
+    artworks: dict[Annotated[str, Field(pattern=NAME_PATTERN)], Artwork] = Field(
+        min_length=1, description="The collection: a name for each artwork, and its settings."
+    )
+
+    @field_validator("artworks")
+    @classmethod
+    def _names_are_free(cls, artworks: dict[str, Artwork]) -> dict[str, Artwork]:
+        for name in artworks:
+            if name.lower() in RESERVED_NAMES:
+                raise ValueError(
+                    f"must not use the name {name!r}, a folder beside the artworks' own; found it"
+                )
+        for first, second in _same_but_for_case(artworks):
+            raise ValueError(
+                f"must have names that differ in more than case, as some machines' folders must; "
+                f"found {first!r} and {second!r}"
+            )
+        return artworks
+
+    @model_validator(mode="after")
+    def _folders_differ(self) -> Config:
+        if self.results_dir == self.resources_dir:
+            raise ValueError(
+                f"must have a resources_dir of its own; found results_dir '{self.results_dir}' again"
+            )
+        return self
+
+
+def _same_but_for_case(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of names that one file name could stand for on a file system without case."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if name.lower() in seen:
+            yield seen[name.lower()], name
+        seen[name.lower()] = name
