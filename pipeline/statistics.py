@@ -35,15 +35,6 @@ def second_moment(
     return moment
 
 
-def first_moment(
-    features: Float[Tensor, "1 channels height width"],
-    guide: Float[Tensor, "height width"] | None = None,
-) -> Float[Tensor, " channels"]:
-    """The sum over positions of T F, the unnormalised (guided) mean. Gradient for an incoming d: T d."""
-    moment: Tensor = _FirstMoment.apply(features, guide)
-    return moment
-
-
 def squared_difference(
     features: Float[Tensor, "1 channels height width"],
     target: Float[Tensor, "1 channels height width"],
@@ -85,25 +76,6 @@ class _SecondMoment(Function):
         if guide is not None:
             gradient.mul_(guide.square().reshape(-1, 1).to(features.dtype))
         return _as_map(gradient, features), None
-
-
-class _FirstMoment(Function):
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, guide: Tensor | None) -> Tensor:
-        ctx.save_for_backward(guide)
-        ctx.like = features.dtype, features.shape
-        precise = accumulator(features.dtype)
-        if guide is None:
-            return features.sum(dim=(0, 2, 3), dtype=precise)
-        return (features * guide.to(precise)).sum(dim=(0, 2, 3), dtype=precise)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, derivative: Tensor) -> tuple[Tensor, None]:
-        (guide,) = ctx.saved_tensors
-        dtype, shape = ctx.like
-        gradient = derivative.view(1, -1, 1, 1).to(dtype).expand(shape)
-        return gradient if guide is None else gradient * guide.to(dtype), None
 
 
 class _SquaredDifference(Function):

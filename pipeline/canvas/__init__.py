@@ -9,7 +9,7 @@ from pipeline.canvas.compose import add_alpha, band_means, compose_guides, expor
 from pipeline.canvas.export import export_preview, export_print
 from pipeline.canvas.inputs import MAX_AREA_PX, MAX_SIDE_PX, MIN_SIDE_PX, Header, prepare, read_header
 from pipeline.canvas.pixels import moments, read, size_of, write, write_guides, write_mask, write_png
-from pipeline.canvas.transform import combine_luminance, map_colour, resize, resize_mask
+from pipeline.canvas.transform import combine_luminance, map_colour, resize
 
 __all__ = [
     "MAX_AREA_PX",
@@ -29,7 +29,6 @@ __all__ = [
     "read",
     "read_header",
     "resize",
-    "resize_mask",
     "size_of",
     "write",
     "write_guides",

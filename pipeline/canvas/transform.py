@@ -60,28 +60,6 @@ def resize(
     _vips.save_tiff(clipped(image) if clip else image, target, source)
 
 
-def resize_mask(source: Path, target: Path, size: Size, band: int | None = None) -> None:
-    """Writes masks or guides at exactly `size` with 16 bits, soft at their edges, within [0, 1].
-
-    The linear kernel has no negative lobes, so nothing overshoots.
-
-    Args:
-        source: A mask, guides, or an image whose alpha is wanted.
-        target: A 16-bit TIFF.
-        size: Its height and width.
-        band: The only band to keep (3 is a prepared image's alpha); None keeps all.
-
-    Raises:
-        InputError: `source` cannot be read or has no such band.
-    """
-    image = _vips.load(source)
-    if band is not None and band >= image.bands:
-        raise InputError(source, expected=f"an image of more than {band} bands", found=f"{image.bands}")
-    image = image if band is None else image.extract_band(band)
-    soft = resampled(_vips.as_unit_float(image), size, "linear")
-    _vips.save_tiff(_vips.as_levels(soft, 16), target, source, compression="deflate")
-
-
 def map_colour(source: Path, target: Path, matrix: Matrix, offset: Vector) -> None:
     """Writes matrix x + offset for every pixel x of the first three bands, as float32, unclipped."""
     image = _vips.load(source)

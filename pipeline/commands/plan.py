@@ -11,8 +11,10 @@ from pipeline.config.reading import load, parse, read_yaml_text
 from pipeline.errors import ConfigError, InputError
 from pipeline.files import write_text
 from pipeline.headers import HeaderCache
-from pipeline.plan import Plan
+from pipeline.plan import LevelPlan, Plan
 from pipeline.planning import resolve
+from pipeline.pyramid import STRIDE_PX
+from pipeline.tiles import cut, halo_overhead
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,19 +57,28 @@ def _config(where: str) -> Config:
 def _table(plan: Plan) -> str:
     lines = [f"{plan.artwork}: {plan.sources[plan.content]}"]
     lines.append(
-        f"{'level':>9} {'height x width':>16} {'iterations':>11} {'tile':>8} {'halo':>6} {'memory':>10}"
+        f"{'level':>9} {'height x width':>16} {'iterations':>11} {'tile':>8} {'computed':>9} {'memory':>10}"
     )
     for level in plan.levels:
         tile = f"{level.tile_core_px} px" if level.tile_core_px is not None else "whole"
         lines.append(
-            f"{level.level_px:>9} {level.size!s:>16} {level.iterations:>11} {tile:>8} {level.halo_px:>3} px "
-            f"{level.memory_mib:>6} MiB"
+            f"{level.level_px:>9} {level.size!s:>16} {level.iterations:>11} {tile:>8} "
+            f"{_computed(plan, level):>8.2f}x {level.memory_mib:>6} MiB"
         )
     lines.extend(
         f"  {region.label}: {_styles(plan, index)}" for index, region in enumerate(plan.levels[-1].regions)
     )
     lines.extend(f"  warning: {warning}" for warning in plan.warnings)
     return "\n".join(lines)
+
+
+def _computed(plan: Plan, level: LevelPlan) -> float:
+    """Pixels computed per pixel of the level, halos included."""
+    if level.tile_core_px is None:
+        return 1.0
+    network = plan.settings.network
+    stride_px = network.architecture.deepest(network.layers).stride_px
+    return halo_overhead(cut(level.size.aligned_up(STRIDE_PX), level.tile_core_px, level.halo_px, stride_px))
 
 
 def _styles(plan: Plan, region: int) -> str:

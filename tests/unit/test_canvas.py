@@ -543,32 +543,6 @@ def test_resize_needs_its_bands(tmp_path: Path) -> None:
     assert not (tmp_path / "b.tif").exists()
 
 
-@pytest.mark.parametrize("new", [(11, 13), (150, 130), (45, 12)])
-def test_masks_stay_in_range_and_soft(tmp_path: Path, new: tuple[int, int]) -> None:
-    mask = np.zeros((40, 40))
-    mask[:, 17:] = 1.0
-    canvas.write_mask(tmp_path / "m.tif", mask)
-    canvas.resize_mask(tmp_path / "m.tif", tmp_path / "n.tif", Size(*new))
-    got = canvas.read(tmp_path / "n.tif")[..., 0]
-    assert got.shape == new
-    assert (got.min(), got.max()) == (0.0, 1.0)
-    assert (np.diff(got, axis=1) >= 0).all()
-    assert ((got > 0.02) & (got < 0.98)).any()
-    assert _raw(tmp_path / "n.tif").dtype == np.uint16
-
-
-def test_resize_mask_of_guides_and_of_alpha(tmp_path: Path) -> None:
-    guides = np.random.default_rng(0).random((20, 24, 5))
-    canvas.write_guides(tmp_path / "g.tif", guides)
-    canvas.resize_mask(tmp_path / "g.tif", tmp_path / "all.tif", Size(31, 29))
-    canvas.resize_mask(tmp_path / "g.tif", tmp_path / "one.tif", Size(31, 29), band=3)
-    everything = canvas.read(tmp_path / "all.tif")
-    assert everything.shape == (31, 29, 5)
-    np.testing.assert_array_equal(canvas.read(tmp_path / "one.tif"), everything[..., 3:4])
-    with pytest.raises(InputError, match="more than 5 bands; found 5"):
-        canvas.resize_mask(tmp_path / "g.tif", tmp_path / "none.tif", Size(31, 29), band=5)
-
-
 # --- colour ----------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import torch
 from networks import make_image
 from torch import Tensor
 
-from pipeline.statistics import first_moment, second_moment, squared_difference
+from pipeline.statistics import second_moment, squared_difference
 
 
 def noise(channels: int, height: int, width: int, seed: int = 0) -> Tensor:
@@ -29,11 +29,6 @@ def test_second_moment_of_two_positions() -> None:
 def test_guided_second_moment_of_two_positions() -> None:
     expected = [[4 * 1 + 0.25 * 4, 4 * 3 + 0.25 * 10], [4 * 3 + 0.25 * 10, 4 * 9 + 0.25 * 25]]
     assert second_moment(FEATURES, GUIDE).tolist() == expected
-
-
-def test_first_moments_of_two_positions() -> None:
-    assert first_moment(FEATURES).tolist() == [3, 8]
-    assert first_moment(FEATURES, GUIDE).tolist() == [2 * 1 + 0.5 * 2, 2 * 3 + 0.5 * 5]
 
 
 def test_squared_difference_of_two_positions() -> None:
@@ -60,13 +55,12 @@ def test_more_positions_than_a_chunk_are_all_counted() -> None:
 def test_a_guide_of_ones_changes_nothing() -> None:
     features, ones = noise(3, 4, 5), torch.ones(4, 5, dtype=torch.float64)
     assert torch.equal(second_moment(features, ones), second_moment(features))
-    assert torch.equal(first_moment(features, ones), first_moment(features))
 
 
-@pytest.mark.parametrize("statistic", [second_moment, first_moment, squared_difference])
+@pytest.mark.parametrize("statistic", [second_moment, squared_difference])
 def test_the_sum_of_parts_is_the_statistic_of_the_union(statistic: object) -> None:
     features = noise(3, 6, 5)
-    # A guide for the moments, a target for the difference.
+    # A guide for the moment, a target for the difference.
     other = noise(3, 6, 5, seed=1) if statistic is squared_difference else make_image(6, 5, 1, 1)[0]
     assert callable(statistic)
     whole = statistic(features, other)
@@ -84,7 +78,6 @@ def test_gradients_agree_with_finite_differences(guided: bool, channels_last: bo
     guide = make_image(2, 4, seed=1, channels=1)[0] if guided else None
     target = noise(3, 2, 4, seed=2)
     assert torch.autograd.gradcheck(lambda f: second_moment(f, guide), features)
-    assert torch.autograd.gradcheck(lambda f: first_moment(f, guide), features)
     assert torch.autograd.gradcheck(lambda f: squared_difference(f, target), features)
 
 
@@ -101,7 +94,7 @@ def test_bfloat16_features_are_multiplied_exactly_and_summed_in_float32() -> Non
     torch.testing.assert_close(
         moment.to(torch.float64), second_moment(features.to(torch.float64)), rtol=5e-5, atol=5e-3
     )
-    assert first_moment(features).dtype == squared_difference(features, features).dtype == torch.float32
+    assert squared_difference(features, features).dtype == torch.float32
 
 
 def test_bfloat16_moments_are_within_the_rounding_of_the_features() -> None:
