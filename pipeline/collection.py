@@ -154,15 +154,9 @@ class Collection:
         keys = dict.fromkeys(target.target for region in regions for target in region.targets)
         return [self.target_file(key) for key in keys]
 
-    def level_settings(self, artwork: str, level: str | int) -> str:
-        """Everything in the plan that a level's pixels depend on: a change of it re-runs the level alone."""
-        plan = self.plans[artwork]
-        settings = plan.settings.model_dump(
-            mode="json",
-            include={"content_weight", "style_weight", "network", "optimiser", "start", "seed"},
-        )
-        own = self.level(artwork, level).model_dump(mode="json")
-        return json.dumps([settings, own, plan.compute.model_dump(mode="json")], sort_keys=True)
+    def level_plan(self, artwork: str, level: str | int) -> str:
+        """The part of an artwork's plan that a level is rendered by, as one line of JSON."""
+        return self.plans[artwork].excerpt(int(level)).model_dump_json()
 
     # -- shared work -----------------------------------------------------------------------------
 

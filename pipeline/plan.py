@@ -125,6 +125,41 @@ class Plan(Model):
         masks += [style.mask for region in regions for style in region.styles]
         return tuple(dict.fromkeys([*self.sources.values(), *(mask for mask in masks if mask is not None)]))
 
+    def excerpt(self, level_px: int) -> Plan:
+        """The plan without anything that this level's pixels do not depend on: a plan to render it by.
+
+        Equal excerpts mean equal pixels, so the workflow makes a level again when its excerpt has changed.
+
+        Raises:
+            InputError: The plan has no such level.
+        """
+        top = self.level(level_px)
+        settings = self.settings
+        return Plan(
+            artwork=self.artwork,
+            settings=Artwork(
+                content=settings.content,
+                regions=settings.regions,
+                content_weight=settings.content_weight,
+                style_weight=settings.style_weight,
+                network=settings.network,
+                optimiser=settings.optimiser,
+                start=settings.start,
+                seed=settings.seed,
+            ),
+            compute=Compute(
+                device=self.compute.device, precision=self.compute.precision, threads=self.compute.threads
+            ),
+            content=self.content,
+            sources={},
+            masks={},
+            images={},
+            targets={},
+            levels=self.levels[: self.levels.index(top) + 1],
+            weights={},
+            warnings=(),
+        )
+
     def level(self, level_px: int) -> LevelPlan:
         """The level of this name.
 
@@ -147,15 +182,26 @@ def read_plan(path: Path) -> Plan:
         InputError: There is none, or it is no plan of this version.
     """
     try:
-        return Plan.model_validate_json(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         found = (getattr(error, "strerror", None) or "bytes that are no text").lower()
         raise InputError(path, expected="a plan made by `impasto plan`", found=found) from None
+    return parse_plan(text, path)
+
+
+def parse_plan(text: str, where: object) -> Plan:
+    """The plan that `text` holds, as JSON; `where` it stood is for the error.
+
+    Raises:
+        InputError: It is no plan of this version.
+    """
+    try:
+        return Plan.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise InputError(
-            path,
+            where,
             expected="a plan made by this version of `impasto plan`",
             found=f"{first['msg'].lower()} at {key or 'its start'}",
             fix="Run the plan stage again",

@@ -3,7 +3,6 @@
 
 rule assemble:
     input:
-        plan=ancient(f"{RESULTS}/{{artwork}}/plan.json"),
         result=lambda w: COLLECTION.top_result(w.artwork),
         content=lambda w: COLLECTION.prepared_file(COLLECTION.plans[w.artwork].content),
     output:
@@ -26,7 +25,7 @@ rule assemble:
 
 rule export_print:
     input:
-        plan=ancient(f"{RESULTS}/{{artwork}}/plan.json"),
+        plan=f"{RESULTS}/{{artwork}}/plan.json",
         image=f"{RESULTS}/{{artwork}}/assembled.tif",
         records=lambda w: COLLECTION.level_records(w.artwork),
         weights=lambda w: COLLECTION.artwork_weights(w.artwork),
@@ -43,7 +42,6 @@ rule export_print:
         mem_mb=COLLECTION.image_memory_mib(),
         runtime=60,
     params:
-        settings=lambda w: COLLECTION.plan_settings(w.artwork),
         code=fingerprint("export-print"),
     shell:
         "exec impasto --end-with-parent export-print {input.image:q} --plan {input.plan:q} "
@@ -53,7 +51,7 @@ rule export_print:
 
 rule preview:
     input:
-        plan=ancient(f"{RESULTS}/{{artwork}}/plan.json"),
+        plan=f"{RESULTS}/{{artwork}}/plan.json",
         image=f"{RESULTS}/{{artwork}}/assembled.tif",
         content=lambda w: COLLECTION.prepared_file(COLLECTION.plans[w.artwork].content),
         styles=lambda w: COLLECTION.top_styles(w.artwork),

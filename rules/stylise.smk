@@ -1,5 +1,5 @@
 # One artwork's rendering: its plan, guidance and targets, then level by level up to the print size.
-# plan.json is `ancient`: a stage re-runs when the settings in its own params change, not when the plan does.
+# A level is given its part of the plan, not plan.json: it re-runs when that part changes, and with no other.
 
 
 rule plan:
@@ -68,7 +68,6 @@ rule targets:
 
 rule stylise:
     input:
-        plan=ancient(f"{RESULTS}/{{artwork}}/plan.json"),
         weights=lambda w: COLLECTION.weights_file(
             COLLECTION.plans[w.artwork].settings.network.name
         ),
@@ -90,12 +89,13 @@ rule stylise:
         runtime=lambda w: COLLECTION.level(w.artwork, w.level).runtime_min,
         gpu=COLLECTION.gpus,
     params:
-        settings=lambda w: COLLECTION.level_settings(w.artwork, w.level),
+        plan=lambda w: COLLECTION.level_plan(w.artwork, w.level),
         code=fingerprint("stylise"),
     shell:
-        "exec impasto --end-with-parent stylise --plan {input.plan:q} --level {wildcards.level} "
+        "exec impasto --end-with-parent stylise --plan - --level {wildcards.level} "
         "--weights {input.weights:q} --content {input.content:q} --targets {input.targets:q} "
-        "--guides {input.guides:q} --output {output.image:q} --record {output.record:q} > {log:q} 2>&1"
+        "--guides {input.guides:q} --output {output.image:q} --record {output.record:q} "
+        "<<< {params.plan:q} > {log:q} 2>&1"
 
 
 rule upsample:
@@ -121,7 +121,6 @@ rule upsample:
 
 rule refine:
     input:
-        plan=ancient(f"{RESULTS}/{{artwork}}/plan.json"),
         weights=lambda w: COLLECTION.weights_file(
             COLLECTION.plans[w.artwork].settings.network.name
         ),
@@ -144,10 +143,10 @@ rule refine:
         runtime=lambda w: COLLECTION.level(w.artwork, w.level).runtime_min,
         gpu=COLLECTION.gpus,
     params:
-        settings=lambda w: COLLECTION.level_settings(w.artwork, w.level),
+        plan=lambda w: COLLECTION.level_plan(w.artwork, w.level),
         code=fingerprint("refine"),
     shell:
-        "exec impasto --end-with-parent refine --plan {input.plan:q} --level {wildcards.level} "
+        "exec impasto --end-with-parent refine --plan - --level {wildcards.level} "
         "--weights {input.weights:q} --content {input.content:q} --targets {input.targets:q} "
         "--guides {input.guides:q} --start {input.start:q} --output {output.image:q} "
-        "--record {output.record:q} > {log:q} 2>&1"
+        "--record {output.record:q} <<< {params.plan:q} > {log:q} 2>&1"

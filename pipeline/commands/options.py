@@ -26,7 +26,9 @@ def positive(text: str) -> int:
 
 def add_level_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that stylise and refine have in common."""
-    parser.add_argument("--plan", type=Path, required=True, help="the artwork's plan.json")
+    parser.add_argument(
+        "--plan", type=Path, required=True, help="the artwork's plan.json; `-` reads standard input"
+    )
     parser.add_argument(
         "--level", type=positive, required=True, metavar="PX", help="which of the plan's levels"
     )

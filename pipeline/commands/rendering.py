@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from pipeline import canvas
 from pipeline.console import Reporter, say
 from pipeline.errors import InputError
 from pipeline.files import write_text
-from pipeline.plan import LevelPlan, Plan, read_plan
+from pipeline.plan import LevelPlan, Plan, parse_plan, read_plan
 
 if TYPE_CHECKING:
     from pipeline.optimiser import Step
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def render(arguments: argparse.Namespace, start: Path | None) -> None:
     """Renders the level that the arguments name, from `start` or from what the plan says."""
-    plan = read_plan(arguments.plan)
+    plan = _plan(arguments.plan)
     level = plan.level(arguments.level)
     _check_order(plan, level, start)
     if len(arguments.guides) > 1:
@@ -53,6 +54,10 @@ def render(arguments: argparse.Namespace, start: Path | None) -> None:
         f"{cost.iterations} iterations ({record.ending}), {cost.seconds:.1f} s, {record.precision}, "
         f"{cost.peak_memory_mib:.0f} MiB"
     )
+
+
+def _plan(path: Path) -> Plan:
+    return read_plan(path) if path != Path("-") else parse_plan(sys.stdin.read(), "standard input")
 
 
 def _check_order(plan: Plan, level: LevelPlan, start: Path | None) -> None:

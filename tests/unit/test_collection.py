@@ -174,12 +174,13 @@ def test_resources() -> None:
         ({"iterations": [9, 6]}, False, True),
         ({"print": {"dpi": 72}}, False, True),
         ({"preview_px": 99}, False, True),
+        ({"masks": {"method": "deeplabv3_resnet101"}}, False, True),
     ],
 )
 def test_what_a_change_of_settings_re_runs(change: dict[str, Any], levels: bool, export: bool) -> None:
     one = RAW["artworks"]["one"]
     before, after = collection(artworks={"a": one}), collection(artworks={"a": {**one, **change}})
-    assert (before.level_settings("a", 128) != after.level_settings("a", 128)) == levels
+    assert (before.level_plan("a", 128) != after.level_plan("a", 128)) == levels
     assert (before.plan_settings("a") != after.plan_settings("a")) == export
 
 
@@ -187,7 +188,7 @@ def test_a_change_of_one_artwork_leaves_the_others_settings() -> None:
     changed = {**RAW["artworks"], "one": {**RAW["artworks"]["one"], "seed": 5}}
     before, after = collection(), collection(artworks=changed, title="Another")
     assert before.plan_settings("two") == after.plan_settings("two")
-    assert before.level_settings("two", 128) == after.level_settings("two", 128)
+    assert before.level_plan("two", 128) == after.level_plan("two", 128)
     assert "\n" not in before.plan_settings("two")
     assert list(json.loads(before.plan_settings("two"))["artworks"]) == ["two"]
 
