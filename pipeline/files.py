@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from pipeline.errors import ResourceError
 
 
 @contextmanager
@@ -60,3 +63,31 @@ def scratch_path(final: Path, purpose: str = "scratch") -> Iterator[Path]:
         yield scratch
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def hold(path: Path) -> None:
+    """Keeps every other run away from what the file at `path` stands for, until this process has ended.
+
+    The kernel holds the lock, so a process that was killed has let go of it; processes started by this one do
+    not have it. Where the file system knows no locks, nothing is held.
+
+    Raises:
+        ResourceError: Another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Never closed: closing would let go.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 20).decode("ascii", "replace").strip() or "of unknown number"
+        raise ResourceError(
+            path.parent,
+            expected="no other run that writes there",
+            found=f"one at work (process {holder})",
+            fix="Wait until it has ended, or end it",
+        ) from None
+    except OSError:
+        return
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))

@@ -4,6 +4,7 @@ from snakemake.exceptions import WorkflowError
 
 from pipeline.collection import open_collection
 from pipeline.errors import PipelineError
+from pipeline.files import hold
 from pipeline.fingerprint import fingerprint
 
 # A configuration named on the command line stands alone: the demo's artworks are not mixed into it.
@@ -33,3 +34,11 @@ wildcard_constraints:
     level="[0-9]+",
     key="[A-Za-z0-9-]+",
     weights="[a-z0-9_]+",
+
+
+# profiles/default turns Snakemake's own lock off: it would outlive a run that was killed. This one does not.
+onstart:
+    try:
+        hold(Path(RESULTS) / ".in-use")
+    except PipelineError as error:
+        raise WorkflowError(str(error)) from None

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from pipeline.files import atomic_path, scratch_path, write_json, write_text
+from pipeline.errors import ResourceError
+from pipeline.files import atomic_path, hold, scratch_path, write_json, write_text
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -59,3 +62,20 @@ def test_scratch_files_of_one_output_differ_and_vanish(tmp_path: Path) -> None:
         assert (one.name, other.name) == (".a.chroma.tif", ".a.colour.tif")
         one.write_text("x")
     assert list(final.parent.iterdir()) == []
+
+
+def test_what_one_process_holds_is_refused_to_another_until_it_is_killed(tmp_path: Path) -> None:
+    lock = tmp_path / "results" / ".in-use"
+    program = (
+        "import sys, time; from pathlib import Path; from pipeline.files import hold; "
+        "hold(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, lock], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(ResourceError) as caught:
+            hold(lock)
+        other.kill()
+    found = f"found one at work (process {other.pid}). Wait until it has ended, or end it."
+    assert str(caught.value) == f"{tmp_path}/results: expected no other run that writes there; {found}"
+    hold(lock)
