@@ -25,9 +25,9 @@ def made(
     shutil.copytree(artwork.folder, root, dirs_exist_ok=True)
     impasto = Impasto(root)
     folder = root / ARTWORK
-    for level, file in ((64, stylised.record), (80, refined.record)):
-        (folder / "levels" / str(level)).mkdir(parents=True)
-        shutil.copy(file, folder / "levels" / str(level))
+    for name, record in (("64", stylised.record), ("80", refined.record)):
+        (folder / "levels" / name).mkdir(parents=True)
+        shutil.copy(record, folder / "levels" / name)
     shutil.copy(artwork.folder / "plan.json", folder)
     result = save(root / "result.png", gradient(*HIGHEST))
     words = ["--plan", folder / "plan.json", "--records", stylised.record, refined.record, "--weights", vgg19]

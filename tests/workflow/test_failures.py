@@ -1,0 +1,62 @@
+"""What a run that fails or is killed leaves behind, and how the next one goes on."""
+
+from __future__ import annotations
+
+import copy
+import sys
+
+import pytest
+from pictures import noise, save, truncate
+from running import snapshot, within
+from workflows import CONFIG, Checkout
+
+from pipeline import canvas
+from pipeline.geometry import Size
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_damaged_picture_fails_in_one_line_and_once_mended_the_run_goes_on(fresh: Checkout) -> None:
+    photo = fresh.folder / "inputs" / "content.png"
+    whole = photo.read_bytes()
+    truncate(save(photo, noise(100, 80, seed=1)))
+    fresh.configure(CONFIG)
+    done = fresh.snakemake("--cores", 1, "--until", "prepare", "--keep-going")
+    assert done.returncode == 1
+    told = done.stdout + done.stderr
+    line = "impasto prepare: inputs/content.png: expected a complete image; found damaged or truncated data"
+    assert line in told
+    assert "Traceback" not in told
+    made = {path.name.partition("-")[0] for path in (fresh.folder / "results/shared/prepared").iterdir()}
+    assert made == {"scene", "style", "other"}
+    photo.write_bytes(whole)
+    assert fresh.renders("--until", "prepare") == {"prepare key=content"}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux ends a process with its parent")
+def test_snakemake_killed_leaves_no_orphan_and_no_lock_and_a_plain_run_goes_on(fresh: Checkout) -> None:
+    config = copy.deepcopy(CONFIG)
+    del config["artworks"]["halves"]
+    config["defaults"] |= {"levels": [96, 112], "iterations": [40, 2]}
+    fresh.configure(config)
+    target = "results/scene/levels/96/stylised.tif"
+    log = fresh.folder / "results" / "logs" / "scene" / "stylise-96.log"
+    with fresh.running("--cores", 2, target) as snakemake:
+        assert within(120, lambda: log.exists() and "scene 96: " in log.read_text())
+        assert len(fresh.processes()) == 1
+        second = fresh.snakemake("--cores", 1, target)
+        assert second.returncode == 1
+        assert (
+            f"results: expected no other run that writes there; found one at work (process {snakemake.pid})"
+            in (second.stdout + second.stderr)
+        )
+        assert fresh.would_render(target) == {"stylise artwork=scene, level=96"}
+        snakemake.kill()
+        snakemake.wait()
+        assert within(3, lambda: not fresh.processes())
+        before = snapshot(fresh.folder)
+        assert not within(2, lambda: snapshot(fresh.folder) != before)
+    assert not (fresh.folder / target).exists()
+    assert fresh.renders(target) == {"stylise artwork=scene, level=96"}
+    assert canvas.size_of(fresh.folder / target) == Size(85, 109)
+    assert [path.name for path in (fresh.folder / "results").rglob(".*")] == [".in-use"]
