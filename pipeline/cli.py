@@ -13,6 +13,7 @@ from typing import NoReturn, final
 from pipeline import __version__
 from pipeline.commands import COMMANDS
 from pipeline.errors import PipelineError
+from pipeline.machine import end_with_parent, share_processors
 
 _END_WITH_PARENT = "--end-with-parent"
 _EXIT_USER_ERROR = 2
@@ -26,9 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     verb = next(iter(words[len(options) :]), "")
     if _END_WITH_PARENT in options:
         # Before the command is imported: torch takes seconds, in which the parent may end.
-        from pipeline.machine import end_with_parent  # noqa: PLC0415 - ctypes is needed by the rules alone
-
         end_with_parent()
+    share_processors()
     try:
         parsed = _parse(words, verb)
         parsed.run(parsed)
