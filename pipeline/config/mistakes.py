@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -55,7 +55,7 @@ def as_error(error: ValidationError, raw: Any, where: str, prefix: tuple[str, ..
         where: The configuration's name.
         prefix: Keys above `raw`.
     """
-    first = error.errors(include_url=False)[0]
+    first = _most_telling(error.errors(include_url=False))
     keys = (*prefix, *_as_written(first["loc"], raw))
     key = ".".join(str(part) for part in keys)
     place = f"{where}: {key}" if key else where
@@ -84,6 +84,15 @@ def shown(value: Any) -> str:
     else:
         text = "nothing" if value is None else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _most_telling(errors: Sequence[ErrorDetails]) -> ErrorDetails:
+    """The first error; where it is a missing key, rather the unknown key beside it that was meant for it."""
+    first = errors[0]
+    if first["type"] != "missing":
+        return first
+    beside = (error for error in errors if error["loc"][:-1] == first["loc"][:-1])
+    return next((error for error in beside if error["type"] == "extra_forbidden"), first)
 
 
 def _expected(error: ErrorDetails) -> str:
