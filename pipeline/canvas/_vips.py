@@ -27,9 +27,9 @@ from pipeline.geometry import Size
 Image: TypeAlias = pyvips.Image
 
 TILE_PX = 256
-FORMATS = "JPEG, PNG, TIFF, WebP, GIF, HEIF/AVIF or PPM"
+FORMATS = "JPEG, PNG, TIFF, WebP, GIF or HEIF/AVIF"
 
-_LOADERS = {f"VipsForeignLoad{name}File" for name in ("Jpeg", "Png", "Tiff", "Webp", "Nsgif", "Heif", "Ppm")}
+_LOADERS = {f"VipsForeignLoad{name}File" for name in ("Jpeg", "Png", "Tiff", "Webp", "Nsgif", "Heif")}
 _MAX_THREADS = 8
 _CLASSIC_TIFF_LIMIT_BYTES = 3 << 30
 _LEVELS = {"uchar": 255.0, "ushort": 65535.0}

@@ -36,7 +36,7 @@ def test_alpha_is_kept_aside(impasto: Impasto) -> None:
     [
         ("missing", "missing.png: expected an image file; found no such file."),
         ("truncated", "truncated.png: expected a complete image; found damaged or truncated data ("),
-        ("text", "notes.jpg: expected an image (JPEG, PNG, TIFF, WebP, GIF, HEIF/AVIF or PPM); found a file"),
+        ("text", "notes.jpg: expected an image (JPEG, PNG, TIFF, WebP, GIF or HEIF/AVIF); found a file"),
         ("empty", "empty.png: expected an image file; found an empty file."),
         ("folder", ": expected an image file; found a folder."),
     ],

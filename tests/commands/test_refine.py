@@ -34,7 +34,7 @@ def test_a_level_is_rendered_from_the_one_below(refined: Rendered) -> None:
         ("small.png", "small.png: expected 89x72 px (height x width) as planned; found 20x20 px."),
         (
             "cut.tif",
-            "cut.tif: expected an image (JPEG, PNG, TIFF, WebP, GIF, HEIF/AVIF or PPM); found a file of",
+            "cut.tif: expected an image (JPEG, PNG, TIFF, WebP, GIF or HEIF/AVIF); found a file of",
         ),
     ],
 )

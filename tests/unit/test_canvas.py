@@ -46,6 +46,18 @@ def _raw(path: Path) -> np.ndarray:
     return np.asarray(pixels.reshape(*pixels.shape[:2], -1))
 
 
+# --- formats ---------------------------------------------------------------------------------------------
+
+
+def test_the_formats_that_the_message_names_are_the_ones_that_can_be_read(tmp_path: Path) -> None:
+    endings = {"JPEG": "jpg", "PNG": "png", "TIFF": "tif", "WebP": "webp", "GIF": "gif", "HEIF": "avif"}
+    named = _vips.FORMATS.replace(" or ", ", ").replace("/AVIF", "").split(", ")
+    assert named == list(endings)
+    for ending in endings.values():
+        _image(_noise(40, 30)).write_to_file(str(tmp_path / f"a.{ending}"))
+        assert canvas.read_header(tmp_path / f"a.{ending}").size == Size(40, 30)
+
+
 # --- headers ---------------------------------------------------------------------------------------------
 
 
