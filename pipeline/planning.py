@@ -27,7 +27,7 @@ from pipeline.plan import (
     TargetPlan,
     WeightedTarget,
 )
-from pipeline.pyramid import SMALLEST_SIDE_PX, Level, levels, tiling
+from pipeline.pyramid import SMALLEST_SIDE_PX, Level, Tiling, levels, tiling
 from pipeline.weights import REGISTRY
 
 _SOFT_UPSCALE = 1.5
@@ -66,8 +66,11 @@ def resolve(config: Config, name: str, size_of: Callable[[Path], Size], where: s
             f"level {top.px} is {times:.1f} times as large as the content image ({content_size} px): "
             "its detail comes from the style alone"
         )
+    # The top level needs most: asked first, it names the budget that is enough for all of them.
+    tilings = [draft.tiling(level, name, f"{where}: compute") for level in reversed(found)][::-1]
     planned = tuple(
-        draft.level(index, level, content, f"{where}: compute") for index, level in enumerate(found)
+        draft.level(index, level, content, cut)
+        for index, (level, cut) in enumerate(zip(found, tilings, strict=True))
     )
     return Plan(
         artwork=name,
@@ -144,9 +147,11 @@ class _Draft:
         self.images[key] = plan
         return key
 
-    def level(self, index: int, level: Level, content: str, where: str) -> LevelPlan:
+    def tiling(self, level: Level, artwork: str, where: str) -> Tiling:
+        return tiling(level, self.artwork, self.compute.memory_budget_mib, artwork, where)
+
+    def level(self, index: int, level: Level, content: str, cut: Tiling) -> LevelPlan:
         artwork = self.artwork
-        cut = tiling(level, artwork, self.compute.memory_budget_mib, where)
         iterations = artwork.iterations_at(index)
         megapixels = level.padded.area / 1e6
         seconds = iterations * _EVALUATIONS_PER_ITERATION * megapixels * _SECONDS_PER_MEGAPIXEL_EVALUATION

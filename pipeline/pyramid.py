@@ -153,7 +153,7 @@ class Tiling:
     memory_mib: int
 
 
-def tiling(level: Level, settings: ArtworkSettings, budget_mib: int, where: str) -> Tiling:
+def tiling(level: Level, settings: ArtworkSettings, budget_mib: int, artwork: str, where: str) -> Tiling:
     """The largest tile that fits the memory budget: the whole level when it does.
 
     A pure function of its arguments: today's free memory has no say, so a plan means the same everywhere.
@@ -163,6 +163,7 @@ def tiling(level: Level, settings: ArtworkSettings, budget_mib: int, where: str)
         level: What is cut.
         settings: The artwork's settings.
         budget_mib: What the job may use.
+        artwork: Whose level it is, for errors.
         where: The budget's section in the configuration, for errors.
 
     Raises:
@@ -185,7 +186,7 @@ def tiling(level: Level, settings: ArtworkSettings, budget_mib: int, where: str)
         needed = math.ceil(_PROCESS_MIB + state + smallest)
         raise ConfigError(
             f"{where}.memory_budget_mib",
-            expected=f"{needed} at least for level {level.px} ({level.size} px)",
+            expected=f"{needed} at least for level {level.px} ({level.size} px) of {artwork}",
             found=f"{budget_mib}",
             fix="Raise it or lower the top level",
         )

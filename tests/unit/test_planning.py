@@ -293,10 +293,10 @@ REFUSED: list[tuple[Callable[[], Plan], type[Exception], str]] = [
         "crop the style image.",
     ),
     (
-        lambda: plan({"style": "s.png", "levels": [9000]}),
+        lambda: plan({"style": "s.png", "levels": [8000, 9000]}),
         ConfigError,
         "config.yaml: compute.memory_budget_mib: expected 14472 at least for level 9000 (7348x11023 "
-        "px); found "
+        "px) of a; found "
         "4096. Raise it or lower the top level.",
     ),
     (
