@@ -142,13 +142,12 @@ def read_state_dict(path: Path) -> dict[str, Array]:
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(
-            f"not a PyTorch checkpoint of plain tensors ({str(error).splitlines()[0]})"
-        ) from error
+        # PyTorch's own text advises to let the file run code.
+        raise ValueError("a file that is not a PyTorch checkpoint of plain tensors") from error
     if not isinstance(stored, Mapping) or not all(
         isinstance(value, torch.Tensor) for value in stored.values()
     ):
-        raise ValueError("not a PyTorch state dictionary")
+        raise ValueError("a PyTorch file that is not a state dictionary")
     return {str(name): value.contiguous().numpy() for name, value in stored.items()}
 
 

@@ -224,8 +224,12 @@ def test_files_that_are_no_graphs_end_in_one_line(tmp_path: Path, content: bytes
 
 def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
     torch.save({"features.0.weight": Path("/")}, tmp_path / "evil.pth")
-    with pytest.raises(WeightsError, match="not a PyTorch checkpoint of plain tensors"):
+    with pytest.raises(WeightsError) as error:
         model_files.convert(tmp_path / "evil.pth", model_files.convert_whole)
+    assert one_line(error) == (
+        f"{tmp_path / 'evil.pth'}: expected a readable model file; "
+        "found a file that is not a PyTorch checkpoint of plain tensors."
+    )
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
