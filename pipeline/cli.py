@@ -29,12 +29,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Before the command is imported: torch takes seconds, in which the parent may end.
         end_with_parent()
     share_processors()
+    line = _mistake(words, verb)
+    if line is not None:
+        # Told only now that the error is gone, and with it what it held open: on a full disk the log is full
+        # for as long as the deleted half of an output is still open.
+        sys.exit(_failed(line))
+
+
+def _mistake(words: Sequence[str], verb: str) -> str | None:
+    """Runs the command; the line that tells the user's mistake, if there was one."""
     try:
         parsed = _parse(words, verb)
         parsed.run(parsed)
         sys.stdout.flush()
     except PipelineError as error:
-        sys.exit(_failed(f"impasto {verb}: {error}"))
+        return f"impasto {verb}: {error}"
     except BrokenPipeError:
         # Who read the standard output has seen enough; nothing may be left for Python to flush into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -43,10 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if error.filename is None and error.errno is None:
             raise
         where = error.filename if error.filename is not None else "a file"
-        sys.exit(_failed(f"impasto {verb}: {where}: {(error.strerror or str(error)).lower()}."))
+        return f"impasto {verb}: {where}: {(error.strerror or str(error)).lower()}."
     except KeyboardInterrupt:
         sys.stderr.write("impasto: interrupted.\n")
         sys.exit(_EXIT_INTERRUPTED)
+    return None
 
 
 @final

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -57,6 +59,30 @@ def test_a_mistake_is_one_line(
 ) -> None:
     assert ending(monkeypatch, error) == code
     assert capsys.readouterr() == ("", f"{line}\n")
+
+
+def test_what_a_failed_command_held_is_let_go_before_its_line_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held: list[weakref.ref[io.BytesIO]] = []
+
+    class Log(io.StringIO):
+        def write(self, text: str) -> int:
+            # The deleted half of an output: its room on the disk comes back when nothing has it open.
+            assert held[0]() is None
+            return super().write(text)
+
+    def run(_: argparse.Namespace) -> None:
+        output = io.BytesIO()
+        held.append(weakref.ref(output))
+        raise ResourceError.stating("no room")
+
+    monkeypatch.setattr(prepare, "run", run)
+    log = Log()
+    monkeypatch.setattr("sys.stderr", log)
+    with pytest.raises(SystemExit):
+        cli.main(WORDS)
+    assert log.getvalue() == "impasto prepare: no room.\n"
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), OSError("a library's own")])
