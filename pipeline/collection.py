@@ -15,6 +15,7 @@ from typing import Any, final
 
 from pipeline.config.models import Config, WeightsSource
 from pipeline.config.reading import for_artwork, parse, read_yaml
+from pipeline.errors import ConfigError
 from pipeline.geometry import Size
 from pipeline.headers import HeaderCache
 from pipeline.plan import ImagePlan, LevelPlan, MaskPlan, Plan, TargetPlan
@@ -270,10 +271,19 @@ def open_collection(raw: Any, config_files: Iterable[str | Path], header_cache: 
         read_yaml(file)
     where = ", ".join(str(file) for file in files) or "the configuration"
     config = parse(raw, where)
+    _check_folder(config.results_dir, f"{where}: results_dir")
+    _check_folder(config.resources_dir, f"{where}: resources_dir")
     headers = HeaderCache(header_cache, config.resources_dir / "demo")
     collection = _resolved(config, headers.size_of, where)
     headers.save()
     return collection
+
+
+def _check_folder(folder: Path, where: str) -> None:
+    """Refuses a file in a folder's place, at which the workflow would stumble before its first job."""
+    nearest = next(place for place in (folder, *folder.parents) if place.exists())
+    if not nearest.is_dir():
+        raise ConfigError(where, expected="a folder, there already or not", found=f"a file at {nearest}")
 
 
 def _from_here(path: Path) -> Path:

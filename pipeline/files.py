@@ -34,6 +34,11 @@ def atomic_path(final: Path) -> Iterator[Path]:
     try:
         yield partial
         os.replace(partial, final)  # noqa: PTH105 - Path.replace is the same call with less said
+    except OSError as error:
+        # A failed write, unlike a failed open, does not say which file it was.
+        if error.errno == errno.ENOSPC and error.filename is None:
+            error.filename = str(final)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
@@ -72,11 +77,16 @@ def hold(path: Path) -> None:
     not have it. Where the file system knows no locks, nothing is held.
 
     Raises:
-        ResourceError: Another process holds it.
+        ResourceError: Another process holds it, or its folder cannot be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Never closed: closing would let go.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Never closed: closing would let go.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ResourceError(
+            path.parent, expected="a folder that can be written to", found=str(error.strerror).lower()
+        ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

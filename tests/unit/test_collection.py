@@ -220,4 +220,12 @@ def test_mistakes_name_the_file_that_the_user_wrote(tmp_path: Path, monkeypatch:
         open_collection({}, [tmp_path / mine], Path("x.json"))
     with pytest.raises(ConfigError, match=r"^the configuration: artworks: expected a value; found nothing"):
         open_collection({}, [], Path("x.json"))
+    mine.write_text("")
+    artworks = {"a": {"content": "c.png", "style": "s.png"}}
+    for key in ("results_dir", "resources_dir"):
+        with pytest.raises(ConfigError) as caught:
+            open_collection({key: "mine.yaml/new", "artworks": artworks}, [mine], Path("x.json"))
+        assert str(caught.value) == (
+            f"mine.yaml: {key}: expected a folder, there already or not; found a file at mine.yaml."
+        )
     assert not Path("x.json").exists()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -79,3 +80,23 @@ def test_what_one_process_holds_is_refused_to_another_until_it_is_killed(tmp_pat
     found = f"found one at work (process {other.pid}). Wait until it has ended, or end it."
     assert str(caught.value) == f"{tmp_path}/results: expected no other run that writes there; {found}"
     hold(lock)
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file")
+    with pytest.raises(ResourceError) as caught:
+        hold(tmp_path / "results" / ".in-use")
+    assert (
+        str(caught.value)
+        == f"{tmp_path}/results: expected a folder that can be written to; found file exists."
+    )
+
+
+def test_a_full_disk_is_told_with_the_file_that_was_being_written(tmp_path: Path) -> None:
+    def write() -> None:
+        with atomic_path(tmp_path / "a.json"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        write()
+    assert caught.value.filename == str(tmp_path / "a.json")
