@@ -156,7 +156,8 @@ def pad_to_stride(
     padded = Size(height, width).aligned_up(stride_px)
     rows = _reflection(height, padded.height, image.device)
     columns = _reflection(width, padded.width, image.device)
-    return image[:, rows][:, :, columns]
+    # Both at once: one after the other would hold two copies of the largest image there is.
+    return image[:, rows[:, None], columns]
 
 
 def crop(
