@@ -93,8 +93,9 @@ class WholeObjective:
             seen = self._view.observe(leaf, Tile.whole(self.size), self._content)
             values = self._loss.judge(self._loss.measure(seen), self.size)
             total = torch.stack(list(values.values())).sum()
-        terms = {name: value.item() for name, value in values.items()}
-        return _WholeTrial(total.item(), terms, total, leaf)
+        # The one place where the host waits for the device.
+        loss, *terms = torch.stack([total, *values.values()]).tolist()
+        return _WholeTrial(loss, dict(zip(values, terms, strict=True)), total, leaf)
 
 
 @final
