@@ -16,21 +16,25 @@ from pipeline.machine import cpu_has_bfloat16, keep_freed_memory, prepare_machin
 def restored() -> Iterator[None]:
     threads = torch.get_num_threads()
     matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    reduced = torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
     deterministic, benchmark = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
     yield
     torch.set_num_threads(threads)
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = reduced
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = deterministic, benchmark
 
 
 def test_a_run_is_made_reproducible() -> None:
     torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = True
     found = prepare_machine("cpu", "float32", 3)
     assert (found.device, found.dtype, found.threads) == (torch.device("cpu"), torch.float32, 3)
     assert found.precision == "float32"
     assert torch.get_num_threads() == 3
     assert not torch.backends.cuda.matmul.allow_tf32
     assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
     assert torch.backends.cudnn.deterministic
     assert not torch.backends.cudnn.benchmark
 
