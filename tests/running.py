@@ -90,7 +90,7 @@ def run(
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=500,
         check=False,
     )
 

@@ -46,7 +46,7 @@ def test_alpha_comes_back_at_the_results_size(impasto: Impasto) -> None:
     assert (found[32:, :, 3] == 1).all()
 
 
-@pytest.mark.parametrize("kind", ["missing", "truncated", "text"])
+@pytest.mark.parametrize("kind", ["missing", "truncated"])
 @pytest.mark.parametrize("place", ["image", "content"])
 def test_what_is_no_picture_is_told_in_one_line(impasto: Impasto, kind: str, place: str) -> None:
     save(impasto.folder / "good.png", np.dstack([gradient(30, 20), np.full((30, 20), 9, np.uint8)]))

@@ -29,7 +29,7 @@ def test_a_mask_may_have_colours_and_any_size(impasto: Impasto) -> None:
     assert guides == pytest.approx(1 / 3, abs=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["missing", "truncated", "text", "empty"])
+@pytest.mark.parametrize("kind", ["missing", "truncated", "text"])
 def test_what_is_no_mask_is_told_in_one_line(impasto: Impasto, kind: str) -> None:
     path = broken_pictures(impasto.folder)[kind]
     line = impasto.refuses("guide", "--region", f"sky={path}", "--size", "40x30", "--output", "guides.tif")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from model_files import save_lraspp
-from pictures import broken_pictures, gradient, save
+from pictures import gradient, save
 from running import Impasto
 
 from pipeline import canvas
@@ -37,11 +37,6 @@ def test_a_mask_is_soft_and_has_the_images_shape(impasto: Impasto, everyone: Pat
     assert record["method"] == "lraspp_mobilenet_v3_large"
     assert record["coverage"] == pytest.approx(0.92, abs=1e-4)
     assert record["confidence"] == pytest.approx(0.84, abs=2e-4)
-
-
-def test_a_truncated_picture_is_told_in_one_line(impasto: Impasto, everyone: Path) -> None:
-    path = broken_pictures(impasto.folder)["truncated"]
-    assert path.name in impasto.refuses("segment", path, "--weights", everyone, *OUTPUTS)
 
 
 def test_the_wrong_model_is_refused(impasto: Impasto, vgg19: Path) -> None:

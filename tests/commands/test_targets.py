@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pictures import broken_pictures, gradient, left_half, noise, save
+from pictures import gradient, left_half, noise, save
 from running import Impasto
 from safetensors.torch import load_file
 from torch.nn.functional import conv2d
@@ -67,7 +67,6 @@ def test_a_mask_leaves_the_rest_out(impasto: Impasto, vgg19: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["truncated.png"], "truncated.png: expected a complete image; found damaged or truncated data"),
         (["style.png", "--mask", "black.png"], "black.png: expected a guide that covers at least one unit"),
         (["style.png", "--layers", "relu9_9"], "--layers must name style_layers that vgg19 has (relu1_1, "),
         (
@@ -75,7 +74,6 @@ def test_a_mask_leaves_the_rest_out(impasto: Impasto, vgg19: Path) -> None:
             "vgg19.safetensors: expected the model file of vgg16; found vgg19.",
         ),
         (["style.png", "--weights", "changed.safetensors"], "expected tensors with sha256 "),
-        (["style.png", "--weights", "style.png"], "style.png: expected a safetensors file; found"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(
@@ -83,7 +81,6 @@ def test_what_cannot_be_is_told_in_one_line(
 ) -> None:
     save(impasto.folder / "style.png", noise(48, 64, seed=0))
     save(impasto.folder / "black.png", np.zeros((48, 64, 1), np.uint8))
-    broken_pictures(impasto.folder)
     if "changed.safetensors" in words:
         changed(vgg19, impasto.folder / "changed.safetensors")
     given = ["--weights", vgg19, *NETWORK, *words[1:], "--output", "out.safetensors"]

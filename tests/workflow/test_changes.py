@@ -30,7 +30,6 @@ pytestmark = pytest.mark.slow
         ("title", "Another", {"report"}),
         ("artworks.halves.iterations", [2, 3], {"plan artwork=halves", *jobs_of_levels("halves", 80)}),
         ("artworks.halves.regions.1.weight", 2, {"plan artwork=halves", *HALVES}),
-        ("artworks.scene.content_weight", 2, {"plan artwork=scene", *SCENE}),
         ("artworks.halves.preview_px", 512, {"plan artwork=halves", *jobs_of_levels("halves")}),
     ],
 )
@@ -74,15 +73,6 @@ def test_a_module(rendered: RenderedCollection, module: str, expected: set[str])
 def test_the_version(rendered: RenderedCollection) -> None:
     with rendered.checkout.edited("pipeline/__init__.py", '__version__ = "99.0.0"\n'):
         assert rendered.checkout.would_render() == EVERYTHING
-
-
-def test_after_a_new_title_there_is_nothing_to_do(rendered: RenderedCollection) -> None:
-    checkout = rendered.checkout
-    with checkout.edited("config.yaml", config_with("title", "Another")):
-        assert checkout.renders() == {"report"}
-        assert "<title>Another" in (rendered.results / "report.html").read_text(encoding="utf-8")
-        assert checkout.would_render() == set()
-    assert checkout.renders() == {"report"}
 
 
 @pytest.mark.parametrize(

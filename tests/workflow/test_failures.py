@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
+import signal
 import sys
 
 import pytest
@@ -37,26 +39,27 @@ def test_a_damaged_picture_fails_in_one_line_and_once_mended_the_run_goes_on(fre
 def test_snakemake_killed_leaves_no_orphan_and_no_lock_and_a_plain_run_goes_on(fresh: Checkout) -> None:
     config = copy.deepcopy(CONFIG)
     del config["artworks"]["halves"]
-    config["defaults"] |= {"levels": [96, 112], "iterations": [40, 2]}
+    config["defaults"]["iterations"] = [30, 2]
     fresh.configure(config)
-    target = "results/scene/levels/96/stylised.tif"
-    log = fresh.folder / "results" / "logs" / "scene" / "stylise-96.log"
+    target = "results/scene/levels/64/stylised.tif"
+    log = fresh.folder / "results" / "logs" / "scene" / "stylise-64.log"
     with fresh.running("--cores", 2, target) as snakemake:
-        assert within(120, lambda: log.exists() and "scene 96: " in log.read_text())
-        assert len(fresh.processes()) == 1
+        assert within(120, lambda: log.exists() and "scene 64: " in log.read_text())
+        (job,) = fresh.processes()
+        os.kill(job, signal.SIGSTOP)
         second = fresh.snakemake("--cores", 1, target)
         assert second.returncode == 1
-        assert (
-            f"results: expected no other run that writes there; found one at work (process {snakemake.pid})"
-            in (second.stdout + second.stderr)
-        )
-        assert fresh.would_render(target) == {"stylise artwork=scene, level=96"}
+        refused = "results: expected no other run that writes there; found one at work (process "
+        assert f"{refused}{snakemake.pid})" in second.stdout + second.stderr
+        assert fresh.would_render(target) == {"stylise artwork=scene, level=64"}
+
+        os.kill(job, signal.SIGCONT)
         snakemake.kill()
         snakemake.wait()
         assert within(3, lambda: not fresh.processes())
         before = snapshot(fresh.folder)
         assert not within(2, lambda: snapshot(fresh.folder) != before)
     assert not (fresh.folder / target).exists()
-    assert fresh.renders(target) == {"stylise artwork=scene, level=96"}
-    assert canvas.size_of(fresh.folder / target) == Size(85, 109)
+    assert fresh.renders(target) == {"stylise artwork=scene, level=64"}
+    assert canvas.size_of(fresh.folder / target) == Size(56, 73)
     assert [path.name for path in (fresh.folder / "results").rglob(".*")] == [".in-use"]

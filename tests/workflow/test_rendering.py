@@ -89,4 +89,9 @@ def test_another_folder_and_configuration_give_the_same_pixels(
     first, second = (pyvips.Image.tiffload(str(folder / "print.tif")) for folder in (ours, theirs))
     assert (first.numpy() == second.numpy()).all()
     assert (canvas.read(ours / "preview.png") == canvas.read(theirs / "preview.png")).all()
-    assert "<title>Mine" in (studio / "results" / "report.html").read_text(encoding="utf-8")
+
+    # A new title is one job, and then there is nothing to do.
+    (studio / "mine.yaml").write_text(json.dumps({**config, "title": "Another"}))
+    assert rendered.checkout.renders(*words, cwd=tmp_path) == {"report"}
+    assert "<title>Another" in (studio / "results" / "report.html").read_text(encoding="utf-8")
+    assert rendered.checkout.would_render(*words) == set()
