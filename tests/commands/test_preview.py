@@ -91,7 +91,7 @@ def test_a_smaller_result_is_not_enlarged_and_old_pictures_go(
         (
             "--content",
             ["notes.jpg"],
-            "notes.jpg: expected an image (JPEG, PNG, TIFF, WebP, GIF, HEIF/AVIF or",
+            "notes.jpg: expected an image (JPEG, PNG, TIFF, WebP, GIF or",
         ),
         ("--styles", ["missing.png"], "missing.png: expected an image file; found no such file."),
         ("image", ["truncated.png"], "truncated.png: expected a complete image; found damaged or truncated"),
