@@ -22,6 +22,13 @@ from pipeline.reporting.model import (
     StylePicture,
 )
 
+_LICENCE_URLS = {
+    "Apache-2.0": "https://www.apache.org/licenses/LICENSE-2.0",
+    "BSD-3-Clause": "https://opensource.org/license/bsd-3-clause",
+    "CC BY 4.0": "https://creativecommons.org/licenses/by/4.0/",
+    "CC0": "https://creativecommons.org/publicdomain/zero/1.0/",
+}
+
 
 def gather(folders: Sequence[Path], title: str, created: str) -> Collection:
     """The collection whose artworks lie in these folders, in their order.
@@ -36,7 +43,7 @@ def gather(folders: Sequence[Path], title: str, created: str) -> Collection:
     """
     plans = [read_plan(folder / "plan.json") for folder in folders]
     artworks = [_artwork(folder, plan) for folder, plan in zip(folders, plans, strict=True)]
-    return Collection(title, artworks, _credits(plans), created, __version__)
+    return Collection(title, artworks, credits_of(plans), created, __version__)
 
 
 def _artwork(folder: Path, plan: Plan) -> Artwork:
@@ -108,16 +115,21 @@ def _level(pictures: Path, level: LevelPlan, record: RenderingRecord) -> LevelRe
     )
 
 
-def _credits(plans: Iterable[Plan]) -> list[Credit]:
+def credits_of(plans: Iterable[Plan]) -> list[Credit]:
     """Whom to thank: the models' authors, and those of the demo's pictures where they are used."""
     names = dict.fromkeys(name for plan in plans for name in plan.weights)
     models = [weights.describe(name) for name in names]
-    files = dict.fromkeys(path.name for plan in plans for path in plan.sources.values())
-    pictures = [(file, demo.INPUTS[file]) for file in files if file in demo.INPUTS]
+    paths = dict.fromkeys(path for plan in plans for path in plan.sources.values())
+    # A picture of the user's may have the name of one of the demo's, in another folder.
+    files = [path.name for path in paths if path.parent.name == "demo" and path.name in demo.INPUTS]
     return [
-        *(Credit(f"{entry.name} weights", entry.credit, entry.licence) for entry in models),
-        *(Credit(file, *entry.credit.rsplit("; ", 1)) for file, entry in pictures),
+        *(_credit(f"{entry.name} weights", entry.credit, entry.licence) for entry in models),
+        *(_credit(file, *demo.INPUTS[file].credit.rsplit("; ", 1)) for file in files),
     ]
+
+
+def _credit(what: str, who: str, licence: str) -> Credit:
+    return Credit(what, who, licence, _LICENCE_URLS.get(licence, ""))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

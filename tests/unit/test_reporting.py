@@ -17,8 +17,10 @@ from xml.etree import ElementTree
 import matplotlib
 import pytest
 
+from pipeline.config.reading import parse
 from pipeline.errors import InputError
 from pipeline.geometry import Size
+from pipeline.planning import resolve
 from pipeline.reporting import (
     Artwork,
     Collection,
@@ -30,8 +32,10 @@ from pipeline.reporting import (
     write_report,
 )
 from pipeline.reporting.curves import loss_curve, term_curve, term_names
+from pipeline.reporting.gathering import credits_of
 from pipeline.reporting.page import data_uri, render
 from pipeline.reporting.wording import duration, integer, percent, scientific, setting_rows
+from pipeline.weights import REGISTRY
 
 HOSTILE = "<script>alert('x')</script> & \"co\""
 VOID = {"meta", "img", "input", "br", "line", "path", "use", "rect"}
@@ -350,6 +354,33 @@ def test_a_jpeg_is_known_by_its_bytes(tmp_path: Path) -> None:
 def test_a_licence_is_linked_by_https_only() -> None:
     with pytest.raises(ValueError, match="starts with https://"):
         Credit("a", "b", "c", "javascript:alert(1)")
+
+
+def test_models_and_demo_pictures_are_credited_with_their_licence_and_where_to_read_it() -> None:
+    regions = [
+        {"where": "person", "style": "resources/demo/ihc.png"},
+        {"where": "background", "style": "photos/coffee.png"},
+    ]
+    config = parse({"artworks": {"a": {"content": "resources/demo/astronaut.png", "regions": regions}}})
+    found = credits_of([resolve(config, "a", lambda _: Size(512, 512))] * 2)
+    vgg16, person, *pictures = [(credit.what, credit.licence, credit.licence_url) for credit in found]
+    assert vgg16 == ("vgg16 weights", "CC BY 4.0", CC_BY)
+    assert person == ("person weights", "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0")
+    # A user's coffee.png is not the demo's.
+    assert pictures == [
+        ("astronaut.png", "public domain", ""),
+        ("ihc.png", "no known copyright restrictions", ""),
+    ]
+    assert "Simonyan" in found[0].who
+    assert found[2].who == "NASA: the astronaut Eileen Collins"
+
+
+def test_every_licence_of_a_model_can_be_read_somewhere() -> None:
+    plan = resolve(
+        parse({"artworks": {"a": {"content": "c.png", "style": "s.png"}}}), "a", lambda _: Size(512, 512)
+    )
+    everything = plan.model_copy(update={"weights": dict.fromkeys(REGISTRY)})
+    assert all(credit.licence_url for credit in credits_of([everything]))
 
 
 def test_print_size_and_totals(tmp_path: Path) -> None:
