@@ -75,7 +75,7 @@ rule segment:
         f"{RESULTS}/benchmarks/segment/{{key}}.tsv"
     threads: THREADS
     resources:
-        mem_mb=COLLECTION.network_memory_mib(),
+        mem_mb=lambda w: COLLECTION.segment_memory_mib(w.key),
         runtime=30,
     params:
         threads=THREADS,

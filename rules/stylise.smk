@@ -55,7 +55,7 @@ rule targets:
         f"{RESULTS}/benchmarks/targets/{{key}}.tsv"
     threads: THREADS
     resources:
-        mem_mb=COLLECTION.network_memory_mib(),
+        mem_mb=lambda w: COLLECTION.target_memory_mib(w.key),
         runtime=30,
         gpu=COLLECTION.gpus,
     params:

@@ -161,9 +161,28 @@ def test_model_files(tmp_path: Path) -> None:
 
 def test_resources() -> None:
     found = collection()
-    assert (found.gpus, found.image_memory_mib(), found.network_memory_mib()) == (0, 1024, 2048)
+    assert (found.gpus, found.image_memory_mib()) == (0, 1024)
     assert collection(compute={}).gpus == 1
-    assert collection(compute={}).network_memory_mib() == 2560
+
+
+def test_the_memory_of_style_statistics_grows_with_the_style_image() -> None:
+    raw = {"artworks": {"a": {"content": "c.png", "style": "s.png", "levels": [128, 4096]}}}
+    found = resolve_collection(raw, lambda _: Size(1000, 1000))
+    memory = {
+        found.images[found.targets[key].image].height: found.target_memory_mib(key) for key in found.targets
+    }
+    assert memory == {128: 2560, 4096: 2560 + 576}
+
+
+@pytest.mark.parametrize(("sam", "expected"), [(None, 2560), ("vit_b", 5632), ("vit_h", 13312)])
+def test_the_memory_of_a_mask_is_that_of_its_networks(tmp_path: Path, sam: str | None, expected: int) -> None:
+    checkpoint = tmp_path / "sam.pth"
+    checkpoint.touch()
+    style = [{"where": "person", "style": "s.png"}]
+    artwork = {"content": "c.png", "regions": style, "masks": {"sam": sam}}
+    raw = {"artworks": {"a": artwork}, "weights": {f"sam_{sam or 'vit_b'}": {"path": str(checkpoint)}}}
+    found = resolve_collection(raw, lambda _: Size(200, 300))
+    assert [found.segment_memory_mib(key) for key in found.masks] == [expected]
 
 
 @pytest.mark.parametrize(
