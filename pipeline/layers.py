@@ -97,3 +97,5 @@ VGG19 = Architecture("vgg19", (2, 2, 4, 4, 4), (64, 128, 256, 512, 512))
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYERS = ("relu4_2",)
+DEEPEST_LAYER = "relu5_1"
+"""Model files end here: deeper layers are of no use to style or content, and would double the file."""

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline.layers import CONTENT_LAYERS, STYLE_LAYERS, VGG16, VGG19, Architecture
+from pipeline.layers import CONTENT_LAYERS, DEEPEST_LAYER, STYLE_LAYERS, VGG16, VGG19, Architecture
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 AUTOMATIC_REGIONS = ("person", "background")
@@ -205,12 +205,15 @@ class Network(Section):
 
     @model_validator(mode="after")
     def _layers_exist(self) -> Network:
+        known = [layer.name for layer in self.architecture.up_to([DEEPEST_LAYER])]
         for field in ("style_layers", "content_layers"):
             names: tuple[str, ...] = getattr(self, field)
             for name in names:
-                if name not in self.architecture.names:
-                    known = ", ".join(self.architecture.names)
-                    raise ValueError(f"must name {field} that {self.name} has ({known}); found {name!r}")
+                if name not in known:
+                    raise ValueError(
+                        f"must name {field} that the file of {self.name} has ({', '.join(known)}); "
+                        f"found {name!r}"
+                    )
             if len(set(names)) != len(names):
                 raise ValueError(f"must name each of {field} once; found {', '.join(names)}")
         return self

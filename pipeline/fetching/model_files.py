@@ -18,12 +18,9 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from pipeline.errors import WeightsError
-from pipeline.layers import Architecture
+from pipeline.layers import DEEPEST_LAYER, Architecture
 
 Array = npt.NDArray[Any]
-
-DEEPEST_KEPT = "relu5_1"
-"""Nothing deeper is used as a style or content layer, and it would double the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,7 @@ def convert_vgg(path: Path, architecture: Architecture, *, rgb_to_bgr: bool = Fa
             way; a different mean is not compensated, and the pinned hash decides whether the weights are
             the same ones.
     """
-    layers = architecture.up_to([DEEPEST_KEPT])
+    layers = architecture.up_to([DEEPEST_LAYER])
     stored: Mapping[str, Array]
     match path.suffix:
         case ".onnx":

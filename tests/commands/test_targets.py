@@ -68,7 +68,10 @@ def test_a_mask_leaves_the_rest_out(impasto: Impasto, vgg19: Path) -> None:
     ("words", "said"),
     [
         (["style.png", "--mask", "black.png"], "black.png: expected a guide that covers at least one unit"),
-        (["style.png", "--layers", "relu9_9"], "--layers must name style_layers that vgg19 has (relu1_1, "),
+        (
+            ["style.png", "--layers", "relu9_9"],
+            "--layers must name style_layers that the file of vgg19 has (relu1_1, ",
+        ),
         (
             ["style.png", "--network", "vgg16"],
             "vgg19.safetensors: expected the model file of vgg16; found vgg19.",
