@@ -155,7 +155,10 @@ class Plan(Model):
             masks={},
             images={},
             targets={},
-            levels=self.levels[: self.levels.index(top) + 1],
+            levels=tuple(
+                level.model_copy(update={"memory_mib": 0, "runtime_min": 0})
+                for level in self.levels[: self.levels.index(top) + 1]
+            ),
             weights={},
             warnings=(),
         )

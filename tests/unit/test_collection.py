@@ -203,6 +203,17 @@ def test_what_a_change_of_settings_re_runs(change: dict[str, Any], levels: bool,
     assert (before.plan_settings("a") != after.plan_settings("a")) == export
 
 
+def test_a_budget_that_cuts_the_same_tiles_re_runs_no_level() -> None:
+    artworks = {"a": {"content": "c.png", "style": "s.png", "levels": [2048]}}
+    before, after, far = (
+        collection(artworks=artworks, compute={"memory_budget_mib": mib}) for mib in (4096, 4097, 6000)
+    )
+    assert before.level("a", 2048).tile_core_px == after.level("a", 2048).tile_core_px is not None
+    assert before.level("a", 2048).memory_mib != after.level("a", 2048).memory_mib
+    assert before.level_plan("a", 2048) == after.level_plan("a", 2048)
+    assert before.level_plan("a", 2048) != far.level_plan("a", 2048)
+
+
 def test_a_change_of_one_artwork_leaves_the_others_settings() -> None:
     changed = {**RAW["artworks"], "one": {**RAW["artworks"]["one"], "seed": 5}}
     before, after = collection(), collection(artworks=changed, title="Another")
