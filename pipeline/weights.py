@@ -262,6 +262,8 @@ def fetch(name: str, cache_dir: Path, source: Source | None = None, progress: Pr
         graph = {key: text for key, text in converted.metadata.items() if key == "graph"}
         with atomic_path(final) as partial_path:
             save_file(dict(converted.tensors), partial_path, metadata | graph)
+            # safetensors writes for its owner alone; a cache is often shared by a group.
+            partial_path.chmod(0o644)
     except OSError as error:
         raise WeightsError(final, expected="room and permission to write it", found=str(error)) from error
     return final

@@ -49,10 +49,11 @@ def render(arguments: argparse.Namespace, start: Path | None) -> None:
     canvas.write(arguments.output, image)
     write_text(arguments.record, record.model_dump_json(indent=2) + "\n")
     cost = record.level
+    ending = "" if record.ending == "iterations" else f" ({record.ending})"
     say(
         f"{arguments.output}: {level.size} px, loss {cost.loss_first:.4g} -> {cost.loss_last:.4g}, "
-        f"{cost.iterations} iterations ({record.ending}), {cost.seconds:.1f} s, {record.precision}, "
-        f"{cost.peak_memory_mib:.0f} MiB"
+        f"{cost.iterations} of {level.iterations} iterations{ending}, {cost.seconds:.1f} s, "
+        f"{record.precision}, {cost.peak_memory_mib:.0f} MiB"
     )
 
 

@@ -39,7 +39,7 @@ def test_it_says_how_far_it_is_and_what_it_cost(stylised: Rendered) -> None:
     *progress, last = stylised.done.said
     assert progress[-1].startswith("halves 64: 3/3. loss ")
     assert last.startswith("stylised.tif: 72x57 px, loss ")
-    assert "3 iterations" in last
+    assert "3 of 3 iterations" in last
 
 
 @pytest.mark.parametrize(

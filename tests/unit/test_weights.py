@@ -263,6 +263,7 @@ def test_a_fetched_file_says_what_it_is(tmp_path: Path, entry: weights.Entry) ->
     path = weights.fetch("tiny", tmp_path / "cache", LocalPath(tmp_path / "tiny.pth"))
     assert path == tmp_path / "cache" / "tiny.safetensors"
     assert [file.name for file in path.parent.iterdir()] == ["tiny.safetensors"]
+    assert path.stat().st_mode & 0o777 == 0o644
     loaded = weights.load(path)
     assert loaded.name == "tiny"
     assert loaded.preprocessing == entry.preprocessing
