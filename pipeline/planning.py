@@ -27,13 +27,14 @@ from pipeline.plan import (
     TargetPlan,
     WeightedTarget,
 )
-from pipeline.pyramid import SMALLEST_SIDE_PX, Level, Tiling, levels, tiling
+from pipeline.pyramid import SMALLEST_SIDE_PX, Level, Tiling, computed_share, levels, tiling
 from pipeline.weights import REGISTRY
 
 _SOFT_UPSCALE = 1.5
 _OTHER_SHAPE = 1.02
 _SECONDS_PER_MEGAPIXEL_EVALUATION = 12.0
 _EVALUATIONS_PER_ITERATION = 1.2
+_TWO_PASSES = 1.5
 
 
 def resolve(config: Config, name: str, size_of: Callable[[Path], Size], where: str = "config.yaml") -> Plan:
@@ -154,7 +155,11 @@ class _Draft:
         artwork = self.artwork
         iterations = artwork.iterations_at(index)
         megapixels = level.padded.area / 1e6
-        seconds = iterations * _EVALUATIONS_PER_ITERATION * megapixels * _SECONDS_PER_MEGAPIXEL_EVALUATION
+        # Tiles compute their halos as well, and their forward pass twice.
+        work = 1.0 if cut.core_px is None else _TWO_PASSES
+        work *= computed_share(level.padded, artwork.network, cut.core_px, cut.halo_px)
+        evaluations = iterations * _EVALUATIONS_PER_ITERATION
+        seconds = evaluations * megapixels * work * _SECONDS_PER_MEGAPIXEL_EVALUATION
         return LevelPlan(
             level_px=level.px,
             height=level.size.height,

@@ -201,8 +201,8 @@ def record(
         "versions": versions(),
         "weights": [plain(entry) for entry in weights],
         "levels": [plain(level) for level in levels],
-        "inputs": _files(inputs),
-        "outputs": _files(outputs),
+        "inputs": file_records(inputs),
+        "outputs": file_records(outputs),
         "deviations": list(deviations),
     }
 
@@ -236,7 +236,12 @@ def plain(value: Any) -> Any:
     return result
 
 
-def _files(paths: Mapping[str, Path]) -> list[dict[str, Any]]:
+def file_records(paths: Mapping[str, Path]) -> list[dict[str, Any]]:
+    """Path as written, size and sha256 of each file.
+
+    Raises:
+        InputError: One of them cannot be read.
+    """
     return [
         {"path": as_written(written), "bytes": size, "sha256": digest}
         for written, path in paths.items()

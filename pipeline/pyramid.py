@@ -16,6 +16,7 @@ from pipeline.config.models import SMALLEST_LEVEL_PX, ArtworkSettings
 from pipeline.config.sections import Network, Optimiser, length_mm
 from pipeline.errors import ConfigError
 from pipeline.geometry import Size, align_down
+from pipeline.tiles import cut, halo_overhead
 
 STRIDE_PX = 16
 """Images are padded to a multiple of this once per level, so that no pooling ever rounds."""
@@ -191,3 +192,11 @@ def tiling(level: Level, settings: ArtworkSettings, budget_mib: int, artwork: st
             fix="Raise it or lower the top level",
         )
     return Tiling(core, halo, budget_mib)
+
+
+def computed_share(padded: Size, network: Network, core_px: int | None, halo_px: int) -> float:
+    """Pixels computed per pixel of a padded level, halos included: 1.0 when it is not cut."""
+    if core_px is None:
+        return 1.0
+    stride_px = network.architecture.deepest(network.layers).stride_px
+    return halo_overhead(cut(padded, core_px, halo_px, stride_px))

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
     records = [read_record(path) for path in arguments.records]
     model_files = [weights.load(path) for path in arguments.weights]
     _check(plan, arguments.image, records, model_files)
-    description = _provenance(plan, records, model_files, {})
+    record = _provenance(plan, records, model_files)
     settings = plan.settings.print
     canvas.export_print(
         arguments.image,
@@ -48,10 +48,10 @@ def run(arguments: argparse.Namespace) -> None:
         bits=settings.bits,
         compression=settings.compression,
         alpha=arguments.image if canvas.read_header(arguments.image).has_alpha else None,
-        description=json.dumps(description, ensure_ascii=False),
+        description=json.dumps(record, ensure_ascii=False),
     )
     made = {arguments.output.name: arguments.output}
-    write_json(arguments.provenance, _provenance(plan, records, model_files, made))
+    write_json(arguments.provenance, record | {"outputs": provenance.file_records(made)})
     size = canvas.size_of(arguments.output)
     say(f"{arguments.output}: {size} px (height x width), {settings.bits} bits, {settings.dpi:g} dpi")
 
@@ -83,11 +83,9 @@ def _listed(values: Iterable[object]) -> str:
 
 
 def _provenance(
-    plan: Plan,
-    records: list[RenderingRecord],
-    model_files: list[weights.Weights],
-    outputs: dict[str, Path],
+    plan: Plan, records: list[RenderingRecord], model_files: list[weights.Weights]
 ) -> dict[str, object]:
+    """The record without its outputs: the print file holds it, and cannot hold its own hash."""
     return provenance.record(
         artwork=plan.artwork,
         settings=plan.settings.model_dump(mode="json"),
@@ -102,6 +100,6 @@ def _provenance(
         ],
         levels=[record.level for record in records],
         inputs={path.as_posix(): path for path in plan.inputs},
-        outputs=outputs,
+        outputs={},
         deviations=[deviation for record in records for deviation in record.warnings],
     )

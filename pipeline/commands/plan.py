@@ -13,8 +13,7 @@ from pipeline.files import write_text
 from pipeline.headers import HeaderCache
 from pipeline.plan import LevelPlan, Plan
 from pipeline.planning import resolve
-from pipeline.pyramid import STRIDE_PX
-from pipeline.tiles import cut, halo_overhead
+from pipeline.pyramid import STRIDE_PX, computed_share
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,12 +72,8 @@ def _table(plan: Plan) -> str:
 
 
 def _computed(plan: Plan, level: LevelPlan) -> float:
-    """Pixels computed per pixel of the level, halos included."""
-    if level.tile_core_px is None:
-        return 1.0
-    network = plan.settings.network
-    stride_px = network.architecture.deepest(network.layers).stride_px
-    return halo_overhead(cut(level.size.aligned_up(STRIDE_PX), level.tile_core_px, level.halo_px, stride_px))
+    padded = level.size.aligned_up(STRIDE_PX)
+    return computed_share(padded, plan.settings.network, level.tile_core_px, level.halo_px)
 
 
 def _styles(plan: Plan, region: int) -> str:

@@ -367,3 +367,16 @@ def test_what_is_no_plan(tmp_path: Path, text: str | None, line: str) -> None:
     with pytest.raises(InputError) as caught:
         read_plan(path)
     assert str(caught.value) == f"{path}: {line}"
+
+
+def test_a_level_in_tiles_is_given_time_for_its_halos_and_its_second_pass() -> None:
+    own = {"style": "s.png", "levels": [1024], "iterations": [100]}
+    (whole,) = plan(own, compute={"memory_budget_mib": 8192}).levels
+    (tiled,) = plan(own, compute={"memory_budget_mib": 1500}).levels
+    # 1.2 evaluations of 12 s per megapixel in each iteration, with as much again to spare, and ten minutes.
+    assert (whole.tile_core_px, whole.runtime_min) == (
+        None,
+        10 + round(2 * 100 * 1.2 * 12 * 848 * 1264 / 60e6),
+    )
+    assert tiled.tile_core_px is not None
+    assert tiled.runtime_min - 10 > 1.5 * 1.4 * (whole.runtime_min - 10)
