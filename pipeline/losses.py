@@ -3,13 +3,13 @@
 A term measures (a sum over the positions it is shown) and judges (a distance of that sum's mean over all
 positions of the level). Whoever evaluates it may show the level whole or in pieces and add what was measured.
 
-Shapes: N channels, M positions of a layer; G = (1 / M) sum over positions of T^2 F F^T.
+Shapes: N channels, M positions of a layer; G = (1 / M) sum over positions of T^2 F F^T; T is normalised.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, final
 
 import torch
@@ -18,7 +18,10 @@ from torch import Tensor
 
 from pipeline.geometry import Size
 from pipeline.layers import Layer
-from pipeline.statistics import second_moment, squared_difference
+from pipeline.statistics import first_moment, second_moment, squared_difference, total_variation
+
+PIXELS = Layer("pixels", channels=3, stride_px=1, receptive_field_px=3)
+"""The image itself, for terms that need no network: a unit is a pixel, and it knows its neighbours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,13 @@ class Statistic:
         kind: Which sum over positions.
         layer: The activation it is taken of.
         region: The guidance channel that weights it; None for all positions alike.
+        weights: What weights its positions otherwise: the regions' content weights and the common one.
     """
 
-    kind: Literal["second_moment", "squared_difference"]
+    kind: Literal["first_moment", "second_moment", "squared_difference", "total_variation"]
     layer: str
     region: int | None = None
+    weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -44,11 +49,16 @@ class Observation:
         features: Activations by layer name.
         guides: Normalised guidance channels by layer name, one per region.
         content: The content image's activations by layer name.
+        shares: How much of each unit a region covers, in [0, 1], by layer name.
+        pixels: sRGB in [0, 1], with one more row and column, the neighbours below and to the right; at the
+            level's border they repeat the last ones.
     """
 
     features: Mapping[str, Float[Tensor, "1 channels height width"]]
     guides: Mapping[str, Float[Tensor, "regions height width"]]
     content: Mapping[str, Float[Tensor, "1 channels height width"]]
+    shares: Mapping[str, Float[Tensor, "regions height width"]] = field(default_factory=dict)
+    pixels: Float[Tensor, "3 height_1 width_1"] | None = None
 
 
 class Term(Protocol):
@@ -76,10 +86,22 @@ class Term(Protocol):
 @final
 @dataclass(frozen=True, eq=False, slots=True)
 class ContentTerm:
-    """weight * mean over all elements of (F(x) - F(content))^2."""
+    """weight * mean over all elements of (F(x) - F(content))^2; by regions when it has their weights.
+
+    With weights w_r, the squared difference at a position counts W times instead,
+    W = (sum_r T_r w_r + max(0, 1 - sum_r T_r) weight) / max(1, sum_r T_r),
+    where T_r is the share of the unit that region r covers: what no region covers keeps the common weight,
+    and where regions overlap, they share the position.
+
+    Attributes:
+        layer: The activation.
+        weight: Of the whole image, or of what no region covers.
+        region_weights: w_r of every region, or None for one weight everywhere.
+    """
 
     layer: Layer
     weight: float = 1.0
+    region_weights: tuple[float, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -88,16 +110,28 @@ class ContentTerm:
 
     @property
     def statistic(self) -> Statistic:
-        """The squared difference at its layer."""
-        return Statistic("squared_difference", self.layer.name)
+        """The squared difference at its layer, weighted when regions have weights."""
+        weights = () if self.region_weights is None else (*self.region_weights, self.weight)
+        return Statistic("squared_difference", self.layer.name, weights=weights)
 
     def measure(self, seen: Observation) -> Float[Tensor, ""]:
-        """The sum of (F(x) - F(content))^2 over the elements shown."""
-        return squared_difference(seen.features[self.layer.name], seen.content[self.layer.name])
+        """The sum of (F(x) - F(content))^2, or of W times that, over the elements shown."""
+        name = self.layer.name
+        weights = None if self.region_weights is None else self._weights(seen.shares[name])
+        return squared_difference(seen.features[name], seen.content[name], weights)
 
     def judge(self, mean: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """The weighted mean over elements; `mean` is the one over positions."""
-        return self.weight * mean / self.layer.channels
+        return (self.weight if self.region_weights is None else 1.0) * mean / self.layer.channels
+
+    def _weights(self, shares: Float[Tensor, "regions height width"]) -> Float[Tensor, "height width"]:
+        """W at every position."""
+        each = torch.tensor(self.region_weights, dtype=shares.dtype, device=shares.device).view(-1, 1, 1)
+        if len(each) != len(shares):
+            raise ValueError(f"{len(shares)} regions need as many content weights; got {self.region_weights}")
+        covered = shares.sum(dim=0)
+        weighted = (each * shares).sum(dim=0) + (1 - covered).clamp(min=0) * self.weight
+        return weighted / covered.clamp(min=1)
 
 
 @final
@@ -125,8 +159,7 @@ class GramTerm:
     @property
     def name(self) -> str:
         """`style relu1_1 person`."""
-        subject = self.subject or ("" if self.region is None else f"region {self.region}")
-        return f"style {self.layer.name} {subject}".strip()
+        return _named("style", self.layer, self.region, self.subject)
 
     @property
     def statistic(self) -> Statistic:
@@ -141,6 +174,91 @@ class GramTerm:
     def judge(self, mean: Float[Tensor, "channels channels"]) -> Float[Tensor, ""]:
         """The weighted mean of squared differences between the Gram matrices."""
         return self.weight * (mean - self.target.to(mean)).square().mean()
+
+
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class MeansTerm:
+    """weight * mean over the N channels of (gain * m(x) - target)^2, m the mean over positions of T F.
+
+    With a gain of 1 this is the authors' code, here called `sum`: as T is normalised, m grows with the
+    square root of the region's share of the area. A gain of 1 / mean(T) (`Guidance.mean_gain`) makes it
+    sum(T F) / sum(T), free of the area, here called `mean`.
+
+    Differs from the paper: the poster prints 1 / (2 N) before the sum; the authors' code has 1 / N, and so
+    have we.
+
+    Attributes:
+        layer: The activation.
+        region: Index of the guidance channel, or None for the means of the whole image.
+        weight: w_l, times lambda_r when it has a region; `stacked_weight` for the stacked form.
+        target: The style's means, of the same kind.
+        gain: What multiplies the measured means.
+        subject: What is styled, for the term's name; `person`.
+    """
+
+    layer: Layer
+    region: int | None
+    weight: float
+    target: Float[Tensor, " channels"]
+    gain: float = 1.0
+    subject: str = ""
+
+    @property
+    def name(self) -> str:
+        """`means relu1_1 person`."""
+        return _named("means", self.layer, self.region, self.subject)
+
+    @property
+    def statistic(self) -> Statistic:
+        """The first moment at its layer, guided by its region."""
+        return Statistic("first_moment", self.layer.name, self.region)
+
+    def measure(self, seen: Observation) -> Float[Tensor, " channels"]:
+        """The sum of T F over the positions shown."""
+        guide = None if self.region is None else seen.guides[self.layer.name][self.region]
+        return first_moment(seen.features[self.layer.name], guide)
+
+    def judge(self, mean: Float[Tensor, " channels"]) -> Float[Tensor, ""]:
+        """The weighted mean of squared differences between the means."""
+        return self.weight * (self.gain * mean - self.target.to(mean)).square().mean()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TotalVariationTerm:
+    """weight * mean over all elements of the squared steps to the right and to the lower neighbour.
+
+    Colours count on the scale 0..255, as for the networks; the last column has no right neighbour, the last
+    row no lower one. What pads a level counts as the rest does.
+    """
+
+    weight: float
+
+    @property
+    def name(self) -> str:
+        """`total variation`."""
+        return "total variation"
+
+    @property
+    def layer(self) -> Layer:
+        """The pixels."""
+        return PIXELS
+
+    @property
+    def statistic(self) -> Statistic:
+        """The total variation of the pixels."""
+        return Statistic("total_variation", PIXELS.name)
+
+    def measure(self, seen: Observation) -> Float[Tensor, ""]:
+        """The sum of squared steps from the pixels shown, in squares of 0..1."""
+        if seen.pixels is None:
+            raise ValueError("the total variation needs the pixels; the observation has none")
+        return total_variation(seen.pixels)
+
+    def judge(self, mean: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """The weighted mean over elements; `mean` is the one over pixels."""
+        return self.weight * 255.0**2 * mean / PIXELS.channels
 
 
 @final
@@ -167,7 +285,12 @@ class Loss:
     @property
     def layers(self) -> frozenset[Layer]:
         """Where features of the image are needed."""
-        return frozenset(term.layer for term in self.terms)
+        return frozenset(term.layer for term in self.terms) - {PIXELS}
+
+    @property
+    def needs_pixels(self) -> bool:
+        """Whether a term looks at the image itself."""
+        return any(term.layer == PIXELS for term in self.terms)
 
     @property
     def content_layers(self) -> frozenset[Layer]:
@@ -178,6 +301,11 @@ class Loss:
     def guided_layers(self) -> frozenset[Layer]:
         """Where guidance channels are needed."""
         return frozenset(term.layer for term in self.terms if term.statistic.region is not None)
+
+    @property
+    def shared_layers(self) -> frozenset[Layer]:
+        """Where the regions' shares of the units are needed."""
+        return frozenset(term.layer for term in self.terms if term.statistic.weights)
 
     def measure(self, seen: Observation) -> dict[Statistic, Tensor]:
         """Every statistic the terms need, over the positions shown; each is computed once."""
@@ -207,6 +335,16 @@ def style_weight(layer: Layer) -> float:
     return 1e3 / layer.channels**2
 
 
+def stacked_weight(layer: Layer) -> float:
+    """2 / N: what a `sum` term of each region weighs beside the global Gram in the stacked form.
+
+    The Gram matrix of [F, T^1 .. T^R] holds that of F, the means of every T^r F twice, and products of the
+    channels alone, which are constant. Its squared differences, summed and divided by N^2, are therefore
+    E + (2 / N^2) sum_r sum_i (difference of mean(T^r F_i))^2 + a constant. `MeansTerm` has one 1 / N itself.
+    """
+    return 2 / layer.channels
+
+
 def mix_targets(
     targets: Sequence[Float[Tensor, "channels channels"]], weights: Sequence[float]
 ) -> Float[Tensor, "channels channels"]:
@@ -225,3 +363,9 @@ def mix_targets(
     for target, weight in zip(targets, weights, strict=True):
         mixed += weight / total * target
     return mixed
+
+
+def _named(kind: str, layer: Layer, region: int | None, subject: str) -> str:
+    """A term's name: what it compares, where, and of whom."""
+    subject = subject or ("" if region is None else f"region {region}")
+    return f"{kind} {layer.name} {subject}".strip()

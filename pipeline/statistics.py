@@ -10,6 +10,7 @@ Shapes: `features` is F, one image of `channels` (N) maps over height x width po
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -35,13 +36,38 @@ def second_moment(
     return moment
 
 
+def first_moment(
+    features: Float[Tensor, "1 channels height width"],
+    guide: Float[Tensor, "height width"] | None = None,
+) -> Float[Tensor, " channels"]:
+    """The sum over positions of T F, the unnormalised (guided) feature-map means.
+
+    Gradient for an incoming d: T d, rounded to the features' precision.
+    """
+    moment: Tensor = _FirstMoment.apply(features, guide)
+    return moment
+
+
 def squared_difference(
     features: Float[Tensor, "1 channels height width"],
     target: Float[Tensor, "1 channels height width"],
+    weights: Float[Tensor, "height width"] | None = None,
 ) -> Float[Tensor, ""]:
-    """The sum over all elements of (F - target)^2. Gradient for an incoming d: 2 d (F - target)."""
-    difference: Tensor = _SquaredDifference.apply(features, target)
+    """The sum over all elements of W (F - target)^2, W = 1 without weights.
+
+    Gradient for an incoming d: 2 d W (F - target).
+    """
+    difference: Tensor = _SquaredDifference.apply(features, target, weights)
     return difference
+
+
+def total_variation(pixels: Float[Tensor, "3 height_1 width_1"]) -> Float[Tensor, ""]:
+    """The sum of the squared steps from each pixel to its right and to its lower neighbour.
+
+    The last row and column are read as neighbours alone: they own no step.
+    """
+    owned = pixels[:, :-1, :-1]
+    return (pixels[:, :-1, 1:] - owned).square().sum() + (pixels[:, 1:, :-1] - owned).square().sum()
 
 
 def accumulator(dtype: torch.dtype) -> torch.dtype:
@@ -59,11 +85,10 @@ class _SecondMoment(Function):
             weighted = rows if weights is None else rows * weights.to(rows.dtype)
             return torch.mm(weighted.t(), weighted, out_dtype=torch.float32)
         total = torch.zeros(rows.shape[1], rows.shape[1], dtype=accumulator(rows.dtype), device=rows.device)
-        chunk = _CHUNK if rows.device.type == "cpu" else len(rows)
-        for start in range(0, len(rows), chunk):
-            some = rows[start : start + chunk].to(total.dtype)
+        for chunk in _chunks(rows):
+            some = rows[chunk].to(total.dtype)
             if weights is not None:
-                some = some * weights[start : start + chunk]
+                some = some * weights[chunk]
             total.addmm_(some.t(), some)
         return total
 
@@ -75,23 +100,59 @@ class _SecondMoment(Function):
         gradient = _as_rows(features) @ symmetric
         if guide is not None:
             gradient.mul_(guide.square().reshape(-1, 1).to(features.dtype))
-        return _as_map(gradient, features), None
+        return _as_map(gradient, *features.shape[2:]), None
 
 
-class _SquaredDifference(Function):
+class _FirstMoment(Function):
     @staticmethod
-    def forward(ctx: Any, features: Tensor, target: Tensor) -> Tensor:
-        ctx.save_for_backward(features, target)
-        precise = accumulator(features.dtype)
-        return (features.to(precise) - target.to(precise)).square().sum()
+    def forward(ctx: Any, features: Tensor, guide: Tensor | None) -> Tensor:
+        ctx.save_for_backward(guide)
+        ctx.like = features.shape, features.dtype, features.device
+        rows = _as_rows(features)
+        weights = None if guide is None else guide.reshape(1, -1)
+        if rows.is_cuda and rows.dtype == torch.bfloat16 and weights is not None:
+            return torch.mm(weights.to(rows.dtype), rows, out_dtype=torch.float32)[0]
+        total = torch.zeros(rows.shape[1], dtype=accumulator(rows.dtype), device=rows.device)
+        for chunk in _chunks(rows):
+            some = rows[chunk].to(total.dtype)
+            total += some.sum(dim=0) if weights is None else (weights[:, chunk].to(total.dtype) @ some)[0]
+        return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, derivative: Tensor) -> tuple[Tensor, None]:
-        features, target = ctx.saved_tensors
+        (guide,) = ctx.saved_tensors
+        (_, channels, height, width), dtype, device = ctx.like
+        rows = torch.empty(height * width, channels, dtype=dtype, device=device)
+        rows.copy_(derivative)
+        if guide is not None:
+            rows.mul_(guide.reshape(-1, 1).to(dtype))
+        return _as_map(rows, height, width), None
+
+
+class _SquaredDifference(Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
+        ctx.save_for_backward(features, target, weights)
         precise = accumulator(features.dtype)
-        difference = features.to(precise) - target.to(precise)
-        return difference.mul_(2 * derivative).to(features.dtype), None
+        squares = (features.to(precise) - target.to(precise)).square()
+        return (squares if weights is None else squares.mul_(weights)).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, derivative: Tensor) -> tuple[Tensor, None, None]:
+        features, target, weights = ctx.saved_tensors
+        precise = accumulator(features.dtype)
+        difference = (features.to(precise) - target.to(precise)).mul_(2 * derivative)
+        if weights is not None:
+            difference.mul_(weights)
+        return difference.to(features.dtype), None, None
+
+
+def _chunks(rows: Tensor) -> Iterator[slice]:
+    """Cuts of the positions, each small enough to be converted to float32 at once."""
+    chunk = _CHUNK if rows.device.type == "cpu" else len(rows)
+    return (slice(start, start + chunk) for start in range(0, len(rows), chunk))
 
 
 def _as_rows(features: Tensor) -> Tensor:
@@ -99,7 +160,6 @@ def _as_rows(features: Tensor) -> Tensor:
     return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
 
 
-def _as_map(rows: Tensor, like: Tensor) -> Tensor:
+def _as_map(rows: Tensor, height: int, width: int) -> Tensor:
     """The inverse of `_as_rows`, as a channels-last view."""
-    _, channels, height, width = like.shape
-    return rows.view(1, height, width, channels).permute(0, 3, 1, 2)
+    return rows.view(1, height, width, -1).permute(0, 3, 1, 2)

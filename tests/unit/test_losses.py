@@ -7,7 +7,20 @@ from torch import Tensor
 
 from pipeline.geometry import Size
 from pipeline.layers import VGG16, Layer
-from pipeline.losses import ContentTerm, GramTerm, Loss, Observation, Statistic, mix_targets, style_weight
+from pipeline.losses import (
+    PIXELS,
+    ContentTerm,
+    GramTerm,
+    Loss,
+    MeansTerm,
+    Observation,
+    Statistic,
+    Term,
+    TotalVariationTerm,
+    mix_targets,
+    stacked_weight,
+    style_weight,
+)
 
 # One layer of two channels over the two positions of a 2x4 px level.
 LAYER = Layer("relu2_1", 2, 2, 10)
@@ -16,13 +29,17 @@ FEATURES = torch.tensor([[1.0, 2.0], [3.0, 5.0]], dtype=torch.float64).view(1, 2
 CONTENT = torch.tensor([[0.0, 2.0], [1.0, 8.0]], dtype=torch.float64).view(1, 2, 1, 2)
 GUIDES = torch.tensor([[[2.0, 0.5]], [[1.0, 1.0]]], dtype=torch.float64)
 TARGET = torch.tensor([[1.0, 0.0], [0.0, 2.0]], dtype=torch.float64)
+MEANS = torch.tensor([1.0, 6.0], dtype=torch.float64)
+# The first unit lies in both regions, the second half in the first.
+SHARES = torch.tensor([[[1.0, 0.5]], [[1.0, 0.0]]], dtype=torch.float64)
 
 
 def seen(features: Tensor = FEATURES, guides: Tensor = GUIDES, content: Tensor = CONTENT) -> Observation:
-    return Observation({"relu2_1": features}, {"relu2_1": guides}, {"relu2_1": content})
+    shares = {"relu2_1": SHARES[..., : features.shape[3]]}
+    return Observation({"relu2_1": features}, {"relu2_1": guides}, {"relu2_1": content}, shares)
 
 
-def value(*terms: ContentTerm | GramTerm) -> dict[str, float]:
+def value(*terms: Term) -> dict[str, float]:
     loss = Loss(terms)
     return {name: term.item() for name, term in loss.judge(loss.measure(seen()), SIZE).items()}
 
@@ -53,16 +70,70 @@ def test_the_loss_at_its_target_is_zero() -> None:
     assert value(GramTerm(LAYER, None, 1.0, gram)) == {"style relu2_1": 0}
 
 
+def test_means_are_the_weighted_mean_over_the_channels() -> None:
+    # <F> = (1.5, 4).
+    expected = 100 * (0.5**2 + 2**2) / 2
+    assert value(MeansTerm(LAYER, None, 100.0, MEANS)) == {"means relu2_1": expected}
+
+
+def test_guided_means_weight_positions_by_the_guide() -> None:
+    # <T F> = (3, 8.5) / 2.
+    expected = 100 * ((1.5 - 1) ** 2 + (4.25 - 6) ** 2) / 2
+    assert value(MeansTerm(LAYER, 0, 100.0, MEANS, subject="sky")) == {"means relu2_1 sky": expected}
+
+
+def test_a_gain_multiplies_the_means() -> None:
+    # sum(T F) / sum(T) = (3, 8.5) / 2.5.
+    expected = ((1.2 - 1) ** 2 + (3.4 - 6) ** 2) / 2
+    found = value(MeansTerm(LAYER, 0, 1.0, MEANS, gain=1 / 1.25))
+    assert found == {"means relu2_1 region 0": pytest.approx(expected, rel=1e-14)}
+
+
+def test_content_by_regions_weights_each_position() -> None:
+    # At the first unit both regions share the weight, the second is half region 0, half uncovered.
+    shared, half = (3 + 5) / 2, 0.5 * 3 + 0.5 * 10
+    expected = (shared * (1 + 4) + half * (0 + 9)) / 4
+    assert value(ContentTerm(LAYER, 10.0, (3.0, 5.0))) == {"content relu2_1": expected}
+
+
+def test_equal_content_weights_are_one_weight() -> None:
+    assert value(ContentTerm(LAYER, 10.0, (10.0, 10.0))) == value(ContentTerm(LAYER, 10.0))
+
+
+def test_content_weights_that_do_not_fit_the_regions_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 regions need as many content weights"):
+        value(ContentTerm(LAYER, 10.0, (3.0,)))
+
+
+def test_total_variation_is_the_weighted_mean_over_the_elements() -> None:
+    loss = Loss((TotalVariationTerm(2.0),))
+    pixels = torch.zeros(3, 3, 5, dtype=torch.float64)
+    pixels[:, :, 1:] = 0.1
+    # One step of 25.5 in each of two rows of 2 x 4 pixels.
+    (found,) = loss.judge(loss.measure(Observation({}, {}, {}, pixels=pixels)), SIZE).values()
+    assert found.item() == pytest.approx(2 * 2 * 25.5**2 / 8, rel=1e-14)
+    with pytest.raises(ValueError, match="needs the pixels"):
+        loss.measure(seen())
+
+
 def test_style_weight_is_the_authors() -> None:
     assert style_weight(VGG16.layer("relu1_1")) == 1e3 / 64**2
     assert style_weight(VGG16.layer("relu5_1")) == 1e3 / 512**2
+    assert stacked_weight(VGG16.layer("relu1_1")) == 2 / 64
 
 
 @pytest.mark.parametrize(
     "term",
-    [ContentTerm(LAYER, 3.0), GramTerm(LAYER, None, 3.0, TARGET), GramTerm(LAYER, 0, 3.0, TARGET)],
+    [
+        ContentTerm(LAYER, 3.0),
+        ContentTerm(LAYER, 3.0, (2.0, 7.0)),
+        GramTerm(LAYER, None, 3.0, TARGET),
+        GramTerm(LAYER, 0, 3.0, TARGET),
+        MeansTerm(LAYER, None, 3.0, MEANS),
+        MeansTerm(LAYER, 0, 3.0, MEANS, 1.7),
+    ],
 )
-def test_gradients_agree_with_finite_differences(term: ContentTerm | GramTerm) -> None:
+def test_gradients_agree_with_finite_differences(term: Term) -> None:
     loss = Loss((term,))
 
     def total(features: Tensor) -> Tensor:
@@ -74,6 +145,14 @@ def test_gradients_agree_with_finite_differences(term: ContentTerm | GramTerm) -
 def test_terms_that_agree_on_a_statistic_share_it() -> None:
     loss = Loss((GramTerm(LAYER, 0, 1.0, TARGET, "a"), GramTerm(LAYER, 0, 1.0, 2 * TARGET, "b")))
     assert set(loss.measure(seen())) == {Statistic("second_moment", "relu2_1", 0)}
+
+
+def test_terms_that_differ_in_what_they_sum_do_not_share() -> None:
+    weighted, plain = ContentTerm(LAYER, 10.0, (3.0, 5.0)), ContentTerm(LAYER, 10.0)
+    other = ContentTerm(LAYER, 1.0, (3.0, 5.0))
+    assert len({weighted.statistic, plain.statistic, other.statistic}) == 3
+    gram, means = GramTerm(LAYER, 0, 1.0, TARGET), MeansTerm(LAYER, 0, 1.0, MEANS)
+    assert gram.statistic != means.statistic
 
 
 def test_a_loss_measured_in_parts_is_the_loss_of_the_whole() -> None:
@@ -97,6 +176,17 @@ def test_a_loss_knows_which_layers_it_needs() -> None:
     assert loss.deepest == layers["relu5_1"]
     assert loss.content_layers == {layers["relu4_2"]}
     assert loss.guided_layers == {layers["relu1_1"]}
+    assert (loss.shared_layers, loss.needs_pixels) == (frozenset(), False)
+
+
+def test_a_loss_on_pixels_needs_no_layer_of_the_network() -> None:
+    loss = Loss((TotalVariationTerm(1.0),))
+    assert (loss.layers, loss.needs_pixels) == (frozenset(), True)
+    assert (loss.deepest, loss.deepest.stride_px, loss.deepest.halo_px) == (PIXELS, 1, 1)
+    weighted = Loss((TotalVariationTerm(1.0), ContentTerm(LAYER, 1.0, (1.0, 2.0))))
+    assert weighted.deepest == LAYER
+    assert weighted.shared_layers == {LAYER}
+    assert weighted.guided_layers == frozenset()
 
 
 def test_a_loss_without_terms_or_with_a_name_twice_is_refused() -> None:

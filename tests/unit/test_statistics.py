@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
 from networks import make_image
 from torch import Tensor
 
-from pipeline.statistics import second_moment, squared_difference
+from pipeline.statistics import first_moment, second_moment, squared_difference, total_variation
 
 
 def noise(channels: int, height: int, width: int, seed: int = 0) -> Tensor:
@@ -31,9 +32,23 @@ def test_guided_second_moment_of_two_positions() -> None:
     assert second_moment(FEATURES, GUIDE).tolist() == expected
 
 
+def test_first_moment_of_two_positions() -> None:
+    assert first_moment(FEATURES).tolist() == [1 + 2, 3 + 5]
+    assert first_moment(FEATURES, GUIDE).tolist() == [2 * 1 + 0.5 * 2, 2 * 3 + 0.5 * 5]
+
+
+def test_total_variation_of_four_pixels() -> None:
+    """Steps to the right and down from the four; the last row and column are neighbours alone."""
+    pixels = torch.tensor([[1.0, 2.0, 4.0], [5.0, 3.0, 3.0], [5.0, 0.0, 9.0]], dtype=torch.float64)
+    expected = (1 + 16) + (4 + 1) + (4 + 0) + (0 + 9)
+    assert total_variation(pixels.expand(3, 3, 3)).item() == 3 * expected
+
+
 def test_squared_difference_of_two_positions() -> None:
     target = torch.tensor([[0.0, 2.0], [1.0, 8.0]], dtype=torch.float64).view(1, 2, 1, 2)
     assert squared_difference(FEATURES, target).item() == 1 + 0 + 4 + 9
+    weights = torch.tensor([[2.0, 0.5]], dtype=torch.float64)
+    assert squared_difference(FEATURES, target, weights).item() == 2 * (1 + 4) + 0.5 * (0 + 9)
 
 
 def test_second_moment_is_the_loop_over_positions() -> None:
@@ -50,24 +65,29 @@ def test_more_positions_than_a_chunk_are_all_counted() -> None:
     assert second_moment(features).tolist() == [[24576, 24576], [24576, 24576]]
     guide = torch.full((3, 8192), 0.5, dtype=torch.float64)
     assert second_moment(features, guide).tolist() == [[6144, 6144], [6144, 6144]]
+    assert first_moment(features).tolist() == [24576, 24576]
+    assert first_moment(features, guide).tolist() == [12288, 12288]
 
 
 def test_a_guide_of_ones_changes_nothing() -> None:
     features, ones = noise(3, 4, 5), torch.ones(4, 5, dtype=torch.float64)
     assert torch.equal(second_moment(features, ones), second_moment(features))
+    torch.testing.assert_close(first_moment(features, ones), first_moment(features), rtol=1e-14, atol=0)
+    other = noise(3, 4, 5, seed=1)
+    assert torch.equal(squared_difference(features, other, ones), squared_difference(features, other))
 
 
-@pytest.mark.parametrize("statistic", [second_moment, squared_difference])
+@pytest.mark.parametrize("statistic", [first_moment, second_moment, squared_difference])
 def test_the_sum_of_parts_is_the_statistic_of_the_union(statistic: object) -> None:
     features = noise(3, 6, 5)
-    # A guide for the moment, a target for the difference.
+    # A guide for the moments, a target for the difference.
     other = noise(3, 6, 5, seed=1) if statistic is squared_difference else make_image(6, 5, 1, 1)[0]
     assert callable(statistic)
     whole = statistic(features, other)
     parts = statistic(features[:, :, :2], other[..., :2, :]) + statistic(
         features[:, :, 2:], other[..., 2:, :]
     )
-    torch.testing.assert_close(parts, whole, rtol=1e-13, atol=0)
+    torch.testing.assert_close(parts, whole, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("guided", [False, True])
@@ -78,12 +98,18 @@ def test_gradients_agree_with_finite_differences(guided: bool, channels_last: bo
     guide = make_image(2, 4, seed=1, channels=1)[0] if guided else None
     target = noise(3, 2, 4, seed=2)
     assert torch.autograd.gradcheck(lambda f: second_moment(f, guide), features)
-    assert torch.autograd.gradcheck(lambda f: squared_difference(f, target), features)
+    assert torch.autograd.gradcheck(lambda f: first_moment(f, guide), features)
+    assert torch.autograd.gradcheck(lambda f: squared_difference(f, target, guide), features)
 
 
-def test_gradient_through_a_part_of_the_features() -> None:
+@pytest.mark.parametrize("statistic", [first_moment, second_moment])
+def test_gradient_through_a_part_of_the_features(statistic: Callable[[Tensor], Tensor]) -> None:
     features = noise(3, 4, 6).requires_grad_()
-    assert torch.autograd.gradcheck(lambda f: second_moment(f[:, :, 1:3, 2:5]), features)
+    assert torch.autograd.gradcheck(lambda f: statistic(f[:, :, 1:3, 2:5]), features)
+
+
+def test_gradient_of_the_total_variation() -> None:
+    assert torch.autograd.gradcheck(total_variation, make_image(4, 5, seed=0).requires_grad_())
 
 
 def test_bfloat16_features_are_multiplied_exactly_and_summed_in_float32() -> None:
@@ -95,6 +121,11 @@ def test_bfloat16_features_are_multiplied_exactly_and_summed_in_float32() -> Non
         moment.to(torch.float64), second_moment(features.to(torch.float64)), rtol=5e-5, atol=5e-3
     )
     assert squared_difference(features, features).dtype == torch.float32
+    mean, guide = first_moment(features), torch.ones(64, 64)
+    assert mean.dtype == first_moment(features, guide).dtype == torch.float32
+    exact = first_moment(features.to(torch.float64))
+    for found in (mean, first_moment(features, guide)):
+        torch.testing.assert_close(found.to(torch.float64), exact, rtol=1e-5, atol=1e-2)
 
 
 def test_bfloat16_moments_are_within_the_rounding_of_the_features() -> None:
@@ -117,6 +148,42 @@ def test_bfloat16_gradient_is_within_the_rounding_of_its_factors() -> None:
     assert float((gradient.to(torch.float64) - reference).norm() / reference.norm()) < 2**-7
 
 
+def test_bfloat16_gradients_of_means_and_differences_are_within_rounding() -> None:
+    exact, guide = noise(8, 16, 16), make_image(16, 16, seed=1, channels=1)[0]
+    rounded, other = exact.to(torch.bfloat16), noise(8, 16, 16, seed=2)
+    derivative = make_image(1, 8, seed=3, channels=1)[0, 0]
+    cases: list[tuple[Callable[[Tensor], Tensor], Tensor]] = [
+        (
+            lambda f: first_moment(f, guide.to(torch.float32)) @ derivative.to(torch.float32),
+            guide * derivative.view(1, -1, 1, 1),
+        ),
+        (
+            lambda f: squared_difference(f, other.to(torch.bfloat16), guide.to(torch.float32)),
+            2 * guide * (exact - other),
+        ),
+    ]
+    for found, expected in cases:
+        leaf = rounded.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(found(leaf), leaf)
+        assert gradient.dtype == torch.bfloat16
+        assert float((gradient.to(torch.float64) - expected).norm() / expected.norm()) < 2**-6
+
+
+def test_means_convert_no_whole_map_to_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = torch.ones(1, 4, 3, 8192, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
+    converted: list[int] = []
+    convert = Tensor.to
+
+    def to(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+        converted.append(tensor.numel())
+        return convert(tensor, dtype)
+
+    monkeypatch.setattr(Tensor, "to", to)
+    first_moment(features)
+    first_moment(features, torch.ones(3, 8192))
+    assert max(converted) == 4 * 8192
+
+
 def test_nothing_but_features_and_guide_is_kept_for_the_gradient() -> None:
     features, guide = noise(3, 4, 5).requires_grad_(), make_image(4, 5, seed=1, channels=1)[0]
     kept: list[int] = []
@@ -127,4 +194,5 @@ def test_nothing_but_features_and_guide_is_kept_for_the_gradient() -> None:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         second_moment(features[:, :, 1:], guide[1:])
+        first_moment(features[:, :, 1:], guide[1:])
     assert set(kept) == {features.untyped_storage().data_ptr(), guide.untyped_storage().data_ptr()}
