@@ -12,23 +12,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline import provenance
 from pipeline.config.models import Artwork
-from pipeline.config.sections import Network, Optimiser
+from pipeline.config.sections import Network
 from pipeline.errors import InputError
-from pipeline.features import Encoder, crop
 from pipeline.geometry import Size
 from pipeline.guidance import Guidance, normalise
 from pipeline.layers import Layer
 from pipeline.losses import ContentTerm, GramTerm, Loss, Term, mix_targets
 from pipeline.machine import Machine, prepare_machine
-from pipeline.objective import Objective, TiledObjective, WholeObjective
-from pipeline.optimiser import Adam, Lbfgs, Settings, Step, minimise
+from pipeline.optimiser import Step
 from pipeline.plan import LevelPlan, Plan
 from pipeline.pyramid import STRIDE_PX
 from pipeline.rasters import TensorRaster
 from pipeline.rendering.inputs import Targets, load_encoder, read_padded, read_targets
-from pipeline.rendering.record import RenderingRecord, TracePoint
+from pipeline.rendering.optimisation import make_objective, optimise
+from pipeline.rendering.record import RenderingRecord
 from pipeline.tiles import Tile, cut
 
 
@@ -67,38 +65,16 @@ def render_level(
     padded = Size(*content.shape[1:])
     guidance = _guidance(files.guides, level, settings.network, padded, machine)
     loss = _loss(settings, level, _read_targets(level, files.targets, machine), guidance)
-    objective = _objective(encoder, loss, level, content, guidance)
-    result = minimise(
-        objective,
+    raster = TensorRaster(content)
+    return optimise(
+        level,
+        make_objective(encoder, loss, padded, level.tile_core_px, content=raster, guidance=guidance),
         _start(files.start, settings, level, content, machine),
-        _optimiser_settings(settings.optimiser, level.iterations),
+        optimiser=settings.optimiser,
+        machine=machine,
         on_progress=on_progress,
-    )
-    last = result.trace[-1]
-    record = RenderingRecord(
-        level=provenance.LevelRecord(
-            level_px=level.level_px,
-            height_px=level.height,
-            width_px=level.width,
-            tile_px=level.tile_core_px,
-            iterations=last.iteration,
-            passes=last.passes,
-            loss_first=result.trace[0].loss,
-            loss_last=last.loss,
-            seconds=last.seconds,
-            peak_memory_mib=provenance.peak_memory_mib(),
-        ),
-        precision=machine.precision,
-        device=provenance.device_facts(str(machine.device)),
-        ending=result.ending,
         warnings=guidance.warnings if guidance is not None else (),
-        trace=tuple(
-            TracePoint(iteration=s.iteration, passes=s.passes, loss=s.loss, terms=s.terms)
-            for s in result.trace
-        ),
     )
-    image = crop(result.image, level.size).permute(1, 2, 0).contiguous().cpu().numpy()
-    return image, record
 
 
 def _read_targets(level: LevelPlan, files: tuple[Path, ...], machine: Machine) -> dict[str, Targets]:
@@ -176,18 +152,6 @@ def _vanished(guidance: Guidance | None, layer: Layer, region: int) -> bool:
     return guidance is not None and (layer.name, region) in guidance.vanished
 
 
-def _objective(
-    encoder: Encoder, loss: Loss, level: LevelPlan, content: Tensor, guidance: Guidance | None
-) -> Objective:
-    raster = TensorRaster(content)
-    padded = raster.size
-    if level.tile_core_px is None:
-        return WholeObjective(encoder, loss, padded, content=raster, guidance=guidance)
-    return TiledObjective(
-        encoder, loss, padded, tile_px=level.tile_core_px, content=raster, guidance=guidance
-    )
-
-
 def _start(
     path: Path | None, settings: Artwork, level: LevelPlan, content: Tensor, machine: Machine
 ) -> Float[Tensor, "3 height width"]:
@@ -198,15 +162,3 @@ def _start(
     # On the CPU, so that a seed means the same noise on every device.
     generator = torch.Generator().manual_seed(settings.seed)
     return torch.rand(content.shape, generator=generator).to(machine.device)
-
-
-def _optimiser_settings(optimiser: Optimiser, iterations: int) -> Settings:
-    if optimiser.method == "adam":
-        return Adam(iterations, optimiser.learning_rate_grey_levels)
-    return Lbfgs(
-        iterations,
-        history=optimiser.history,
-        history_dtype=torch.bfloat16 if optimiser.history_precision == "bfloat16" else torch.float32,
-        first_step_grey_levels=optimiser.first_step_grey_levels,
-        hessian_scales=optimiser.hessian_scales or None,
-    )
