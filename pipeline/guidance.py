@@ -2,8 +2,9 @@
 
 A region's channel T in [0, 1] is given at the level's size. At a layer it is first propagated to the layer's
 grid, then normalised to T / sqrt(mean T^2), the mean over the whole level: the guided Gram is then the
-region's own second moment, free of its area. The mean is an additive statistic, so a level of any size
-streams by tiles.
+region's own second moment, free of its area. The means are additive statistics, so a level of any size
+streams by tiles. How far a propagation looks beyond a tile's core is known here alone: channels are read as
+far as it needs, whatever halo the network has.
 
 Shapes: regions height width.
 """
@@ -12,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
 from pipeline.layers import Layer
 from pipeline.rasters import Raster
@@ -27,6 +28,53 @@ from pipeline.tiles import Tile
 # position: a rank-one matrix of noise, blown up by the normalisation.
 LEAST_ENERGY = 1.0
 
+# Cubic channels may be negative: their sum, by which means are divided, can come near zero where their energy
+# does not. That of the smallest square whose energy suffices is 0.66.
+LEAST_SUM = 0.5
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Propagation:
+    """How a region reaches a layer.
+
+    Attributes:
+        method: What a unit takes of the pixels. `simple`: the average over its own block of pixels. `cubic`:
+            bicubic interpolation at the block's centre, without anti-aliasing, as the authors' zoom; it may
+            overshoot [0, 1]. `all`: the largest value in its receptive field, so that units count which see
+            any of the region. `inside`: the smallest, so that units count which see only the region.
+        grow_units: By how many units of the layer the region then grows on each side, in a square; negative
+            shrinks it. What overshoots is cut off first: it would be smeared.
+
+    Pixels outside the image never count, nor do units outside it.
+    """
+
+    method: Literal["simple", "cubic", "all", "inside"] = "simple"
+    grow_units: int = 0
+
+    def reach_px(self, layer: Layer) -> int:
+        """Pixels around a unit's block that it looks at, rounded up to a multiple of the stride."""
+        around = {"simple": 0, "cubic": layer.stride_px, "all": layer.halo_px, "inside": layer.halo_px}
+        return around[self.method] + abs(self.grow_units) * layer.stride_px
+
+    def least_side_px(self, layer: Layer) -> int:
+        """The side of a square region that does not vanish at the layer, wherever it lies."""
+        stride = layer.stride_px
+        # One unit must be covered whole, and a square of units around it when they shrink; the square's
+        # corner may lie stride - 1 px off the grid.
+        shrinking = stride * 2 * max(0, -self.grow_units)
+        least = {
+            "simple": 2 * stride - 1,
+            "cubic": stride + 3 if stride > 1 else 1,
+            "all": stride + 1 - layer.receptive_field_px,
+            "inside": stride - 1 + layer.receptive_field_px,
+        }
+        return max(1, least[self.method] + shrinking)
+
+
+SIMPLE = Propagation()
+"""Area averages: our default."""
+
 
 @final
 @dataclass(frozen=True, eq=False, slots=True)
@@ -35,89 +83,191 @@ class Guidance:
 
     Attributes:
         channels: T of every region, at the level's size.
+        how: How they reach a layer.
         scales: By layer name, 1 / sqrt(mean T^2) per region, on the channels' device; 0 where it vanishes.
+        means: By layer name, the mean of the normalised T per region, in float64; 0 where it vanishes.
         vanished: The (layer name, region) where a region has less than one unit; terms skip them.
         warnings: One line for each of those.
     """
 
     channels: Raster
+    how: Propagation
     scales: Mapping[str, Float[Tensor, " regions"]]
+    means: Mapping[str, Float[Tensor, " regions"]]
     vanished: frozenset[tuple[str, int]]
     warnings: tuple[str, ...]
 
     def at(self, layers: Iterable[Layer], tile: Tile) -> dict[str, Float[Tensor, "regions height width"]]:
         """The normalised channels over the tile's core, by layer name."""
-        propagated = over_core(self.channels, layers, tile)
+        propagated = over_core(self.channels, layers, tile, self.how)
         return {name: T * self.scales[name].to(T).view(-1, 1, 1) for name, T in propagated.items()}
+
+    def shares(self, layers: Iterable[Layer], tile: Tile) -> dict[str, Float[Tensor, "regions height width"]]:
+        """How much of each unit over the tile's core a region covers, in [0, 1], by layer name.
+
+        Area averages, however the channels are propagated; any layer, normalised for or not.
+        """
+        return over_core(self.channels, layers, tile)
+
+    def mean_gain(self, layer: Layer, region: int) -> float:
+        """1 / mean of the normalised T: it makes of mean(T F) the region's own mean, sum(T F) / sum(T).
+
+        Raises:
+            ValueError: The region vanishes at this layer.
+        """
+        if (layer.name, region) in self.vanished:
+            raise ValueError(f"region {region} vanishes at {layer.name}; it has no mean there")
+        return 1 / float(self.means[layer.name][region])
 
 
 def normalise(
-    channels: Raster, layers: Iterable[Layer], tiles: Sequence[Tile], regions: Sequence[str]
+    channels: Raster,
+    layers: Iterable[Layer],
+    tiles: Sequence[Tile],
+    regions: Sequence[str],
+    how: Propagation = SIMPLE,
 ) -> Guidance:
     """The guidance of a level for these layers, from one pass over its channels.
 
     Args:
         channels: T of every region, in [0, 1].
         layers: Where guides will be needed.
-        tiles: A cut of the level whose stride and halo suit the deepest of the layers.
+        tiles: A cut of the level, its cores on multiples of the deepest layer's stride; halos do not matter.
         regions: The regions' names in the order of the channels, for warnings.
+        how: How the channels reach a layer.
     """
     layers = sorted(layers, key=lambda layer: layer.receptive_field_px)
-    energies = energy(channels, layers, tiles)
+    found = totals(channels, layers, tiles, how)
     scales: dict[str, Tensor] = {}
+    means: dict[str, Tensor] = {}
     vanished: dict[tuple[str, int], str] = {}
     for layer in layers:
-        totals = energies[layer.name]
-        mean = totals / channels.size.divided(layer.stride_px).area
-        scales[layer.name] = torch.where(totals >= LEAST_ENERGY, mean.rsqrt(), 0.0)
-        for region, (label, total) in enumerate(zip(regions, totals.tolist(), strict=True)):
-            if total < LEAST_ENERGY:
+        total, units = found[layer.name], channels.size.divided(layer.stride_px).area
+        scales[layer.name] = torch.where(total.suffice, (total.energy / units).rsqrt(), 0.0)
+        means[layer.name] = scales[layer.name] * total.sum / units
+        for region, (label, suffices) in enumerate(zip(regions, total.suffice.tolist(), strict=True)):
+            if not suffices:
+                covered = max(0.0, min(float(total.energy[region]), float(total.sum[region])))
                 vanished[layer.name, region] = (
-                    f"region {label} covers {total:.2g} of one unit of {layer.name} "
-                    f"at {channels.size} px; it is not styled at this layer"
+                    f"region {label} covers {covered:.2g} of one unit of {layer.name} "
+                    f"at {channels.size} px; it is not styled at this layer {_remedy(layer, how)}"
                 )
-    return Guidance(channels, scales, frozenset(vanished), tuple(vanished.values()))
+    return Guidance(channels, how, scales, means, frozenset(vanished), tuple(vanished.values()))
+
+
+def _remedy(layer: Layer, how: Propagation) -> str:
+    """How large a region does not vanish, and which settings would ask for less."""
+    side = how.least_side_px(layer)
+    ways = ["a larger mask or level"]
+    if how.method == "inside":
+        ways.append("propagation `simple`")
+    if how.grow_units < 0:
+        ways.append("less shrinking")
+    return f"({side}x{side} px would do: {', or '.join(ways)})"
 
 
 def propagate(
-    channels: Float[Tensor, "regions height width"], layer: Layer
+    channels: Float[Tensor, "regions height width"], layer: Layer, how: Propagation = SIMPLE
 ) -> Float[Tensor, "regions f_height f_width"]:
-    """The channels on the layer's grid: the average over the pixels of each unit.
+    """The channels on the layer's grid; see `Propagation` for each method.
 
-    The one place that knows how a region reaches a layer. It may look as far around a unit as the layer's
-    receptive field: callers hand it a haloed tile and keep the core.
+    The one place that knows how a region reaches a layer. What is given counts as the whole image: callers
+    hand it a core grown by `how.reach_px(layer)`, as far as the image goes, and keep the core.
 
-    Differs from the paper: the authors' cubic zoom overshoots to about [-0.2, 1.2]; an average cannot.
+    Differs from the paper: `simple`, the default, averages, where the authors' cubic zoom overshoots to about
+    [-0.2, 1.2]; `all` and `inside` go by the exact receptive field and keep soft masks soft.
     """
+    propagated = _METHODS[how.method](channels, layer)
+    if how.grow_units == 0:
+        return propagated
+    within, side = propagated.clamp(0, 1), 2 * abs(how.grow_units) + 1
+    return _largest(within, side, 1) if how.grow_units > 0 else 1 - _largest(1 - within, side, 1)
+
+
+def _simple(channels: Tensor, layer: Layer) -> Tensor:
     return avg_pool2d(channels, layer.stride_px)
 
 
+def _cubic(channels: Tensor, layer: Layer) -> Tensor:
+    grid = [side // layer.stride_px for side in channels.shape[1:]]
+    return interpolate(channels[None], size=grid, mode="bicubic", align_corners=False)[0]
+
+
+def _all(channels: Tensor, layer: Layer) -> Tensor:
+    return _largest(channels, layer.receptive_field_px, layer.stride_px)
+
+
+def _inside(channels: Tensor, layer: Layer) -> Tensor:
+    return 1 - _all(1 - channels, layer)
+
+
+_METHODS = {"simple": _simple, "cubic": _cubic, "all": _all, "inside": _inside}
+
+
+def _largest(channels: Tensor, side: int, stride: int) -> Tensor:
+    """The maximum over squares of this side, centred on blocks of the stride; outside nothing counts."""
+    margin = (side - stride) // 2
+    by_columns = max_pool2d(channels, (side, 1), (stride, 1), (margin, 0))
+    return max_pool2d(by_columns, (1, side), (1, stride), (0, margin))
+
+
 def over_core(
-    channels: Raster, layers: Iterable[Layer], tile: Tile
+    channels: Raster, layers: Iterable[Layer], tile: Tile, how: Propagation = SIMPLE
 ) -> dict[str, Float[Tensor, "regions height width"]]:
     """The propagated channels over the tile's core, by layer name; not normalised."""
-    haloed = channels.read(tile.haloed)
+    layers = tuple(layers)
+    if not layers:
+        return {}
+    furthest = tile.core.grown(max(how.reach_px(layer) for layer in layers), within=channels.size)
+    read = channels.read(furthest)
     propagated = {}
     for layer in layers:
-        rows, columns = tile.t_core.divided(layer.stride_px).slices
-        propagated[layer.name] = propagate(haloed, layer)[:, rows, columns]
+        reached = tile.core.grown(how.reach_px(layer), within=channels.size)
+        rows, columns = reached.relative_to(furthest).slices
+        f_rows, f_columns = tile.core.relative_to(reached).divided(layer.stride_px).slices
+        propagated[layer.name] = propagate(read[:, rows, columns], layer, how)[:, f_rows, f_columns]
     return propagated
 
 
-def energy(
-    channels: Raster, layers: Iterable[Layer], tiles: Iterable[Tile]
-) -> dict[str, Float[Tensor, " regions"]]:
-    """The sum of T^2 over all units by layer name, in float64: the fully covered units a region is worth."""
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class Totals:
+    """What a layer's channels are worth over a whole level, per region, in float64.
+
+    Attributes:
+        sum: Of T over all units.
+        energy: Of T^2: the fully covered units that a region is worth.
+    """
+
+    sum: Float[Tensor, " regions"]
+    energy: Float[Tensor, " regions"]
+
+    @property
+    def suffice(self) -> Tensor:
+        """Whether each region is enough of the layer to be styled there."""
+        return (self.energy >= LEAST_ENERGY) & (self.sum >= LEAST_SUM)
+
+
+def totals(
+    channels: Raster, layers: Iterable[Layer], tiles: Iterable[Tile], how: Propagation = SIMPLE
+) -> dict[str, Totals]:
+    """The sums over all units by layer name, from one pass over the channels."""
     layers = tuple(layers)
-    totals: dict[str, Tensor] = {}
+    found: dict[str, Totals] = {}
     for tile in tiles:
-        for name, T in over_core(channels, layers, tile).items():
-            energies = T.square().sum(dim=(1, 2), dtype=torch.float64)
-            totals[name] = totals[name] + energies if name in totals else energies
-    return totals
+        for name, T in over_core(channels, layers, tile, how).items():
+            first = T.sum(dim=(1, 2), dtype=torch.float64)
+            second = T.square().sum(dim=(1, 2), dtype=torch.float64)
+            so_far = found.get(name)
+            found[name] = (
+                Totals(first, second)
+                if so_far is None
+                else Totals(so_far.sum + first, so_far.energy + second)
+            )
+    return found
 
 
 def coverage(channels: Raster, tiles: Iterable[Tile]) -> Float[Tensor, " regions"]:
     """The share of the level's area that each region covers, in [0, 1]: its mean T. float64."""
-    totals = [channels.read(tile.core).sum(dim=(1, 2), dtype=torch.float64) for tile in tiles]
-    return torch.stack(totals).sum(dim=0) / channels.size.area
+    sums = [channels.read(tile.core).sum(dim=(1, 2), dtype=torch.float64) for tile in tiles]
+    return torch.stack(sums).sum(dim=0) / channels.size.area

@@ -12,7 +12,7 @@ Shapes: 3 height width, the level padded to a multiple of the deepest layer's st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, final
 
@@ -25,6 +25,7 @@ from torch.autograd.function import once_differentiable
 from pipeline.features import Encoder
 from pipeline.geometry import Box, Size
 from pipeline.guidance import Guidance
+from pipeline.layers import Layer
 from pipeline.losses import Loss, Observation, Statistic
 from pipeline.rasters import Raster
 from pipeline.tiles import Tile, cut
@@ -231,7 +232,7 @@ class _View:
     ) -> None:
         if loss.content_layers and content is None:
             raise ValueError("a term compares with the content image; give its raster as `content`")
-        if loss.guided_layers and guidance is None:
+        if (loss.guided_layers or loss.shared_layers) and guidance is None:
             raise ValueError("a term has a region; give the channels as `guidance`")
         self._encoder = encoder
         self._loss = loss
@@ -242,15 +243,18 @@ class _View:
         self, pixels: Float[Tensor, "3 t_height t_width"], tile: Tile, content: Mapping[str, Tensor]
     ) -> Observation:
         """What is seen over the tile's core when its haloed part holds these pixels."""
-        features = self._encoder(pixels[None], [layer.name for layer in self._loss.layers])
-        core = {
-            layer.name: _core(features[layer.name], tile.t_core.divided(layer.stride_px))
-            for layer in self._loss.layers
-        }
         guides: dict[str, Tensor] = {}
+        shares: dict[str, Tensor] = {}
         if self._guidance is not None:
             guides = self._guidance.at(self._loss.guided_layers, tile)
-        return Observation(core, {name: T.to(pixels.device) for name, T in guides.items()}, content)
+            shares = self._guidance.shares(self._loss.shared_layers, tile)
+        return Observation(
+            self._features(pixels, self._loss.layers, tile),
+            {name: T.to(pixels.device) for name, T in guides.items()},
+            content,
+            {name: T.to(pixels.device) for name, T in shares.items()},
+            _with_neighbours(pixels, tile.t_core) if self._loss.needs_pixels else None,
+        )
 
     @torch.no_grad()
     def content(self, tile: Tile) -> dict[str, Tensor]:
@@ -259,11 +263,27 @@ class _View:
         if self._content is None or not layers:
             return {}
         pixels = self._content.read(tile.haloed).to(self._encoder.device)
-        features = self._encoder(pixels[None], [layer.name for layer in layers])
-        return {
-            layer.name: _core(features[layer.name], tile.t_core.divided(layer.stride_px)).clone()
-            for layer in layers
-        }
+        return {name: features.clone() for name, features in self._features(pixels, layers, tile).items()}
+
+    def _features(
+        self, pixels: Float[Tensor, "3 t_height t_width"], layers: Iterable[Layer], tile: Tile
+    ) -> dict[str, Tensor]:
+        """The features of these pixels over the tile's core, by layer name."""
+        strides = {layer.name: layer.stride_px for layer in layers}
+        features = self._encoder(pixels[None], strides) if strides else {}
+        return {name: _core(features[name], tile.t_core.divided(stride)) for name, stride in strides.items()}
+
+
+def _with_neighbours(
+    pixels: Float[Tensor, "3 t_height t_width"], box: Box
+) -> Float[Tensor, "3 height_1 width_1"]:
+    """The pixels inside `box` and the next row and column; the last ones again where there is no next."""
+    found = pixels[:, box.top : box.bottom + 1, box.left : box.right + 1]
+    if box.bottom == pixels.shape[1]:
+        found = torch.cat([found, found[:, -1:]], dim=1)
+    if box.right == pixels.shape[2]:
+        found = torch.cat([found, found[:, :, -1:]], dim=2)
+    return found
 
 
 def _core(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pipeline.errors import InputError
 from pipeline.features import Encoder
-from pipeline.guidance import LEAST_ENERGY, energy, over_core
+from pipeline.guidance import over_core, totals
 from pipeline.layers import Layer
 from pipeline.rasters import Raster
 from pipeline.statistics import second_moment
@@ -74,5 +74,5 @@ def _covered_units(
     """The sum of T^2 by layer name (the number of positions without a guide), where it is enough."""
     if guide is None:
         return {layer.name: style.size.divided(layer.stride_px).area for layer in layers}
-    units = {name: float(total[0]) for name, total in energy(guide, layers, tiles).items()}
-    return {name: total for name, total in units.items() if total >= LEAST_ENERGY}
+    found = totals(guide, layers, tiles)
+    return {name: float(total.energy[0]) for name, total in found.items() if bool(total.suffice[0])}

@@ -327,7 +327,8 @@ def test_a_region_that_vanishes_at_one_layer_is_skipped_there_and_told(scene: Sc
     _, record = scene.render()
     assert [name for name in record.trace[0].terms if "sea" in name] == ["style relu1_1 sea"]
     assert record.warnings == (
-        "region sea covers 0.31 of one unit of relu2_1 at 64x96 px; it is not styled at this layer",
+        "region sea covers 0.31 of one unit of relu2_1 at 64x96 px; it is not styled at this layer "
+        "(3x3 px would do: a larger mask or level)",
     )
 
 
