@@ -15,10 +15,11 @@ from typing import Any, final
 
 from pipeline.config.models import Config, WeightsSource
 from pipeline.config.reading import for_artwork, parse, read_yaml
+from pipeline.config.sections import Network
 from pipeline.errors import ConfigError
 from pipeline.geometry import Size
 from pipeline.headers import HeaderCache
-from pipeline.plan import ImagePlan, LevelPlan, MaskPlan, Plan, TargetPlan
+from pipeline.plan import Area, ImagePlan, LevelPlan, MaskPlan, MixPlan, Plan, TargetPlan
 from pipeline.planning import resolve
 
 _IMAGE_STAGE_MIB = 1024
@@ -43,6 +44,7 @@ class Collection:
     sources: Mapping[str, Path]
     masks: Mapping[str, MaskPlan]
     images: Mapping[str, ImagePlan]
+    mixes: Mapping[str, MixPlan]
     targets: Mapping[str, TargetPlan]
     weights: Mapping[str, WeightsSource | None]
 
@@ -63,8 +65,8 @@ class Collection:
         return f"{self.results}/shared/prepared/{key}.tif"
 
     def image_file(self, key: str) -> str:
-        """The image of this key at its level's size and colours."""
-        return f"{self.results}/shared/images/{key}.tif"
+        """The image of this key at its level's size and colours, or the mixture."""
+        return f"{self.results}/shared/{'mixed' if key in self.mixes else 'images'}/{key}.tif"
 
     def mask_file(self, key: str) -> str:
         """The automatic mask of this key."""
@@ -116,8 +118,7 @@ class Collection:
 
     def top_styles(self, artwork: str) -> list[str]:
         """The style images as the highest level used them, without repeats."""
-        regions = self.plans[artwork].levels[-1].regions
-        keys = dict.fromkeys(target.target for region in regions for target in region.targets)
+        keys = self.plans[artwork].levels[-1].targets
         return [self.image_file(image) for image in dict.fromkeys(self.targets[key].image for key in keys)]
 
     def artwork_weights(self, artwork: str) -> list[str]:
@@ -154,9 +155,7 @@ class Collection:
 
     def level_targets(self, artwork: str, level: str | int) -> list[str]:
         """The style statistics that a level needs, without repeats."""
-        regions = self.level(artwork, level).regions
-        keys = dict.fromkeys(target.target for region in regions for target in region.targets)
-        return [self.target_file(key) for key in keys]
+        return [self.target_file(key) for key in self.level(artwork, level).targets]
 
     def level_plan(self, artwork: str, level: str | int) -> str:
         """The part of an artwork's plan that a level is rendered by, as one line of JSON."""
@@ -164,26 +163,76 @@ class Collection:
 
     # -- shared work -----------------------------------------------------------------------------
 
-    def recolour_inputs(self, key: str) -> dict[str, str]:
+    def recolour_inputs(self, key: str) -> dict[str, str | list[str]]:
         """The files that an image at a level is made from."""
         image = self.images[key]
-        inputs = {"image": self.prepared_file(image.prepared)}
-        if image.recolouring.reference is not None:
-            inputs["reference"] = self.prepared_file(image.recolouring.reference)
-        return inputs
+        references = [how.reference for how in image.recolourings if how.reference is not None]
+        areas = [area for how in image.recolourings for area in how.areas]
+        return {
+            "image": self.prepared_file(image.prepared),
+            "references": [self.prepared_file(reference) for reference in dict.fromkeys(references)],
+            "masks": list(dict.fromkeys(self._area_file(area) for area in areas)),
+        }
 
     def recolour_options(self, key: str) -> str:
-        """`impasto recolour`'s options for this image."""
+        """`impasto recolour`'s options for this image, but for its maps."""
         image = self.images[key]
-        how = image.recolouring
-        words = ["--size", str(Size(image.height, image.width)), "--mode", how.mode]
-        if how.reference is not None:
-            words += ["--reference", self.prepared_file(how.reference)]
-        if how.transform is not None:
-            words += ["--transform", how.transform]
-        if how.luma_match is not None:
-            words += ["--luma-match", how.luma_match]
+        return shlex.join(["--size", str(Size(image.height, image.width))])
+
+    def recolour_maps(self, key: str) -> str:
+        """The colour maps of this image as one line of JSON, as `impasto recolour --maps` reads them."""
+        maps = [
+            {
+                "mode": how.mode,
+                "transform": how.transform,
+                "reference": None if how.reference is None else self.prepared_file(how.reference),
+                "luma_match": how.luma_match,
+                "mask": None if how.area is None else self.area_word(how.area),
+                "reference_mask": None if how.reference_area is None else self.area_word(how.reference_area),
+                "everywhere": how.everywhere,
+            }
+            for how in self.images[key].recolourings
+        ]
+        return json.dumps(maps)
+
+    def _area_file(self, area: Area) -> str:
+        return self.mask_file(area.mask) if area.mask is not None else Path(area.file or "").as_posix()
+
+    def area_word(self, area: Area) -> str:
+        """An area as commands take it: its mask's file, with `not:` before it where that is inverted."""
+        return f"{'not:' if area.inverted else ''}{self._area_file(area)}"
+
+    def assemble_masks(self, artwork: str) -> list[str]:
+        """The masks of the areas where an artwork's chroma is the content's."""
+        return [self._area_file(area) for area in self.plans[artwork].chroma or ()]
+
+    def assemble_options(self, artwork: str) -> str:
+        """`impasto assemble`'s options for where an artwork's chroma is the content's."""
+        areas = self.plans[artwork].chroma
+        if areas is None:
+            return ""
+        words = ["--colour", "luminance"]
+        for area in areas:
+            words += ["--luminance-mask", self.area_word(area)]
         return shlex.join(words)
+
+    def mix_inputs(self, key: str) -> dict[str, str]:
+        """The files that a mixture is made from."""
+        mix = self.mixes[key]
+        inputs = {
+            "start": self.image_file(mix.start),
+            "fine": self.image_file(mix.fine),
+            "weights": self.weights_file(mix.network.name),
+        }
+        return inputs | self._means(mix.network)
+
+    def mix_plan(self, key: str) -> str:
+        """The part of a mixture's plan that its pixels depend on, as one line of JSON."""
+        return self.mixes[key].excerpt().model_dump_json()
+
+    def _means(self, network: Network) -> dict[str, str]:
+        """The user's channel means of a network, as an input where there are some."""
+        return {} if network.channel_means is None else {"means": network.channel_means.as_posix()}
 
     def segment_inputs(self, key: str) -> dict[str, str | list[str]]:
         """The files that an automatic mask is made from."""
@@ -202,7 +251,7 @@ class Collection:
         }
         if target.mask is not None:
             inputs["mask"] = target.mask.as_posix()
-        return inputs
+        return inputs | self._means(target.network)
 
     def target_options(self, key: str) -> str:
         """`impasto targets`' options for these statistics."""
@@ -210,7 +259,13 @@ class Collection:
         words = ["--network", target.network.name, "--pooling", target.network.pooling]
         words += ["--layers", *target.network.style_layers, "--precision", target.precision]
         words += ["--device", self.config.compute.device, "--threads", str(self.config.compute.threads)]
-        words += ["--mask", target.mask.as_posix()] if target.mask is not None else []
+        if target.mask is not None:
+            words += ["--mask", target.mask.as_posix(), "--propagation", target.propagation]
+            words += ["--grow-units", str(target.grow_units)]
+        if target.network.normalised:
+            words.append("--normalised")
+        if target.network.channel_means is not None:
+            words += ["--channel-means", target.network.channel_means.as_posix()]
         return shlex.join(words)
 
     def weights_inputs(self, name: str) -> list[str]:
@@ -249,8 +304,12 @@ class Collection:
 
     def target_memory_mib(self, key: str) -> int:
         """Memory of these style statistics: the network sees tiles, the image is read whole."""
-        image = self.images[self.targets[key].image]
+        image = self._pixels(self.targets[key].image)
         return _NETWORK_STAGE_MIB + image.height * image.width * _READING_BYTES_PER_PX // 2**20
+
+    def _pixels(self, key: str) -> ImagePlan | MixPlan:
+        """The plan of the image or mixture of this key."""
+        return self.mixes[key] if key in self.mixes else self.images[key]
 
 
 def resolve_collection(raw: Any, size_of: Callable[[Path], Size], where: str = "config.yaml") -> Collection:
@@ -307,6 +366,7 @@ def _resolved(config: Config, size_of: Callable[[Path], Size], where: str) -> Co
         sources={key: path for plan in plans.values() for key, path in plan.sources.items()},
         masks={key: mask for plan in plans.values() for key, mask in plan.masks.items()},
         images={key: image for plan in plans.values() for key, image in plan.images.items()},
+        mixes={key: mix for plan in plans.values() for key, mix in plan.mixes.items()},
         targets={key: target for plan in plans.values() for key, target in plan.targets.items()},
         weights={name: source for plan in plans.values() for name, source in plan.weights.items()},
     )

@@ -12,36 +12,69 @@ from typing import Literal, final
 from pydantic import ValidationError
 
 from pipeline.config.models import Artwork, Compute, WeightsSource
-from pipeline.config.sections import Masks, Model, Network
+from pipeline.config.sections import Masks, Model, Network, Optimiser
 from pipeline.errors import InputError
 from pipeline.geometry import Size
 
 
 @final
+class Area(Model):
+    """A part of an image.
+
+    Attributes:
+        mask: Key of an automatic mask, or None.
+        file: A mask of the user's, or None.
+        inverted: Whether what the mask leaves is meant.
+    """
+
+    mask: str | None = None
+    file: Path | None = None
+    inverted: bool = False
+
+
+@final
 class Recolouring(Model):
-    """What happens to an image's colours on its way to a level.
+    """What happens to an image's colours on its way to a level, all over or in one area.
 
     Attributes:
         mode: `keep`, `linear` (colours of the reference) or `luma` (three equal channels).
-        transform: The linear map, for `linear`.
+        transform: How colours are matched, for `linear`.
         reference: Key of the prepared image whose colours or luma are matched.
         luma_match: For `luma` with a reference.
+        area: The part of the image whose statistics count.
+        reference_area: The part of the reference whose statistics count.
+        everywhere: Whether the colours change outside the area as well.
     """
 
     mode: Literal["keep", "linear", "luma"] = "keep"
-    transform: Literal["pca", "chol", "sym"] | None = None
+    transform: Literal["pca", "chol", "sym", "histogram"] | None = None
     reference: str | None = None
     luma_match: Literal["mean", "deviation"] | None = None
+    area: Area | None = None
+    reference_area: Area | None = None
+    everywhere: bool = False
+
+    @property
+    def areas(self) -> tuple[Area, ...]:
+        """Every area that it looks at."""
+        return tuple(area for area in (self.area, self.reference_area) if area is not None)
 
 
 @final
 class ImagePlan(Model):
-    """A content or style image at one level: `results/shared/images/{key}.tif`."""
+    """A content or style image at one level: `results/shared/images/{key}.tif`.
+
+    Attributes:
+        prepared: Key of the prepared image.
+        height: Of the file, in pixels.
+        width: Of the file, in pixels.
+        recolourings: What happens to its colours; several are blended by their areas, none keeps them.
+    """
 
     prepared: str
     height: int
     width: int
-    recolouring: Recolouring
+    recolourings: tuple[Recolouring, ...]
 
 
 @final
@@ -53,13 +86,70 @@ class MaskPlan(Model):
 
 
 @final
+class MixPlan(Model):
+    """A style image mixed from a coarse and a fine one at one level: `results/shared/mixed/{key}.tif`.
+
+    Attributes:
+        start: Key of the coarse image at this level, for the lowest; else of the mixture one level below.
+        lowest: Which of the two `start` is.
+        fine: Key of the image whose fine structure is taken, at its size for this level.
+        height: Of the mixture, in pixels.
+        width: Of the mixture, in pixels.
+        iterations: Of the optimiser.
+        up_to_layer: The deepest layer whose Gram matrix is taken from the fine image.
+        network: The network; its style layers are those that are taken.
+        optimiser: The optimiser.
+        compute: Device, precision and threads.
+        tile_core_px: Side of a tile's core, or None when the whole image fits.
+        halo_px: Pixels around a core.
+        memory_mib: What the job will use.
+        runtime_min: What the job asks of a scheduler.
+    """
+
+    start: str
+    lowest: bool
+    fine: str
+    height: int
+    width: int
+    iterations: int
+    up_to_layer: str
+    network: Network
+    optimiser: Optimiser
+    compute: Compute
+    tile_core_px: int | None
+    halo_px: int
+    memory_mib: int
+    runtime_min: int
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the mixture."""
+        return Size(self.height, self.width)
+
+    def excerpt(self) -> MixPlan:
+        """The plan without what its pixels do not depend on."""
+        return self.model_copy(update={"memory_mib": 0, "runtime_min": 0})
+
+
+@final
 class TargetPlan(Model):
-    """The style statistics of an image: `results/shared/targets/{key}.safetensors`."""
+    """The style statistics of an image: `results/shared/targets/{key}.safetensors`.
+
+    Attributes:
+        image: Key of the image, or of the mixture.
+        mask: The part of it that counts.
+        network: The network and its style layers.
+        precision: Of the convolutions.
+        propagation: How the mask reaches a layer.
+        grow_units: By how many units it grows there.
+    """
 
     image: str
     mask: Path | None
     network: Network
     precision: Literal["auto", "bfloat16", "float32"]
+    propagation: Literal["simple", "cubic", "all", "inside"]
+    grow_units: int
 
 
 @final
@@ -77,19 +167,43 @@ class RegionPlan(Model):
     label: str
     where: str
     weight: float
+    content_weight: float | None
     targets: tuple[WeightedTarget, ...]
 
 
 @final
 class LevelPlan(Model):
-    """One level: everything that stylise or refine needs beside files."""
+    """One level: everything that stylise or refine needs beside files.
+
+    Attributes:
+        level_px: Its name.
+        height: Of its files, in pixels.
+        width: Of its files, in pixels.
+        iterations: Of the optimiser.
+        network: The network with this level's layers.
+        content_weight: alpha at this level.
+        style_weight: beta at this level.
+        tv_weight: Of total variation.
+        content: Key of the content image.
+        regions: The regions and their styles.
+        whole: The styles of the whole image's Gram matrix, where the guidance has one.
+        tile_core_px: Side of a tile's core, or None when the whole level fits.
+        halo_px: Pixels around a core.
+        memory_mib: What the job will use.
+        runtime_min: What the job asks of a scheduler.
+    """
 
     level_px: int
     height: int
     width: int
     iterations: int
+    network: Network
+    content_weight: float
+    style_weight: float
+    tv_weight: float
     content: str
     regions: tuple[RegionPlan, ...]
+    whole: tuple[WeightedTarget, ...]
     tile_core_px: int | None
     halo_px: int
     memory_mib: int
@@ -100,10 +214,32 @@ class LevelPlan(Model):
         """Height and width of the level's files."""
         return Size(self.height, self.width)
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The keys of all style statistics that the level needs, without repeats."""
+        weighted = [*self.whole, *(target for region in self.regions for target in region.targets)]
+        return tuple(dict.fromkeys(target.target for target in weighted))
+
 
 @final
 class Plan(Model):
-    """One artwork, resolved."""
+    """One artwork, resolved.
+
+    Attributes:
+        artwork: Its name.
+        settings: As the configuration has them, defaults and presets written out.
+        compute: The machine's share.
+        content: Key of the prepared content image.
+        sources: The user's images by key.
+        masks: Automatic masks by key.
+        images: Images at a level's size and colours by key.
+        mixes: Mixed style images by key.
+        targets: Style statistics by key.
+        levels: Lowest first.
+        chroma: Where the content's chroma comes back in the end: everywhere when empty, nowhere when None.
+        weights: The model files and where the user has them from.
+        warnings: What the user should know before the work begins.
+    """
 
     artwork: str
     settings: Artwork
@@ -112,8 +248,10 @@ class Plan(Model):
     sources: dict[str, Path]
     masks: dict[str, MaskPlan]
     images: dict[str, ImagePlan]
+    mixes: dict[str, MixPlan]
     targets: dict[str, TargetPlan]
     levels: tuple[LevelPlan, ...]
+    chroma: tuple[Area, ...] | None
     weights: dict[str, WeightsSource | None]
     warnings: tuple[str, ...]
 
@@ -123,6 +261,7 @@ class Plan(Model):
         regions = self.settings.regions
         masks = [region.mask_file for region in regions]
         masks += [style.mask for region in regions for style in region.styles]
+        masks += [self.settings.network.channel_means]
         return tuple(dict.fromkeys([*self.sources.values(), *(mask for mask in masks if mask is not None)]))
 
     def excerpt(self, level_px: int) -> Plan:
@@ -140,9 +279,7 @@ class Plan(Model):
             settings=Artwork(
                 content=settings.content,
                 regions=settings.regions,
-                content_weight=settings.content_weight,
-                style_weight=settings.style_weight,
-                network=settings.network,
+                guidance=settings.guidance,
                 optimiser=settings.optimiser,
                 start=settings.start,
                 seed=settings.seed,
@@ -154,11 +291,13 @@ class Plan(Model):
             sources={},
             masks={},
             images={},
+            mixes={},
             targets={},
             levels=tuple(
                 level.model_copy(update={"memory_mib": 0, "runtime_min": 0})
                 for level in self.levels[: self.levels.index(top) + 1]
             ),
+            chroma=None,
             weights={},
             warnings=(),
         )

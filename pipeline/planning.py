@@ -13,14 +13,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, final
 
-from pipeline.config.models import Artwork, Compute, Config, WeightsSource
-from pipeline.config.sections import AUTOMATIC_REGIONS, Region, Style
+from pipeline.config.controls import AUTOMATIC_REGIONS, Region, Style
+from pipeline.config.models import Artwork, Compute, Config, LevelSettings, WeightsSource, last_repeats
+from pipeline.config.sections import Network
 from pipeline.errors import ConfigError, InputError
 from pipeline.geometry import Size
+from pipeline.layers import STYLE_LAYERS
 from pipeline.plan import (
+    Area,
     ImagePlan,
     LevelPlan,
     MaskPlan,
+    MixPlan,
     Plan,
     Recolouring,
     RegionPlan,
@@ -28,6 +32,7 @@ from pipeline.plan import (
     WeightedTarget,
 )
 from pipeline.pyramid import SMALLEST_SIDE_PX, Level, Tiling, computed_share, levels, tiling
+from pipeline.recolouring import Palette
 from pipeline.weights import REGISTRY
 
 _SOFT_UPSCALE = 1.5
@@ -52,14 +57,10 @@ def resolve(config: Config, name: str, size_of: Callable[[Path], Size], where: s
     """
     artwork = config.artworks[name]
     at = f"{where}: artworks.{name}"
-    draft = _Draft(artwork, config.compute, size_of, at)
-    content = draft.source(artwork.content)
-    content_size = draft.size(artwork.content, "content")
-    for index, region in enumerate(artwork.regions):
-        draft.check_region(region, f"regions.{index}", content_size)
-        if region.where in AUTOMATIC_REGIONS:
-            draft.mask(content)
+    content_size = _size(size_of, artwork.content, f"{at}.content")
     found = levels(artwork, content_size, at)
+    draft = _Draft(name, artwork, config.compute, size_of, found, where)
+    draft.check_files(content_size)
     top = found[-1]
     if top.size.height > _SOFT_UPSCALE * content_size.height:
         times = top.size.height / content_size.height
@@ -68,21 +69,19 @@ def resolve(config: Config, name: str, size_of: Callable[[Path], Size], where: s
             "its detail comes from the style alone"
         )
     # The top level needs most: asked first, it names the budget that is enough for all of them.
-    tilings = [draft.tiling(level, name, f"{where}: compute") for level in reversed(found)][::-1]
-    planned = tuple(
-        draft.level(index, level, content, cut)
-        for index, (level, cut) in enumerate(zip(found, tilings, strict=True))
-    )
+    planned = tuple(draft.level(index) for index in reversed(range(len(found))))[::-1]
     return Plan(
         artwork=name,
         settings=artwork,
         compute=config.compute,
-        content=content,
+        content=draft.content,
         sources=draft.sources,
         masks=draft.masks,
         images=draft.images,
+        mixes=draft.mixes,
         targets=draft.targets,
         levels=planned,
+        chroma=draft.chroma(),
         weights=_weights(config, name, where),
         warnings=tuple(draft.warnings),
     )
@@ -93,144 +92,277 @@ class _Draft:
     """What a plan gathers while it is made."""
 
     def __init__(
-        self, artwork: Artwork, compute: Compute, size_of: Callable[[Path], Size], where: str
+        self,
+        name: str,
+        artwork: Artwork,
+        compute: Compute,
+        size_of: Callable[[Path], Size],
+        levels: tuple[Level, ...],
+        where: str,
     ) -> None:
+        self.name = name
         self.artwork = artwork
         self.compute = compute
-        self.where = where
+        self.levels = levels
+        self.where = f"{where}: artworks.{name}"
+        self.budget_key = f"{where}: compute"
         self.sources: dict[str, Path] = {}
         self.masks: dict[str, MaskPlan] = {}
         self.images: dict[str, ImagePlan] = {}
+        self.mixes: dict[str, MixPlan] = {}
         self.targets: dict[str, TargetPlan] = {}
         self.warnings: list[str] = []
         self._size_of = size_of
+        self.content = self.source(artwork.content)
+        areas = {region.label: self._area(region) for region in artwork.regions}
+        self._palette = Palette(artwork, self.content, areas, self.source)
 
     def warn(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings.append(text)
 
-    def size(self, path: Path, key: str) -> Size:
-        """The size of an image that the artwork names at `key`; an error says where."""
-        try:
-            return self._size_of(path)
-        except InputError as error:
-            raise InputError.stating(f"{self.where}.{key}: {error}") from None
+    # -- the user's files ------------------------------------------------------------------------
 
-    def check_region(self, region: Region, key: str, content: Size) -> None:
-        """Looks at every file the region names; warns of a mask that will be stretched."""
-        self._check_mask(region.mask_file, f"{key}.where", content, "content image")
-        for style in region.styles:
-            size = self.size(style.image, f"{key}.style")
-            self._check_mask(style.mask, f"{key}.style.mask", size, "style image")
+    def check_files(self, content: Size) -> None:
+        """Looks at every file the artwork names; warns of a mask that will be stretched."""
+        for index, region in enumerate(self.artwork.regions):
+            key = f"regions.{index}"
+            self._check_mask(region.mask_file, f"{key}.where", content, "content image")
+            for style in region.styles:
+                size = self._size(style.image, f"{key}.style")
+                self._check_mask(style.mask, f"{key}.style.mask", size, "style image")
+                if style.fine is not None:
+                    self._size(style.fine, f"{key}.style.fine")
+            if region.colour is not None and region.colour.source is not None:
+                self._size(region.colour.source, f"{key}.colour.source")
+        if self.artwork.colour.source is not None:
+            self._size(self.artwork.colour.source, "colour.source")
+        means = self.artwork.network.channel_means
+        if means is not None and not means.is_file():
+            raise InputError(
+                f"{self.where}.network.channel_means",
+                expected="a file made by `impasto calibrate`",
+                found=f"none at {means}",
+            )
+
+    def _size(self, path: Path, key: str) -> Size:
+        return _size(self._size_of, path, f"{self.where}.{key}")
 
     def _check_mask(self, mask: Path | None, key: str, image: Size, what: str) -> None:
         if mask is None:
             return
-        found = self.size(mask, key)
+        found = self._size(mask, key)
         ratio = (found.height * image.width) / (found.width * image.height)
         if max(ratio, 1 / ratio) > _OTHER_SHAPE:
             self.warn(f"{mask} ({found} px) has another shape than its {what} ({image} px) and is stretched")
+
+    # -- what artworks can share -----------------------------------------------------------------
 
     def source(self, path: Path) -> str:
         key = _key(path.stem, {"path": path.as_posix()})
         self.sources[key] = path
         return key
 
-    def mask(self, content: str) -> str:
-        plan = MaskPlan(prepared=content, settings=self.artwork.masks)
-        key = _key(content.rpartition("-")[0], plan.model_dump(mode="json"))
+    def _area(self, region: Region) -> Area | None:
+        if region.where in AUTOMATIC_REGIONS:
+            return Area(mask=self._mask(), inverted=region.where == "background")
+        return None if region.mask_file is None else Area(file=region.mask_file)
+
+    def _mask(self) -> str:
+        plan = MaskPlan(prepared=self.content, settings=self.artwork.masks)
+        key = _key(self.content.rpartition("-")[0], plan.model_dump(mode="json"))
         self.masks[key] = plan
         return key
 
-    def image(self, prepared: str, size: Size, recolouring: Recolouring) -> str:
-        plan = ImagePlan(prepared=prepared, height=size.height, width=size.width, recolouring=recolouring)
+    def _image(self, prepared: str, size: Size, recolourings: tuple[Recolouring, ...]) -> str:
+        plan = ImagePlan(prepared=prepared, height=size.height, width=size.width, recolourings=recolourings)
         key = _key(f"{prepared.rpartition('-')[0]}-{size}", plan.model_dump(mode="json"))
         self.images[key] = plan
         return key
 
-    def tiling(self, level: Level, artwork: str, where: str) -> Tiling:
-        return tiling(level, self.artwork, self.compute.memory_budget_mib, artwork, where)
+    # -- levels ----------------------------------------------------------------------------------
 
-    def level(self, index: int, level: Level, content: str, cut: Tiling) -> LevelPlan:
-        artwork = self.artwork
-        iterations = artwork.iterations_at(index)
-        megapixels = level.padded.area / 1e6
-        # Tiles compute their halos as well, and their forward pass twice.
-        work = 1.0 if cut.core_px is None else _TWO_PASSES
-        work *= computed_share(level.padded, artwork.network, cut.core_px, cut.halo_px)
-        evaluations = iterations * _EVALUATIONS_PER_ITERATION
-        seconds = evaluations * megapixels * work * _SECONDS_PER_MEGAPIXEL_EVALUATION
+    def level(self, index: int) -> LevelPlan:
+        """The plan of the level of this index."""
+        artwork, level = self.artwork, self.levels[index]
+        own = artwork.at_level(index, level.px)
+        network = _network_at(artwork.network, own)
+        cut = self._tiling(level, network, artwork.guidance_channels)
+        assert own.iterations is not None
+        assert own.content_weight is not None
+        assert own.style_weight is not None
+        assert own.tv_weight is not None
+        whole = artwork.guidance.whole_share > 0 and artwork.needs_guidance
         return LevelPlan(
             level_px=level.px,
             height=level.size.height,
             width=level.size.width,
-            iterations=iterations,
-            content=self.image(content, level.size, self._content_recolouring()),
-            regions=tuple(self._region(region, level, content) for region in artwork.regions),
+            iterations=own.iterations,
+            network=network,
+            content_weight=own.content_weight,
+            style_weight=own.style_weight,
+            tv_weight=own.tv_weight,
+            content=self._image(self.content, level.size, self._palette.of_content()),
+            regions=tuple(self._region(region, index, network) for region in artwork.regions),
+            whole=self._whole(index, network) if whole else (),
             tile_core_px=cut.core_px,
             halo_px=cut.halo_px,
             memory_mib=cut.memory_mib,
-            runtime_min=10 + round(2 * seconds / 60),
+            runtime_min=_runtime_min(own.iterations, level, network, cut),
         )
 
-    def _region(self, region: Region, level: Level, content: str) -> RegionPlan:
+    def _tiling(self, level: Level, network: Network, channels: int) -> Tiling:
+        budget_mib = self.compute.memory_budget_mib
+        return tiling(
+            level, network, self.artwork.optimiser, channels, budget_mib, self.name, self.budget_key
+        )
+
+    def chroma(self) -> tuple[Area, ...] | None:
+        """Where the content's chroma comes back in the end."""
+        return self._palette.luminance_areas()
+
+    def _region(self, region: Region, index: int, network: Network) -> RegionPlan:
         targets = tuple(
-            WeightedTarget(target=self._target(style, level, content), weight=style.weight)
+            WeightedTarget(
+                target=self._target(self._style_image(style, region, index, network), style.mask, network),
+                weight=style.weight,
+            )
             for style in region.styles
         )
-        return RegionPlan(label=region.label, where=region.where, weight=region.weight, targets=targets)
-
-    def _target(self, style: Style, level: Level, content: str) -> str:
-        prepared = self.source(style.image)
-        native = self._size_of(style.image)
-        size = native.of_area(round(level.px * style.scale))
-        self._check_style(style, native, size, level)
-        plan = TargetPlan(
-            image=self.image(prepared, size, self._style_recolouring(content)),
-            mask=style.mask,
-            # Style statistics know nothing of the content: artworks that differ there alone share them.
-            network=self.artwork.network.model_copy(update={"content_layers": ()}),
-            precision=self.compute.precision,
+        return RegionPlan(
+            label=region.label,
+            where=region.where,
+            weight=region.weight,
+            content_weight=region.content_weight,
+            targets=targets,
         )
-        key = _key(plan.image.rpartition("-")[0], plan.model_dump(mode="json"))
+
+    def _whole(self, index: int, network: Network) -> tuple[WeightedTarget, ...]:
+        """The mean of the styles' Gram matrices, each image once and whole, as the regions weigh them."""
+        shares: dict[str, float] = {}
+        for region in self.artwork.regions:
+            total = sum(style.weight for style in region.styles)
+            for style in region.styles:
+                image = self._style_image(style, region, index, network)
+                key = self._target(image, None, network)
+                shares[key] = shares.get(key, 0.0) + region.weight * style.weight / total
+        return tuple(WeightedTarget(target=key, weight=share) for key, share in shares.items())
+
+    def _target(self, image: str, mask: Path | None, network: Network) -> str:
+        guidance = self.artwork.guidance
+        plan = TargetPlan(
+            image=image,
+            mask=mask,
+            # Style statistics know nothing of the content or of weights: artworks that differ there share them.
+            network=network.model_copy(update={"content_layers": (), "layer_weights": {}}),
+            precision=self.compute.precision,
+            propagation=guidance.propagation if mask is not None else "simple",
+            grow_units=guidance.grow_units if mask is not None else 0,
+        )
+        key = _key(image.rpartition("-")[0], plan.model_dump(mode="json"))
         self.targets[key] = plan
         return key
 
-    def _check_style(self, style: Style, native: Size, size: Size, level: Level) -> None:
+    # -- style images ----------------------------------------------------------------------------
+
+    def _style_image(self, style: Style, region: Region, index: int, network: Network) -> str:
+        """The key of a style's image at a level, or of its mixture with a fine one."""
+        level = self.levels[index]
+        size = self._style_size(style.image, style.scale, level, network)
+        prepared = self.source(style.image)
+        if style.fine is None:
+            return self._image(prepared, size, self._palette.of_style(style, region))
+        coarse, fine = self._palette.of_mixed(style, style.fine, region)
+        fine_size = self._style_size(style.fine, style.fine_scale, level, network)
+        mixing = self.artwork.mixing
+        up_to_layer = last_repeats(mixing.up_to_layer, index)
+        taken = _taken_layers(network, up_to_layer)
+        network_of_mix = network.model_copy(
+            update={"style_layers": taken, "content_layers": (), "layer_weights": {}}
+        )
+        cut = self._tiling(Level(level.px, size), network_of_mix, 0)
+        iterations = last_repeats(mixing.iterations, index)
+        lowest = index == 0
+        plan = MixPlan(
+            start=self._image(prepared, size, coarse)
+            if lowest
+            else self._style_image(style, region, index - 1, network),
+            lowest=lowest,
+            fine=self._image(self.source(style.fine), fine_size, fine),
+            height=size.height,
+            width=size.width,
+            iterations=iterations,
+            up_to_layer=up_to_layer,
+            network=network_of_mix,
+            optimiser=self.artwork.optimiser,
+            compute=Compute(
+                device=self.compute.device, precision=self.compute.precision, threads=self.compute.threads
+            ),
+            tile_core_px=cut.core_px,
+            halo_px=cut.halo_px,
+            memory_mib=cut.memory_mib,
+            runtime_min=_runtime_min(iterations, Level(level.px, size), network_of_mix, cut),
+        )
+        stem = f"{prepared.rpartition('-')[0]}-{size}-with-{style.fine.stem}"
+        key = _key(stem, plan.excerpt().model_dump(mode="json"))
+        self.mixes[key] = plan
+        return key
+
+    def _style_size(self, path: Path, scale: float, level: Level, network: Network) -> Size:
+        """A style image's size at a level; refuses what is too small and warns of what will disappoint."""
+        native = self._size_of(path)
+        size = native.of_area(round(level.px * scale))
         shorter = min(size.height, size.width)
-        deepest = self.artwork.network.architecture.deepest(self.artwork.network.style_layers)
+        deepest = network.architecture.deepest(network.style_layers)
         if shorter < SMALLEST_SIDE_PX:
             raise ConfigError(
                 f"{self.where}.regions",
                 expected=f"style images of {SMALLEST_SIDE_PX} px at least on their shorter side",
-                found=f"{size} px (height x width) for {style.image} at level {level.px}",
+                found=f"{size} px (height x width) for {path} at level {level.px}",
                 fix="Raise the style's scale or the lowest level, or crop the style image",
             )
         if shorter < deepest.receptive_field_px:
             self.warn(
-                f"{style.image} is {size} px at level {level.px}, and {deepest.name} sees "
+                f"{path} is {size} px at level {level.px}, and {deepest.name} sees "
                 f"{deepest.receptive_field_px} px at once: the style's large shapes will be missing there"
             )
         if size.height > _SOFT_UPSCALE * native.height:
             self.warn(
-                f"{style.image} ({native} px) is enlarged {size.height / native.height:.1f} times at level "
+                f"{path} ({native} px) is enlarged {size.height / native.height:.1f} times at level "
                 f"{level.px}: its brushwork will look soft there"
             )
+        return size
 
-    def _style_recolouring(self, content: str) -> Recolouring:
-        colour = self.artwork.colour
-        if colour.mode == "style_to_content":
-            return Recolouring(mode="linear", transform=colour.transform, reference=content)
-        if colour.mode == "luminance":
-            return Recolouring(mode="luma", reference=content, luma_match=colour.luma_match)
-        return Recolouring()
 
-    def _content_recolouring(self) -> Recolouring:
-        colour = self.artwork.colour
-        if colour.mode == "content_to_style":
-            reference = self.source(self.artwork.regions[0].styles[0].image)
-            return Recolouring(mode="linear", transform=colour.transform, reference=reference)
-        return Recolouring(mode="luma") if colour.mode == "luminance" else Recolouring()
+def _size(size_of: Callable[[Path], Size], path: Path, key: str) -> Size:
+    """The size of an image that the configuration names at `key`; an error says where."""
+    try:
+        return size_of(path)
+    except InputError as error:
+        raise InputError.stating(f"{key}: {error}") from None
+
+
+def _network_at(network: Network, level: LevelSettings) -> Network:
+    return network.model_copy(
+        update={"style_layers": level.style_layers, "content_layers": level.content_layers}
+    )
+
+
+def _taken_layers(network: Network, up_to: str) -> tuple[str, ...]:
+    """The layers whose Gram matrices a mixture takes: the first of each block, and the named one."""
+    order = network.architecture.names
+    taken = {name for name in STYLE_LAYERS if order.index(name) <= order.index(up_to)} | {up_to}
+    return tuple(name for name in order if name in taken)
+
+
+def _runtime_min(iterations: int, level: Level, network: Network, cut: Tiling) -> int:
+    """Minutes that a scheduler is asked for: twice what a slow processor takes, and the start."""
+    # Tiles compute their halos as well, and their forward pass twice.
+    work = 1.0 if cut.core_px is None else _TWO_PASSES
+    work *= computed_share(level.padded, network, cut.core_px, cut.halo_px)
+    evaluations = iterations * _EVALUATIONS_PER_ITERATION
+    seconds = evaluations * level.padded.area / 1e6 * work * _SECONDS_PER_MEGAPIXEL_EVALUATION
+    return 10 + round(2 * seconds / 60)
 
 
 def _weights(config: Config, name: str, where: str) -> dict[str, WeightsSource | None]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import final
 
 from pipeline.config.models import SMALLEST_LEVEL_PX, ArtworkSettings
-from pipeline.config.sections import Network, Optimiser, length_mm
+from pipeline.config.sections import Network, Optimiser, length_px
 from pipeline.errors import ConfigError
 from pipeline.geometry import Size, align_down
 from pipeline.tiles import cut, halo_overhead
@@ -27,7 +27,6 @@ SMALLEST_SIDE_PX = 32
 SMALLEST_TILE_PX = 128
 _MIB = 2**20
 _PROCESS_MIB = 700
-_MM_PER_INCH = 25.4
 
 
 @final
@@ -61,7 +60,8 @@ def levels(settings: ArtworkSettings, content: Size, where: str) -> tuple[Level,
         ConfigError: A level would be thinner than 32 pixels, or the print smaller than the smallest level.
     """
     if settings.print.width is None and settings.print.height is None:
-        found = tuple(Level(px, content.of_area(px)) for px in settings.levels or DEFAULT_LEVELS_PX)
+        given = tuple(level.px for level in settings.levels or ())
+        found = tuple(Level(px, content.of_area(px)) for px in given or DEFAULT_LEVELS_PX)
     else:
         found = _print_levels(settings, content, where)
     thin = found[0].size
@@ -77,11 +77,11 @@ def levels(settings: ArtworkSettings, content: Size, where: str) -> tuple[Level,
 
 def _print_levels(settings: ArtworkSettings, content: Size, where: str) -> tuple[Level, ...]:
     if settings.print.width is not None:
-        width = max(1, round(length_mm(settings.print.width) / _MM_PER_INCH * settings.print.dpi))
+        width = length_px(settings.print.width, settings.print.dpi)
         top = Size(max(1, round(width * content.height / content.width)), width)
     else:
         assert settings.print.height is not None
-        height = max(1, round(length_mm(settings.print.height) / _MM_PER_INCH * settings.print.dpi))
+        height = length_px(settings.print.height, settings.print.dpi)
         top = Size(height, max(1, round(height * content.width / content.height)))
     px = round(math.sqrt(top.area))
     if px < SMALLEST_LEVEL_PX:
@@ -154,7 +154,15 @@ class Tiling:
     memory_mib: int
 
 
-def tiling(level: Level, settings: ArtworkSettings, budget_mib: int, artwork: str, where: str) -> Tiling:
+def tiling(
+    level: Level,
+    network: Network,
+    optimiser: Optimiser,
+    channels: int,
+    budget_mib: int,
+    artwork: str,
+    where: str,
+) -> Tiling:
     """The largest tile that fits the memory budget: the whole level when it does.
 
     A pure function of its arguments: today's free memory has no say, so a plan means the same everywhere.
@@ -162,7 +170,9 @@ def tiling(level: Level, settings: ArtworkSettings, budget_mib: int, artwork: st
 
     Args:
         level: What is cut.
-        settings: The artwork's settings.
+        network: The network with this level's layers.
+        optimiser: The optimiser's settings.
+        channels: Guidance channels.
         budget_mib: What the job may use.
         artwork: Whose level it is, for errors.
         where: The budget's section in the configuration, for errors.
@@ -170,11 +180,9 @@ def tiling(level: Level, settings: ArtworkSettings, budget_mib: int, artwork: st
     Raises:
         ConfigError: Not even the smallest tile fits beside the level's state.
     """
-    network = settings.network
     halo = network.architecture.deepest(network.layers).halo_px
-    channels = settings.guidance_channels
     per_px = activation_bytes_per_px(network, 4, guided=channels > 0)
-    state_per_px = state_bytes_per_px(settings.optimiser, content_values_per_px(network), channels)
+    state_per_px = state_bytes_per_px(optimiser, content_values_per_px(network), channels)
     state = level.padded.area * state_per_px / _MIB
     room = budget_mib - _PROCESS_MIB - state
     if room * _MIB >= level.padded.area * per_px:

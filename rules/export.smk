@@ -5,6 +5,7 @@ rule assemble:
     input:
         result=lambda w: COLLECTION.top_result(w.artwork),
         content=lambda w: COLLECTION.prepared_file(COLLECTION.plans[w.artwork].content),
+        masks=lambda w: COLLECTION.assemble_masks(w.artwork),
     output:
         temp(f"{RESULTS}/{{artwork}}/assembled.tif"),
     log:
@@ -16,11 +17,11 @@ rule assemble:
         mem_mb=COLLECTION.image_memory_mib(),
         runtime=60,
     params:
-        colour=lambda w: COLLECTION.plans[w.artwork].settings.colour.mode,
+        options=lambda w: COLLECTION.assemble_options(w.artwork),
         code=fingerprint("assemble"),
     shell:
         "exec impasto --end-with-parent assemble {input.result:q} --content {input.content:q} "
-        "--colour {params.colour} --output {output:q} > {log:q} 2>&1"
+        "{params.options} --output {output:q} > {log:q} 2>&1"
 
 
 rule export_print:

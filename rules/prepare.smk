@@ -100,7 +100,8 @@ rule recolour:
         runtime=30,
     params:
         options=lambda w: COLLECTION.recolour_options(w.key),
+        maps=lambda w: COLLECTION.recolour_maps(w.key),
         code=fingerprint("recolour"),
     shell:
-        "exec impasto --end-with-parent recolour {input.image:q} {params.options} --output {output:q} "
-        "> {log:q} 2>&1"
+        "exec impasto --end-with-parent recolour {input.image:q} {params.options} --maps - "
+        "--output {output:q} <<< {params.maps:q} > {log:q} 2>&1"

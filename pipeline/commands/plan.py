@@ -62,7 +62,7 @@ def _table(plan: Plan) -> str:
         tile = f"{level.tile_core_px} px" if level.tile_core_px is not None else "whole"
         lines.append(
             f"{level.level_px:>9} {level.size!s:>16} {level.iterations:>11} {tile:>8} "
-            f"{_computed(plan, level):>8.2f}x {level.memory_mib:>6} MiB"
+            f"{_computed(level):>8.2f}x {level.memory_mib:>6} MiB"
         )
     lines.extend(
         f"  {region.label}: {_styles(plan, index)}" for index, region in enumerate(plan.levels[-1].regions)
@@ -71,9 +71,9 @@ def _table(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _computed(plan: Plan, level: LevelPlan) -> float:
+def _computed(level: LevelPlan) -> float:
     padded = level.size.aligned_up(STRIDE_PX)
-    return computed_share(padded, plan.settings.network, level.tile_core_px, level.halo_px)
+    return computed_share(padded, level.network, level.tile_core_px, level.halo_px)
 
 
 def _styles(plan: Plan, region: int) -> str:

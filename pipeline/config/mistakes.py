@@ -119,7 +119,8 @@ def _as_written(location: tuple[int | str, ...], raw: Any) -> Iterator[int | str
             raw = raw[part]
         except (KeyError, IndexError, TypeError):
             raw = None
-        if part == "style" and not isinstance(raw, Mapping):
+        if raw is not None and not isinstance(raw, Mapping | list | tuple):
+            # A short form, such as a style's path: what it was written out to has no keys of the user's.
             return
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, final
+from typing import Annotated, Any, Literal, TypeVar, final
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from pipeline.config.controls import Colour, Guidance, Iterations, Mixing, Region, as_list
+from pipeline.config.presets import PresetName
 from pipeline.config.sections import (
     NAME_PATTERN,
-    Colour,
     FilePath,
     Masks,
     Network,
@@ -19,14 +20,15 @@ from pipeline.config.sections import (
     Optimiser,
     Positive,
     Print,
-    Region,
     Section,
+    check_layers,
 )
 
 SMALLEST_LEVEL_PX = 64
 LARGEST_LEVEL_PX = 1_000_000
 RESERVED_NAMES = ("shared", "logs", "benchmarks")
 
+_Value = TypeVar("_Value")
 
 WeightsName = Literal[
     "vgg16",
@@ -41,16 +43,54 @@ WeightsName = Literal[
 ]
 
 
+def _unless_auto(value: Any) -> Any:
+    """Nothing for the word `auto`: what is not given is chosen."""
+    return None if value == "auto" else value
+
+
+@final
+class LevelSettings(Section):
+    """One level of the pyramid, and what it does otherwise than the artwork says."""
+
+    px: int = Field(
+        ge=SMALLEST_LEVEL_PX,
+        le=LARGEST_LEVEL_PX,
+        description="Square root of the area in pixels: 512 means 512 x 512 pixels in the content's shape.",
+    )
+    iterations: Iterations | None = Field(None, description="Optimiser iterations at this level.")
+    content_weight: NonNegative | None = Field(None, description="alpha at this level.")
+    style_weight: Positive | None = Field(None, description="beta at this level.")
+    tv_weight: NonNegative | None = Field(None, description="Of total variation at this level.")
+    style_layers: tuple[str, ...] | None = Field(
+        None, min_length=1, description="Layers of the style loss at this level."
+    )
+    content_layers: tuple[str, ...] | None = Field(
+        None, description="Layers of the content loss at this level."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _size_alone(cls, raw: Any) -> Any:
+        """`512` written out as `px: 512`."""
+        return {"px": raw} if isinstance(raw, int | float | str) else raw
+
+
 class ArtworkSettings(Section):
     """Abstract: everything an artwork can say except its content image."""
 
-    levels: tuple[Annotated[int, Field(ge=SMALLEST_LEVEL_PX, le=LARGEST_LEVEL_PX)], ...] | None = Field(
+    preset: Annotated[tuple[PresetName, ...], BeforeValidator(as_list)] = Field(
+        (),
+        description="Settings of the paper by name, or several, later ones above earlier; what the artwork "
+        "says itself stands above them. What they hold: pipeline/config/presets.yaml.",
+    )
+    levels: Annotated[tuple[LevelSettings, ...] | None, BeforeValidator(_unless_auto)] = Field(
         None,
         min_length=1,
-        description="Square roots of the areas in pixels, lowest first: 512 means 512 x 512 pixels in the "
-        "content's shape. From print.width when that is given; else 512, 1024 as in the paper.",
+        description="Sizes of the pyramid, lowest first, as square roots of areas: 512 means 512 x 512 "
+        "pixels in the content's shape. Or `auto`: from print.width or print.height, halved until the "
+        "network sees whole shapes; 512, 1024 as in the paper where no print size is given.",
     )
-    iterations: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = Field(
+    iterations: Annotated[tuple[Iterations, ...], BeforeValidator(as_list)] = Field(
         (200, 60), min_length=1, description="Optimiser iterations per level; the last number repeats."
     )
     regions: tuple[Region, ...] = Field(
@@ -58,7 +98,14 @@ class ArtworkSettings(Section):
     )
     content_weight: NonNegative = Field(1.0, description="alpha; 5 to 10 keeps faces readable.")
     style_weight: Positive = Field(1000.0, description="beta; each layer's term is divided by its N squared.")
+    tv_weight: NonNegative = Field(
+        0.0,
+        description="Of total variation, the mean squared difference of neighbouring pixels on the scale 0 "
+        "to 255: above 0 smooths.",
+    )
+    guidance: Guidance = Field(Guidance(), description="Spatial control: how regions guide the style.")
     colour: Colour = Field(Colour(), description="Colour control.")
+    mixing: Mixing = Field(Mixing(), description="Scale control, for styles that have `fine`.")
     network: Network = Field(Network(), description="The network and its layers.")
     optimiser: Optimiser = Field(Optimiser(), description="The optimiser.")
     masks: Masks = Field(Masks(), description="Automatic masks.")
@@ -80,11 +127,19 @@ class ArtworkSettings(Section):
 
     @field_validator("levels")
     @classmethod
-    def _levels_increase(cls, levels: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    def _levels_increase(cls, levels: tuple[LevelSettings, ...] | None) -> tuple[LevelSettings, ...] | None:
         for lower, upper in itertools.pairwise(levels or ()):
-            if upper <= lower:
-                raise ValueError(f"must increase; found {upper} after {lower}")
+            if upper.px <= lower.px:
+                raise ValueError(f"must increase; found {upper.px} after {lower.px}")
         return levels
+
+    @model_validator(mode="after")
+    def _layers_exist(self) -> ArtworkSettings:
+        check_layers(self.network, self.mixing.up_to_layer, "mixing.up_to_layer")
+        for level in self.levels or ():
+            check_layers(self.network, level.style_layers or (), f"style_layers of level {level.px}")
+            check_layers(self.network, level.content_layers or (), f"content_layers of level {level.px}")
+        return self
 
     @model_validator(mode="after")
     def _one_source_of_size(self) -> ArtworkSettings:
@@ -135,9 +190,23 @@ class Artwork(ArtworkSettings):
             raise ValueError("must have `style: IMAGE`, or `regions` with a style each; found neither")
         return self
 
-    def iterations_at(self, index: int) -> int:
-        """Iterations of the level of this index; the last number given repeats."""
-        return self.iterations[min(index, len(self.iterations) - 1)]
+    def at_level(self, index: int, px: int) -> LevelSettings:
+        """What holds at the level of this index and size, every value given."""
+        own = self.levels[index].model_dump(exclude_none=True) if self.levels is not None else {}
+        values: dict[str, Any] = {
+            "iterations": last_repeats(self.iterations, index),
+            "content_weight": self.content_weight,
+            "style_weight": self.style_weight,
+            "tv_weight": self.tv_weight,
+            "style_layers": self.network.style_layers,
+            "content_layers": self.network.content_layers,
+        }
+        return LevelSettings(**values | own | {"px": px})
+
+
+def last_repeats(values: Sequence[_Value], index: int) -> _Value:
+    """The value of this index; beyond the end, the last."""
+    return values[min(index, len(values) - 1)]
 
 
 @final

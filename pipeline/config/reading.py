@@ -9,8 +9,10 @@ from typing import Any, final
 import yaml
 from pydantic import ValidationError
 
+from pipeline.config.controls import as_list
 from pipeline.config.mistakes import as_error, shown
 from pipeline.config.models import Config, Defaults
+from pipeline.config.presets import presets
 from pipeline.errors import ConfigError, InputError
 
 
@@ -22,12 +24,13 @@ def parse(raw: Any, where: str = "config.yaml") -> Config:
     """
     if not isinstance(raw, Mapping):
         raise ConfigError(where, expected="a mapping with `artworks`", found=shown(raw))
-    inherited = raw.get("defaults") or {}
+    given = raw.get("defaults") or {}
+    inherited = _with_presets(given) if isinstance(given, Mapping) else given
     try:
         Defaults.model_validate(inherited)
     except ValidationError as error:
         raise as_error(error, inherited, where, ("defaults",)) from None
-    complete = _with_defaults(raw, where)
+    complete = _with_defaults(raw, inherited, where)
     try:
         return Config.model_validate(complete)
     except ValidationError as error:
@@ -77,9 +80,9 @@ def for_artwork(config: Config, name: str) -> dict[str, Any]:
     return {**plain, "artworks": {name: config.artworks[name].model_dump(mode="json")}}
 
 
-def _with_defaults(raw: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    """The configuration with `defaults` written out in every artwork."""
-    inherited, artworks = raw.get("defaults") or {}, raw.get("artworks")
+def _with_defaults(raw: Mapping[str, Any], inherited: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The configuration with `defaults` and presets written out in every artwork."""
+    artworks = raw.get("artworks")
     if not isinstance(artworks, Mapping):
         return raw
     complete = {}
@@ -88,8 +91,18 @@ def _with_defaults(raw: Mapping[str, Any], where: str) -> Mapping[str, Any]:
             raise ConfigError(
                 f"{where}: artworks", expected="names", found=shown(name), fix="Put the name in quotes"
             )
-        complete[str(name)] = _merged(inherited, own) if isinstance(own, Mapping) else own
+        complete[str(name)] = _merged(inherited, _with_presets(own)) if isinstance(own, Mapping) else own
     return {**raw, "artworks": complete}
+
+
+def _with_presets(own: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings over those of the presets they name; an unknown name is left to the check."""
+    names = as_list(own.get("preset"))
+    settings: Mapping[str, Any] = {}
+    for name in names if isinstance(names, list | tuple) else ():
+        preset = presets().get(name) if isinstance(name, str) else None
+        settings = _overlaid(settings, preset.settings) if preset is not None else settings
+    return _merged(settings, own)
 
 
 def _merged(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ Units stand in names (`_px`, `_mib`) or in the value itself (`20 cm`). The whole
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, final, get_args
 
@@ -17,33 +17,36 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    field_validator,
     model_validator,
 )
 
 from pipeline.layers import CONTENT_LAYERS, DEEPEST_LAYER, STYLE_LAYERS, VGG16, VGG19, Architecture
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
-AUTOMATIC_REGIONS = ("person", "background")
-_LENGTH_PATTERN = r"\s*([0-9]+(?:\.[0-9]+)?)\s*(mm|cm|in)\s*"
-_MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "in": 25.4}
+_LENGTH_PATTERN = r"\s*([0-9]+(?:\.[0-9]+)?)\s*(mm|cm|in|px)\s*"
+_MM_PER_INCH = 25.4
+_MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "in": _MM_PER_INCH}
 
 
-def length_mm(text: str) -> float:
-    """Millimetres in a length with its unit, such as `60 cm`, `8.5 in` or `300 mm`.
+def length_px(text: str, dpi: float) -> int:
+    """Pixels in a length with its unit, such as `60 cm`, `8.5 in`, `300 mm` or `8000 px`, to nearest.
 
     Raises:
         ValueError: The text is no such length.
     """
     match = re.fullmatch(_LENGTH_PATTERN, text)
     if match is None or float(match[1]) == 0:
-        raise ValueError(f"must be a length with its unit (mm, cm or in), such as '20 cm'; found {text!r}")
-    return float(match[1]) * _MM_PER_UNIT[match[2]]
+        raise ValueError(
+            f"must be a length with its unit (mm, cm, in or px), such as '20 cm'; found {text!r}"
+        )
+    if match[2] == "px":
+        return max(1, round(float(match[1])))
+    return max(1, round(float(match[1]) * _MM_PER_UNIT[match[2]] / _MM_PER_INCH * dpi))
 
 
 def _checked_length(value: Any) -> Any:
     if isinstance(value, str | int | float):
-        length_mm(str(value))
+        length_px(str(value), dpi=1)
     return value
 
 
@@ -71,6 +74,8 @@ Length = Annotated[
 NetworkName = Literal["vgg16", "vgg19", "vgg19_oxford"]
 NETWORKS: Mapping[str, Architecture] = dict(zip(get_args(NetworkName), (VGG16, VGG19, VGG19), strict=True))
 """The architecture behind each network's name; two trainings of one architecture are two networks."""
+NETWORKS_WITH_MEANS = ("vgg16",)
+"""The networks whose channel means come with the package."""
 
 
 class Model(BaseModel):
@@ -85,97 +90,17 @@ class Section(Model):
     @model_validator(mode="before")
     @classmethod
     def _drop_empty_keys(cls, raw: Any) -> Any:
-        if isinstance(raw, Mapping):
-            return {key: value for key, value in raw.items() if value is not None}
-        return raw
-
-
-@final
-class Style(Section):
-    """One style image of a region."""
-
-    image: FilePath = Field(description="The style image.")
-    weight: Positive = Field(1.0, description="Its share among the region's style images.")
-    scale: float = Field(
-        1.0,
-        ge=0.1,
-        le=8,
-        description="Size of the style against the level: 2 makes its strokes twice as large.",
-    )
-    mask: FilePath | None = Field(
-        None, description="Use only the light part of this mask on the style image."
-    )
-
-
-@final
-class Region(Section):
-    """A part of the content and the styles that it is painted in."""
-
-    where: str = Field(
-        description="`everything`, `person`, `background`, or a mask file (light is inside the region)."
-    )
-    styles: tuple[Style, ...] = Field(
-        min_length=1, description="One or more style images, or `style: IMAGE`."
-    )
-    weight: Positive = Field(1.0, description="Strength of the style here, against the other regions.")
-    name: str | None = Field(
-        None, pattern=NAME_PATTERN, description="A name for logs and the report; from `where` by default."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_style(cls, raw: Any) -> Any:
-        """`style: IMAGE` written out as `styles: [{image: IMAGE}]`."""
-        if not isinstance(raw, Mapping) or raw.get("style") is None:
+        if not isinstance(raw, Mapping):
             return raw
-        if raw.get("styles") is not None:
-            raise ValueError("must have `style` or `styles`; found both")
-        rest = {key: value for key, value in raw.items() if key != "style"}
-        style = raw["style"]
-        if isinstance(style, list):
-            raise ValueError("must have one image under `style`, several under `styles`; found a list")
-        return {**rest, "styles": [style if isinstance(style, Mapping) else {"image": style}]}
-
-    @field_validator("where")
-    @classmethod
-    def _is_somewhere(cls, where: str) -> str:
-        if where != "everything" and where not in AUTOMATIC_REGIONS:
-            if not Path(where).suffix:
+        for key, value in raw.items():
+            field = cls.model_fields.get(str(key))
+            # A number in Python, so it would pass for 1 or 0.
+            if isinstance(value, bool) and field is not None and field.annotation is not bool:
+                word = str(value).lower()
                 raise ValueError(
-                    f"must be everything, {', '.join(AUTOMATIC_REGIONS)}, or the path of a mask image; "
-                    f"found {where!r}"
+                    f"must not have {key}: {word}; found it (to YAML, yes, no, on and off are true and false)"
                 )
-            checked_path(Path(where))
-        return where
-
-    @property
-    def mask_file(self) -> Path | None:
-        """The mask that the user gave, or None where the region is found without one."""
-        return None if self.where in ("everything", *AUTOMATIC_REGIONS) else Path(self.where)
-
-    @property
-    def label(self) -> str:
-        """The region's name in file names, logs and the report."""
-        return self.name or re.sub(r"[^A-Za-z0-9_-]+", "-", Path(self.where).stem)
-
-
-@final
-class Colour(Section):
-    """Where the colours of the result come from."""
-
-    mode: Literal["none", "style_to_content", "content_to_style", "luminance"] = Field(
-        "none",
-        description="`none`: the style's colours. `style_to_content`: recolour the style with the content's "
-        "colours first. `content_to_style`: recolour the content with the first style's colours first. "
-        "`luminance`: paint in luma only and keep the content's chroma exactly.",
-    )
-    transform: Literal["pca", "chol", "sym"] = Field(
-        "pca", description="Linear map between colour distributions: the paper's `pca`, or `chol`, or `sym`."
-    )
-    luma_match: Literal["mean", "deviation"] = Field(
-        "deviation",
-        description="For `luminance`: shift the style's luma to the content's mean, or scale too.",
-    )
+        return {key: value for key, value in raw.items() if value is not None}
 
 
 @final
@@ -189,8 +114,22 @@ class Network(Section):
         "`style_weight`.",
     )
     pooling: Literal["max", "average"] = Field("max", description="Pooling between the blocks.")
+    normalised: bool = Field(
+        False,
+        description="Rescale the network so that every channel's mean activation over photographs is 1. Then "
+        "every style layer weighs the same: a fifth of 1e6 times `style_weight` for five layers.",
+    )
+    channel_means: FilePath | None = Field(
+        None,
+        description="For `normalised`: the file that `impasto calibrate` made. The means of `vgg16` come "
+        "with the package.",
+    )
     style_layers: tuple[str, ...] = Field(STYLE_LAYERS, min_length=1, description="Layers of the style loss.")
     content_layers: tuple[str, ...] = Field(CONTENT_LAYERS, description="Layers of the content loss.")
+    layer_weights: dict[str, NonNegative] = Field(
+        default_factory=dict,
+        description="A factor for each layer's term, by the layer's name; 1 where nothing is said.",
+    )
 
     @property
     def architecture(self) -> Architecture:
@@ -203,20 +142,40 @@ class Network(Section):
         wanted = {*self.style_layers, *self.content_layers}
         return tuple(name for name in self.architecture.names if name in wanted)
 
+    @property
+    def usable_layers(self) -> tuple[str, ...]:
+        """The layers that the model file of this network reaches, shallowest first."""
+        return tuple(layer.name for layer in self.architecture.up_to([DEEPEST_LAYER]))
+
     @model_validator(mode="after")
     def _layers_exist(self) -> Network:
-        known = [layer.name for layer in self.architecture.up_to([DEEPEST_LAYER])]
-        for field in ("style_layers", "content_layers"):
-            names: tuple[str, ...] = getattr(self, field)
-            for name in names:
-                if name not in known:
-                    raise ValueError(
-                        f"must name {field} that the file of {self.name} has ({', '.join(known)}); "
-                        f"found {name!r}"
-                    )
+        for field in ("style_layers", "content_layers", "layer_weights"):
+            names = tuple(getattr(self, field))
+            check_layers(self, names, field)
             if len(set(names)) != len(names):
                 raise ValueError(f"must name each of {field} once; found {', '.join(names)}")
         return self
+
+    @model_validator(mode="after")
+    def _means_are_known(self) -> Network:
+        if self.channel_means is not None and not self.normalised:
+            raise ValueError("must have `normalised: true` beside channel_means; found it missing")
+        if self.normalised and self.channel_means is None and self.name not in NETWORKS_WITH_MEANS:
+            raise ValueError(
+                f"must have channel_means for a normalised {self.name}: the file that `impasto calibrate` "
+                "makes from photographs; found none"
+            )
+        return self
+
+
+def check_layers(network: Network, names: Iterable[str], field: str) -> None:
+    """Raises a ValueError for the first name that is no layer of the network's model file."""
+    for name in names:
+        if name not in network.usable_layers:
+            known = ", ".join(network.usable_layers)
+            raise ValueError(
+                f"must name {field} that the file of {network.name} has ({known}); found {name!r}"
+            )
 
 
 @final
@@ -244,9 +203,9 @@ class Print(Section):
     """The print file."""
 
     width: Length | None = Field(
-        None, description="Width on paper with its unit, such as `20 cm`; sets the levels."
+        None, description="Width with its unit, such as `20 cm` or `8000 px`; sets the levels."
     )
-    height: Length | None = Field(None, description="Height on paper with its unit, instead of `width`.")
+    height: Length | None = Field(None, description="Height with its unit, instead of `width`.")
     dpi: float = Field(300, ge=1, le=10_000, description="Pixels per inch, written into the file.")
     bits: Literal[8, 16] = Field(8, description="Bits per channel.")
     compression: Literal["deflate", "lzw", "none"] = Field(

@@ -13,7 +13,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.config.models import Artwork
-from pipeline.config.sections import Network
 from pipeline.errors import InputError
 from pipeline.geometry import Size
 from pipeline.guidance import Guidance, normalise
@@ -25,7 +24,7 @@ from pipeline.plan import LevelPlan, Plan
 from pipeline.pyramid import STRIDE_PX
 from pipeline.rasters import TensorRaster
 from pipeline.rendering.inputs import Targets, load_encoder, read_padded, read_targets
-from pipeline.rendering.optimisation import make_objective, optimise
+from pipeline.rendering.optimisation import Work, make_objective, optimise
 from pipeline.rendering.record import RenderingRecord
 from pipeline.tiles import Tile, cut
 
@@ -60,14 +59,14 @@ def render_level(
     """
     settings = plan.settings
     machine = prepare_machine(plan.compute.device, plan.compute.precision, plan.compute.threads)
-    encoder = load_encoder(files.weights, settings.network, machine)
+    encoder = load_encoder(files.weights, level.network, machine)
     content = read_padded(files.content, level.size, 3, machine)
     padded = Size(*content.shape[1:])
-    guidance = _guidance(files.guides, level, settings.network, padded, machine)
-    loss = _loss(settings, level, _read_targets(level, files.targets, machine), guidance)
+    guidance = _guidance(files.guides, level, padded, machine)
+    loss = _loss(level, _read_targets(level, files.targets, machine), guidance)
     raster = TensorRaster(content)
     return optimise(
-        level,
+        Work(level.level_px, level.size, level.iterations, level.tile_core_px),
         make_objective(encoder, loss, padded, level.tile_core_px, content=raster, guidance=guidance),
         _start(files.start, settings, level, content, machine),
         optimiser=settings.optimiser,
@@ -80,21 +79,18 @@ def render_level(
 def _read_targets(level: LevelPlan, files: tuple[Path, ...], machine: Machine) -> dict[str, Targets]:
     """The style statistics that the level's regions name, by key and layer."""
     known = {file.stem: file for file in files}
-    keys = dict.fromkeys(target.target for region in level.regions for target in region.targets)
-    return {key: read_targets(known[key], machine) if key in known else _absent(key) for key in keys}
+    return {key: read_targets(known[key], machine) if key in known else _absent(key) for key in level.targets}
 
 
 def _absent(key: str) -> Targets:
     raise InputError("--targets", expected=f"{key}.safetensors, which the plan names", found="other files")
 
 
-def _guidance(
-    path: Path | None, level: LevelPlan, network: Network, padded: Size, machine: Machine
-) -> Guidance | None:
+def _guidance(path: Path | None, level: LevelPlan, padded: Size, machine: Machine) -> Guidance | None:
     if path is None:
         return None
     channels = read_padded(path, level.size, len(level.regions), machine)
-    style_layers = [network.architecture.layer(name) for name in network.style_layers]
+    style_layers = [level.network.architecture.layer(name) for name in level.network.style_layers]
     labels = [region.label for region in level.regions]
     return normalise(TensorRaster(channels), style_layers, _tiles(padded, level), labels)
 
@@ -106,18 +102,16 @@ def _tiles(padded: Size, level: LevelPlan) -> tuple[Tile, ...]:
     return cut(padded, level.tile_core_px, 0, STRIDE_PX)
 
 
-def _loss(
-    settings: Artwork, level: LevelPlan, targets: Mapping[str, Targets], guidance: Guidance | None
-) -> Loss:
+def _loss(level: LevelPlan, targets: Mapping[str, Targets], guidance: Guidance | None) -> Loss:
     """The artwork's loss at this level: content, and the styles of every region that is there."""
-    architecture = settings.network.architecture
+    architecture = level.network.architecture
     terms: list[Term] = []
-    if settings.content_weight > 0:
+    if level.content_weight > 0:
         terms += [
-            ContentTerm(architecture.layer(name), settings.content_weight)
-            for name in settings.network.content_layers
+            ContentTerm(architecture.layer(name), level.content_weight)
+            for name in level.network.content_layers
         ]
-    style_layers = [architecture.layer(name) for name in settings.network.style_layers]
+    style_layers = [architecture.layer(name) for name in level.network.style_layers]
     for index, region in enumerate(level.regions):
         share = region.weight / len(level.regions)
         present = [layer for layer in style_layers if not _vanished(guidance, layer, index)]
@@ -140,7 +134,7 @@ def _loss(
                     GramTerm(
                         layer,
                         None if guidance is None else index,
-                        settings.style_weight * share / layer.channels**2,
+                        level.style_weight * share / layer.channels**2,
                         mix_targets([gram for gram, _ in weighted], [weight for _, weight in weighted]),
                         "" if guidance is None else region.label,
                     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import __version__, canvas, demo, weights
-from pipeline.config.sections import AUTOMATIC_REGIONS
+from pipeline.config.controls import AUTOMATIC_REGIONS
 from pipeline.errors import InputError
 from pipeline.plan import LevelPlan, Plan, RegionPlan, read_plan
 from pipeline.rendering.record import RenderingRecord, read_record

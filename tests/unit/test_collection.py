@@ -105,17 +105,61 @@ def test_recolouring_of_a_level() -> None:
     found = collection()
     plain = found.level("two", 128).content
     content = f"out/r/shared/prepared/{key_of(found, 'in/c d.png')}.tif"
-    assert found.recolour_inputs(plain) == {"image": content}
-    assert found.recolour_options(plain) == "--size 105x157 --mode keep"
+    assert found.recolour_inputs(plain) == {"image": content, "references": [], "masks": []}
+    assert found.recolour_options(plain) == "--size 105x157"
+    assert found.recolour_maps(plain) == "[]"
     style = found.targets[found.level("one", 256).regions[0].targets[0].target].image
     prepared = f"out/r/shared/prepared/{key_of(found, 's.png')}.tif"
-    assert found.recolour_inputs(style) == {"image": prepared, "reference": content}
-    assert found.recolour_options(style) == (
-        f"--size 209x314 --mode linear --reference {content} --transform pca"
-    )
-    luminance = collection(artworks={"a": {**RAW["artworks"]["one"], "colour": {"mode": "luminance"}}})
-    style = luminance.targets[luminance.level("a", 256).regions[0].targets[0].target].image
-    assert luminance.recolour_options(style).endswith(" --luma-match deviation")
+    assert found.recolour_inputs(style) == {"image": prepared, "references": [content], "masks": []}
+    assert json.loads(found.recolour_maps(style)) == [
+        {
+            "mode": "linear",
+            "transform": "pca",
+            "reference": content,
+            "luma_match": None,
+            "mask": None,
+            "reference_mask": None,
+            "everywhere": False,
+        }
+    ]
+
+
+def test_recolouring_and_assembly_by_region() -> None:
+    found = collection(artworks={"a": {**RAW["artworks"]["two"], "colour": {"mode": "style_to_content"}}})
+    (mask,) = found.masks
+    file = f"out/r/shared/masks/{mask}.tif"
+    images = [found.targets[t.target].image for t in found.level("a", 256).regions[1].targets]
+    (first,), (second,) = [json.loads(found.recolour_maps(image)) for image in images]
+    assert (first["mask"], first["reference_mask"]) == (None, f"not:{file}")
+    assert (second["mask"], second["everywhere"]) == ("n.png", True)
+    assert found.recolour_inputs(images[1])["masks"] == ["n.png", file]
+    assert (found.assemble_options("a"), found.assemble_masks("a")) == ("", [])
+    regions = [{**region} for region in RAW["artworks"]["two"]["regions"]]
+    regions[1]["colour"] = {"mode": "luminance"}
+    found = collection(artworks={"a": {"content": "in/c d.png", "regions": regions}})
+    assert found.assemble_options("a") == f"--colour luminance --luminance-mask not:{file}"
+    assert found.assemble_masks("a") == [file]
+    found = collection(artworks={"a": {**RAW["artworks"]["one"], "colour": {"mode": "luminance"}}})
+    assert found.assemble_options("a") == "--colour luminance"
+
+
+def test_mixtures() -> None:
+    style = {"image": "s.png", "fine": "t.png"}
+    network = {"normalised": True, "channel_means": str(Path(__file__))}
+    found = collection(artworks={"a": {"content": "c.png", "style": style, "network": network}})
+    low, high = sorted(found.mixes, key=lambda key: found.mixes[key].height)
+    assert found.image_file(low) == f"out/r/shared/mixed/{low}.tif"
+    assert found.mix_inputs(high) == {
+        "start": found.image_file(low),
+        "fine": found.image_file(found.mixes[high].fine),
+        "weights": "res/weights/vgg16.safetensors",
+        "means": str(Path(__file__)),
+    }
+    assert json.loads(found.mix_plan(high)) == found.mixes[high].excerpt().model_dump(mode="json")
+    (target,) = [key for key, plan in found.targets.items() if plan.image == high]
+    assert found.target_options(target).endswith(f" --normalised --channel-means {Path(__file__)}")
+    assert found.top_styles("a") == [found.image_file(high)]
+    assert found.target_memory_mib(target) > 0
 
 
 def test_style_statistics() -> None:
@@ -128,7 +172,7 @@ def test_style_statistics() -> None:
     }
     assert found.target_options(key) == (
         "--network vgg16 --pooling max --layers relu1_1 relu2_1 relu3_1 relu4_1 relu5_1 --precision auto "
-        "--device cpu --threads 3 --mask n.png"
+        "--device cpu --threads 3 --mask n.png --propagation simple --grow-units 0"
     )
 
 

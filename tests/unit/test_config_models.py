@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipeline.config.models import Artwork, Config, Defaults
-from pipeline.config.sections import Masks, Network, Region, length_mm
+from pipeline.config.controls import Region
+from pipeline.config.sections import Masks, Network, length_px
 from pipeline.layers import VGG16, VGG19
 
 
@@ -26,7 +27,7 @@ def test_a_content_and_a_style_are_a_whole_artwork() -> None:
     assert [style.image for style in found.regions[0].styles] == [Path("s.png")]
     assert (found.content_weight, found.style_weight, found.start, found.seed) == (1.0, 1000.0, "content", 0)
     assert found.levels is None
-    assert (found.iterations_at(0), found.iterations_at(1), found.iterations_at(7)) == (200, 60, 60)
+    assert [found.at_level(index, 512).iterations for index in (0, 1, 7)] == [200, 60, 60]
     assert (found.needs_guidance, found.guidance_channels) == (False, 0)
     assert (found.network.name, found.network.pooling, found.optimiser.method) == ("vgg16", "max", "lbfgs")
     assert (found.print.dpi, found.print.bits, found.colour.mode) == (300, 8, "none")
@@ -68,11 +69,20 @@ def test_a_key_without_a_value_counts_as_not_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "mm"),
-    [("20 cm", 200.0), ("20cm", 200.0), (" 8.5 in ", 215.9), ("300 mm", 300.0), ("0.5 mm", 0.5)],
+    ("text", "pixels"),
+    [
+        ("20 cm", 2362),
+        ("20cm", 2362),
+        (" 8.5 in ", 2550),
+        ("300 mm", 3543),
+        ("0.5 mm", 6),
+        ("0.01 mm", 1),
+        ("8000 px", 8000),
+        ("1.6px", 2),
+    ],
 )
-def test_lengths(text: str, mm: float) -> None:
-    assert length_mm(text) == pytest.approx(mm, rel=1e-15)
+def test_lengths(text: str, pixels: int) -> None:
+    assert length_px(text, dpi=300) == pixels
 
 
 @pytest.mark.parametrize(
@@ -80,15 +90,17 @@ def test_lengths(text: str, mm: float) -> None:
 )
 def test_what_is_no_length(text: str) -> None:
     with pytest.raises(
-        ValueError, match=r"^must be a length with its unit \(mm, cm or in\), such as '20 cm'"
+        ValueError, match=r"^must be a length with its unit \(mm, cm, in or px\), such as '20 cm'"
     ):
-        length_mm(text)
+        length_px(text, dpi=300)
 
 
 @given(st.integers(1, 10**6))
 def test_a_length_in_each_unit(tenths: int) -> None:
-    assert length_mm(f"{tenths / 10} cm") == pytest.approx(10 * length_mm(f"{tenths / 10} mm"))
-    assert length_mm(f"{tenths / 10} in") == pytest.approx(25.4 * length_mm(f"{tenths / 10} mm"))
+    # At 25.4 dpi a millimetre is a pixel; both sides are rounded.
+    assert length_px(f"{tenths / 10} mm", dpi=25.4) == max(1, round(tenths / 10))
+    assert length_px(f"{tenths / 10} cm", dpi=25.4) == pytest.approx(tenths, abs=1)
+    assert length_px(f"{tenths / 10} in", dpi=25.4) == pytest.approx(2.54 * tenths, abs=1)
 
 
 def test_networks_and_their_architectures() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.config.models import Artwork, Config
+from pipeline.config.models import Artwork, Config, LevelSettings
 from pipeline.config.reading import for_artwork, load, parse, read_yaml_text
 from pipeline.errors import ConfigError, InputError
 
@@ -70,7 +70,7 @@ def test_an_artworks_style_displaces_the_inherited_one(
 
 def test_levels_displace_an_inherited_print_size_and_keep_the_rest() -> None:
     found = merged({"style": "s.png", "print": {"width": "20 cm", "dpi": 150}}, {"levels": [256]})
-    assert (found.levels, found.print.width, found.print.dpi) == ((256,), None, 150)
+    assert (found.levels, found.print.width, found.print.dpi) == ((LevelSettings(px=256),), None, 150)
 
 
 def test_a_print_size_displaces_inherited_levels() -> None:
@@ -88,7 +88,9 @@ def test_a_width_displaces_an_inherited_height() -> None:
 def test_an_empty_key_takes_an_inherited_value_back() -> None:
     found = merged({"style": "s.png", "seed": 3, "print": {"width": "20 cm"}}, {"seed": None, "print": None})
     assert (found.seed, found.print.width) == (0, None)
-    assert merged({"style": "s.png", "levels": [256]}, {"print": {"width": None}}).levels == (256,)
+    assert merged({"style": "s.png", "levels": [256]}, {"print": {"width": None}}).levels == (
+        LevelSettings(px=256),
+    )
     assert merged({"style": "s.png", "print": {"width": "2 cm"}}, {"levels": None}).print.width == "2 cm"
 
 

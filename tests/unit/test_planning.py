@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipeline.config.reading import parse
 from pipeline.errors import ConfigError, InputError
 from pipeline.geometry import Size
-from pipeline.plan import Plan, Recolouring, read_plan
+from pipeline.plan import Area, Plan, Recolouring, read_plan
 from pipeline.planning import resolve
 
 SIZES = {
@@ -59,7 +59,7 @@ def test_a_whole_plan_of_the_simplest_artwork() -> None:
     assert (region.label, region.where, region.weight) == ("everything", "everything", 1.0)
     target = found.targets[region.targets[0].target]
     image = found.images[target.image]
-    assert (image.height, image.width, image.recolouring) == (256, 256, Recolouring())
+    assert (image.height, image.width, image.recolourings) == (256, 256, ())
     assert found.sources[image.prepared] == Path("s.png")
     assert found.images[found.levels[0].content].prepared == found.content
     assert (found.weights, found.masks, found.warnings) == ({"vgg16": None}, {}, ())
@@ -149,13 +149,19 @@ def test_a_plan_is_a_pure_function_of_settings_whatever_their_order(random: Any)
 @pytest.mark.parametrize(
     ("colour", "of_content", "of_style"),
     [
-        ({"mode": "none"}, ("keep", None, None, None), ("keep", None, None, None)),
+        ({"mode": "none"}, None, None),
         (
             {"mode": "style_to_content", "transform": "chol"},
-            ("keep", None, None, None),
+            None,
             ("linear", "chol", "c.png", None),
         ),
-        ({"mode": "content_to_style"}, ("linear", "pca", "s.png", None), ("keep", None, None, None)),
+        ({"mode": "content_to_style"}, ("linear", "pca", "s.png", None), None),
+        (
+            {"mode": "style_to_content", "source": "t.png", "transform": "histogram"},
+            None,
+            ("linear", "histogram", "t.png", None),
+        ),
+        ({"mode": "content_to_style", "source": "t.png"}, ("linear", "pca", "t.png", None), None),
         (
             {"mode": "luminance", "luma_match": "mean"},
             ("luma", None, None, None),
@@ -166,8 +172,11 @@ def test_a_plan_is_a_pure_function_of_settings_whatever_their_order(random: Any)
 def test_what_happens_to_colours(colour: dict[str, str], of_content: Any, of_style: Any) -> None:
     found = plan({"style": "s.png", "colour": colour})
 
-    def how(image: str) -> tuple[str, str | None, str | None, str | None]:
-        recolouring = found.images[image].recolouring
+    def how(image: str) -> tuple[str, str | None, str | None, str | None] | None:
+        if not found.images[image].recolourings:
+            return None
+        (recolouring,) = found.images[image].recolourings
+        assert (recolouring.area, recolouring.reference_area) == (None, None)
         reference = recolouring.reference
         source = None if reference is None else str(found.sources[reference])
         return recolouring.mode, recolouring.transform, source, recolouring.luma_match
@@ -175,6 +184,166 @@ def test_what_happens_to_colours(colour: dict[str, str], of_content: Any, of_sty
     level = found.levels[0]
     assert how(level.content) == of_content
     assert how(found.targets[level.regions[0].targets[0].target].image) == of_style
+
+
+def recolourings(found: Plan, region: int) -> tuple[Recolouring, ...]:
+    target = found.levels[0].regions[region].targets[0].target
+    return found.images[found.targets[target].image].recolourings
+
+
+def test_a_style_takes_the_colours_of_the_part_that_its_region_covers() -> None:
+    regions = [{"where": "person", "style": {"image": "s.png", "mask": "m.png"}}, TWO_REGIONS[1]]
+    found = plan({"regions": regions, "colour": {"mode": "style_to_content"}})
+    (mask,) = found.masks
+    of_content = {"mode": "linear", "transform": "pca", "reference": found.content}
+    assert recolourings(found, 0) == (
+        Recolouring(
+            **of_content,
+            area=Area(file=Path("m.png")),
+            reference_area=Area(mask=mask),
+            everywhere=True,
+        ),
+    )
+    assert recolourings(found, 1) == (
+        Recolouring(**of_content, reference_area=Area(mask=mask, inverted=True)),
+    )
+    whole = plan({"regions": TWO_REGIONS, "colour": {"mode": "style_to_content", "per_region": False}})
+    assert recolourings(whole, 0) == recolourings(whole, 1) == (Recolouring(**of_content),)
+
+
+def test_a_region_may_have_colours_of_its_own() -> None:
+    regions = [{**TWO_REGIONS[0], "colour": {"mode": "luminance"}}, TWO_REGIONS[1]]
+    found = plan({"regions": regions})
+    (mask,) = found.masks
+    assert found.images[found.levels[0].content].recolourings == (
+        Recolouring(mode="luma", area=Area(mask=mask)),
+    )
+    (luma,) = recolourings(found, 0)
+    assert (luma.mode, luma.reference, luma.reference_area) == ("luma", found.content, Area(mask=mask))
+    assert recolourings(found, 1) == ()
+    assert found.chroma == (Area(mask=mask),)
+
+
+def test_luminance_everywhere_has_one_map_and_chroma_everywhere() -> None:
+    found = plan({"regions": TWO_REGIONS, "colour": {"mode": "luminance"}})
+    assert found.images[found.levels[0].content].recolourings == (Recolouring(mode="luma"),)
+    assert found.chroma == ()
+    assert plan({"regions": TWO_REGIONS}).chroma is None
+
+
+def test_content_takes_each_regions_colours_where_it_is() -> None:
+    found = plan({"regions": TWO_REGIONS, "colour": {"mode": "content_to_style"}})
+    (mask,) = found.masks
+    (person, background) = found.images[found.levels[0].content].recolourings
+    assert (person.area, background.area) == (Area(mask=mask), Area(mask=mask, inverted=True))
+    names = [str(found.sources[how.reference or ""]) for how in (person, background)]
+    assert names == ["s.png", "t.png"]
+    whole = plan({"regions": TWO_REGIONS, "colour": {"mode": "content_to_style", "per_region": False}})
+    (once,) = whole.images[whole.levels[0].content].recolourings
+    assert (once.area, str(whole.sources[once.reference or ""])) == (None, "s.png")
+
+
+# -- guidance, levels, mixing ------------------------------------------------------------------------
+
+
+def test_the_whole_images_target_is_each_style_once_and_without_its_mask() -> None:
+    sky = {"where": "m.png", "style": {"image": "s.png", "mask": "m.png"}, "name": "sky"}
+    ground = {"where": "square.png", "style": {"image": "s.png", "mask": "square.png"}, "name": "ground"}
+    other = {"where": "person", "styles": [{"image": "t.png", "weight": 3}, {"image": "s.png"}], "weight": 2}
+    guidance = {"form": "means", "propagation": "inside", "grow_units": 2}
+    found = plan({"regions": [sky, ground, other], "guidance": guidance})
+    images = [
+        found.sources[found.images[found.targets[t.target].image].prepared] for t in found.levels[0].whole
+    ]
+    assert [str(path) for path in images] == ["s.png", "t.png"]
+    assert [target.weight for target in found.levels[0].whole] == [1 + 1 + 2 * 0.25, 2 * 0.75]
+    whole = found.targets[found.levels[0].whole[0].target]
+    assert (whole.mask, whole.propagation, whole.grow_units) == (None, "simple", 0)
+    masked = found.targets[found.levels[0].regions[0].targets[0].target]
+    assert (masked.mask, masked.propagation, masked.grow_units) == (Path("m.png"), "inside", 2)
+
+
+@pytest.mark.parametrize(
+    ("guidance", "share"),
+    [
+        ({}, 0),
+        ({"global_weight": 0.5}, 0.5),
+        ({"form": "means"}, 1),
+        ({"form": "means", "global_weight": 0}, 0),
+        ({"form": "stacked"}, 1),
+    ],
+)
+def test_what_the_whole_image_weighs(guidance: dict[str, Any], share: float) -> None:
+    found = plan({"regions": TWO_REGIONS, "guidance": guidance})
+    assert found.settings.guidance.whole_share == share
+    assert bool(found.levels[0].whole) == (share > 0)
+    assert plan({"style": "s.png", "guidance": guidance}).levels[0].whole == ()
+
+
+def test_a_level_may_have_weights_and_layers_of_its_own() -> None:
+    own = {
+        "px": 512,
+        "iterations": 9,
+        "content_weight": 0,
+        "tv_weight": 2,
+        "style_layers": ["relu1_1"],
+        "content_layers": [],
+    }
+    found = plan({"style": "s.png", "levels": [256, own], "iterations": 5, "content_weight": 3})
+    low, high = found.levels
+    assert (low.iterations, low.content_weight, low.style_weight, low.tv_weight) == (5, 3, 1000, 0)
+    assert (high.iterations, high.content_weight, high.style_weight, high.tv_weight) == (9, 0, 1000, 2)
+    assert high.network.layers == ("relu1_1",)
+    assert (low.halo_px, high.halo_px) == (64, 1)
+    assert found.targets[high.regions[0].targets[0].target].network.style_layers == ("relu1_1",)
+
+
+def test_auto_levels_are_those_of_the_print_or_of_the_paper() -> None:
+    assert [level.level_px for level in plan({"style": "s.png", "levels": "auto"}).levels] == [512, 1024]
+    found = plan({"style": "s.png", "levels": "auto", "print": {"width": "2000 px"}})
+    assert [(level.level_px, str(level.size)) for level in found.levels] == [
+        (408, "333x500"),
+        (816, "666x999"),
+        (1633, "1333x2000"),
+    ]
+
+
+def test_a_mixture_is_chained_from_level_to_level() -> None:
+    style = {"image": "s.png", "fine": "t.png", "fine_scale": 0.5, "scale": 2}
+    found = plan({"style": style, "mixing": {"up_to_layer": ["relu2_1", "relu3_2"], "iterations": [7, 3]}})
+    (low,) = [mix for mix in found.mixes.values() if mix.lowest]
+    (high,) = [mix for mix in found.mixes.values() if not mix.lowest]
+    assert found.mixes[high.start] is low
+    assert found.sources[found.images[low.start].prepared] == Path("s.png")
+    assert found.sources[found.images[low.fine].prepared] == Path("t.png")
+    assert (low.size, high.size) == (Size(512, 512), Size(1024, 1024))
+    # 4:3 in an area of 128 x 128 px.
+    assert (found.images[low.fine].height, found.images[low.fine].width) == (111, 148)
+    assert low.network.style_layers == ("relu1_1", "relu2_1")
+    assert high.network.style_layers == ("relu1_1", "relu2_1", "relu3_1", "relu3_2")
+    assert (low.iterations, high.iterations, low.halo_px, high.halo_px) == (7, 3, 4, 16)
+    mixed = [found.targets[level.regions[0].targets[0].target].image for level in found.levels]
+    assert mixed == [key for key, _ in sorted(found.mixes.items(), key=lambda item: item[1].height)]
+
+
+@pytest.mark.parametrize(
+    ("own", "coarse", "fine"),
+    [
+        ({}, None, None),
+        ({"mixing": {"colours": "coarse"}}, None, "s.png"),
+        ({"mixing": {"colours": "fine"}}, "t.png", None),
+        ({"mixing": {"colours": "fine"}, "colour": {"mode": "style_to_content"}}, "c.png", "c.png"),
+    ],
+)
+def test_whose_colours_a_mixture_has(own: dict[str, Any], coarse: str | None, fine: str | None) -> None:
+    found = plan({"style": {"image": "s.png", "fine": "t.png"}, **own})
+    lowest = next(mix for mix in found.mixes.values() if mix.lowest)
+
+    def reference(key: str) -> str | None:
+        keys = [how.reference for how in found.images[key].recolourings]
+        return str(found.sources[keys[0] or ""]) if keys else None
+
+    assert (reference(lowest.start), reference(lowest.fine)) == (coarse, fine)
 
 
 def test_several_styles_keep_their_weights() -> None:

@@ -13,6 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.geometry import Size
 from pipeline.pyramid import (
     Level,
+    Tiling,
     activation_bytes_per_px,
     content_values_per_px,
     levels,
@@ -28,6 +29,11 @@ BACKGROUND = {"where": "background", "style": "s.png"}
 
 def artwork(**values: Any) -> ArtworkSettings:
     return Defaults.model_validate(values)
+
+
+def cut_up(level: Level, settings: ArtworkSettings, budget_mib: int, name: str, where: str) -> Tiling:
+    channels = settings.guidance_channels
+    return tiling(level, settings.network, settings.optimiser, channels, budget_mib, name, where)
 
 
 def sizes(content: Size, **values: Any) -> list[tuple[int, str]]:
@@ -49,6 +55,7 @@ def test_levels_are_named_by_the_square_root_of_their_area() -> None:
         ({"width": "300 mm", "dpi": 150}, "1181x1772"),
         ({"height": "20 cm"}, "2362x3543"),
         ({"height": "10 in", "dpi": 72}, "720x1080"),
+        ({"width": "3000 px"}, "2000x3000"),
     ],
 )
 def test_the_top_level_is_the_print_to_the_pixel(print_size: dict[str, Any], top: str) -> None:
@@ -146,13 +153,13 @@ def test_what_the_optimiser_keeps_per_pixel() -> None:
 def test_the_tile_that_a_budget_affords(
     size: Size, regions: list[Any], core_px: int | None, memory_mib: int
 ) -> None:
-    found = tiling(Level(size.height, size), artwork(regions=regions), 4096, "a", "compute")
+    found = cut_up(Level(size.height, size), artwork(regions=regions), 4096, "a", "compute")
     assert (found.core_px, found.halo_px, found.memory_mib) == (core_px, 64, memory_mib)
 
 
 def test_the_halo_is_the_deepest_layers() -> None:
     def halo(**network: Any) -> int:
-        return tiling(Level(512, Size(512, 512)), artwork(network=network), 4096, "a", "compute").halo_px
+        return cut_up(Level(512, Size(512, 512)), artwork(network=network), 4096, "a", "compute").halo_px
 
     assert halo() == 64
     assert halo(name="vgg19") == 80
@@ -162,14 +169,14 @@ def test_the_halo_is_the_deepest_layers() -> None:
 
 def test_a_budget_below_the_smallest_tile_is_refused_with_the_one_that_would_do() -> None:
     with pytest.raises(ConfigError) as caught:
-        tiling(Level(4096, Size(4096, 4096)), artwork(), 2048, "poster", "config.yaml: compute")
+        cut_up(Level(4096, Size(4096, 4096)), artwork(), 2048, "poster", "config.yaml: compute")
     assert str(caught.value) == (
         "config.yaml: compute.memory_budget_mib: expected 3669 at least for level 4096 (4096x4096 px) of "
         "poster; found 2048. Raise it or lower the top level."
     )
-    assert tiling(Level(4096, Size(4096, 4096)), artwork(), 3669, "a", "compute").core_px == 128
+    assert cut_up(Level(4096, Size(4096, 4096)), artwork(), 3669, "a", "compute").core_px == 128
     with pytest.raises(ConfigError, match="expected 3669 at least"):
-        tiling(Level(4096, Size(4096, 4096)), artwork(), 3668, "a", "compute")
+        cut_up(Level(4096, Size(4096, 4096)), artwork(), 3668, "a", "compute")
 
 
 @settings(max_examples=200)
@@ -186,10 +193,10 @@ def test_a_tiling_covers_its_level_within_the_budget(
     level = Level(1000, Size(height, width))
     chosen = artwork(regions=regions, network={"style_layers": style_layers})
     try:
-        found = tiling(level, chosen, budget, "a", "compute")
+        found = cut_up(level, chosen, budget, "a", "compute")
     except ConfigError:
         return
-    assert found == tiling(level, chosen, budget, "a", "compute")
+    assert found == cut_up(level, chosen, budget, "a", "compute")
     assert found.memory_mib <= budget
     if found.core_px is None:
         return
@@ -206,6 +213,6 @@ def test_a_tiling_covers_its_level_within_the_budget(
 def test_more_memory_never_means_smaller_tiles() -> None:
     level, cores = Level(4096, Size(4096, 4096)), []
     for budget in range(4096, 65_536, 4096):
-        core = tiling(level, artwork(), budget, "a", "compute").core_px
+        core = cut_up(level, artwork(), budget, "a", "compute").core_px
         cores.append(10_000 if core is None else core)
     assert cores == sorted(cores)
