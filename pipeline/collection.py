@@ -125,6 +125,10 @@ class Collection:
         """The model files that an artwork needs."""
         return [self.weights_file(name) for name in self.plans[artwork].weights]
 
+    def channel_means(self, artwork: str) -> list[str]:
+        """The user's channel means of an artwork's network: a list of one file, or of none."""
+        return list(self._means(self.plans[artwork].settings.network).values())
+
     def artwork_sources(self, artwork: str) -> list[str]:
         """The images and masks that an artwork is made from, as the user wrote them."""
         return [path.as_posix() for path in self.plans[artwork].inputs]

@@ -15,6 +15,7 @@ from pathlib import Path
 import pipeline
 
 _ROOT = Path(pipeline.__file__).parent
+_DATA = {".html", ".css", ".js", ".json", ".yaml", ".safetensors"}
 
 
 @cache
@@ -69,5 +70,5 @@ def _files(module: str) -> list[Path]:
     above = [folder / "__init__.py" for folder in base.parents if folder.is_relative_to(_ROOT / parts[0])]
     found = [*above, base.with_suffix(".py"), base / "__init__.py"]
     if base.is_dir():
-        found += [file for file in base.iterdir() if file.suffix in {".html", ".css", ".js", ".json"}]
+        found += [file for file in base.iterdir() if file.suffix in _DATA]
     return [file for file in found if file.is_file()]

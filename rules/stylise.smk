@@ -71,6 +71,7 @@ rule stylise:
         weights=lambda w: COLLECTION.weights_file(
             COLLECTION.plans[w.artwork].settings.network.name
         ),
+        means=lambda w: COLLECTION.channel_means(w.artwork),
         content=lambda w: COLLECTION.image_file(
             COLLECTION.level(w.artwork, w.level).content
         ),
@@ -124,6 +125,7 @@ rule refine:
         weights=lambda w: COLLECTION.weights_file(
             COLLECTION.plans[w.artwork].settings.network.name
         ),
+        means=lambda w: COLLECTION.channel_means(w.artwork),
         content=lambda w: COLLECTION.image_file(
             COLLECTION.level(w.artwork, w.level).content
         ),

@@ -160,6 +160,8 @@ def test_mixtures() -> None:
     assert found.target_options(target).endswith(f" --normalised --channel-means {Path(__file__)}")
     assert found.top_styles("a") == [found.image_file(high)]
     assert found.target_memory_mib(target) > 0
+    assert found.channel_means("a") == [str(Path(__file__))]
+    assert collection().channel_means("two") == []
 
 
 def test_style_statistics() -> None:
