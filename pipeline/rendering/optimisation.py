@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 import torch
@@ -23,24 +24,22 @@ from pipeline.rasters import TensorRaster
 from pipeline.rendering.record import RenderingRecord, TracePoint
 
 
-class Work(Protocol):
-    """What a plan says of an image that is optimised."""
+@final
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is optimised, and for how long.
 
-    @property
-    def size(self) -> Size:
-        """Height and width of its file."""
+    Attributes:
+        level_px: The level's name: the square root of its area.
+        size: Of the image, without padding.
+        iterations: Of the optimiser.
+        tile_core_px: Side of a tile's core, or None when the whole image fits.
+    """
 
-    @property
-    def level_px(self) -> int:
-        """The level's name."""
-
-    @property
-    def iterations(self) -> int:
-        """Of the optimiser."""
-
-    @property
-    def tile_core_px(self) -> int | None:
-        """Side of a tile's core, or None when the whole image fits."""
+    level_px: int
+    size: Size
+    iterations: int
+    tile_core_px: int | None
 
 
 def make_objective(
