@@ -192,7 +192,7 @@ class MeansTerm:
         layer: The activation.
         region: Index of the guidance channel, or None for the means of the whole image.
         weight: w_l, times lambda_r when it has a region; `stacked_weight` for the stacked form.
-        target: The style's means, of the same kind.
+        target: The style's means, of the same kind: `StyleStatistics.sum` or `.mean`.
         gain: What multiplies the measured means.
         subject: What is styled, for the term's name; `person`.
     """
@@ -345,10 +345,8 @@ def stacked_weight(layer: Layer) -> float:
     return 2 / layer.channels
 
 
-def mix_targets(
-    targets: Sequence[Float[Tensor, "channels channels"]], weights: Sequence[float]
-) -> Float[Tensor, "channels channels"]:
-    """The weighted mean of several style images' statistics, as one target.
+def mix_targets(targets: Sequence[Float[Tensor, ...]], weights: Sequence[float]) -> Float[Tensor, ...]:
+    """The weighted mean of one statistic of several style images, as one target.
 
     sum_s a_s |G - G_s|^2 = |G - sum_s a_s G_s|^2 + constant when the a_s sum to one: the gradient is that of
     the weighted sum of losses, the value differs by a constant, and it costs as much as one style.

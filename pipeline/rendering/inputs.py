@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline import canvas, weights
 from pipeline.config.sections import Network
 from pipeline.errors import InputError, WeightsError
 from pipeline.features import Encoder, pad_to_stride
+from pipeline.files import atomic_path
 from pipeline.geometry import Size
+from pipeline.layers import Layer
 from pipeline.machine import Machine
+from pipeline.normalisation import load_means, normalised, shipped_means
 from pipeline.pyramid import STRIDE_PX
+from pipeline.targets import StyleStatistics
 
-Targets = Mapping[str, Float[Tensor, "channels channels"]]
+_TARGETS_FILE = "a file made by `impasto targets`"
+_PARTS = ("gram", "mean", "sum")
+_VANISHED = "vanished"
+
+Targets = Mapping[str, StyleStatistics]
+"""Style statistics by layer name; a layer is absent where the style's mask vanishes."""
 
 
 def load_encoder(path: Path, network: Network, machine: Machine) -> Encoder:
@@ -32,8 +41,13 @@ def load_encoder(path: Path, network: Network, machine: Machine) -> Encoder:
     if file.name != network.name:
         # A VGG-19 has every tensor of a VGG-16 in the same shape: nothing else would tell them apart.
         raise WeightsError(path, expected=f"the model file of {network.name}", found=file.name)
+    tensors = file.tensors
+    if network.normalised:
+        given = network.channel_means
+        known = shipped_means(network.name) if given is None else load_means(given, network.architecture)
+        tensors = normalised(tensors, known, network.architecture)
     return Encoder(
-        file.tensors,
+        tensors,
         network.architecture,
         file.preprocessing,
         pooling=network.pooling,
@@ -65,14 +79,58 @@ def read_padded(
     return pad_to_stride(pixels, STRIDE_PX).contiguous().to(machine.device)
 
 
-def read_targets(path: Path, machine: Machine) -> Targets:
-    """Style statistics by layer name, as `impasto targets` wrote them.
+def save_targets(path: Path, layers: Mapping[str, StyleStatistics], vanished: Iterable[str] = ()) -> None:
+    """Writes style statistics in float32, and which layers have none because the mask vanishes there."""
+    tensors = {
+        f"{name}.{part}": getattr(statistics, part).to(torch.float32).contiguous().cpu()
+        for name, statistics in layers.items()
+        for part in _PARTS
+    }
+    with atomic_path(path) as partial:
+        save_file(tensors, partial, metadata={_VANISHED: " ".join(vanished)})
+
+
+def read_targets(path: Path, layers: Iterable[Layer], machine: Machine) -> Targets:
+    """The style statistics of these layers, from a file that `save_targets` wrote.
 
     Raises:
-        InputError: The file is missing or is no such file.
+        InputError: The file is missing or is no such file; it was made without one of the layers, or for a
+            network with other channels.
     """
     try:
-        return load_file(path, device=str(machine.device))
+        with safe_open(path, framework="pt", device=str(machine.device)) as file:
+            vanished = (file.metadata() or {}).get(_VANISHED)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError):
         found = "none" if not path.is_file() else "something else, or half of one"
-        raise InputError(path, expected="a file made by `impasto targets`", found=found) from None
+        raise InputError(path, expected=_TARGETS_FILE, found=found) from None
+    names = dict.fromkeys(name.rpartition(".")[0] for name in tensors)
+    if vanished is None or set(tensors) != {f"{name}.{part}" for name in names for part in _PARTS}:
+        raise InputError(path, expected=_TARGETS_FILE, found="tensors of another kind")
+    statistics = {name: StyleStatistics(*(tensors[f"{name}.{part}"] for part in _PARTS)) for name in names}
+    return {
+        layer.name: _of_layer(path, layer, statistics)
+        for layer in layers
+        if layer.name not in vanished.split()
+    }
+
+
+def _of_layer(path: Path, layer: Layer, statistics: Targets) -> StyleStatistics:
+    found = statistics.get(layer.name)
+    if found is None:
+        raise InputError(
+            path,
+            expected=f"the statistics of {layer.name}",
+            found=f"those of {', '.join(statistics)}",
+            fix=f"Run `impasto targets` with `--layers` that name {layer.name}",
+        )
+    shapes = [tuple(getattr(found, part).shape) for part in _PARTS]
+    means = (layer.channels,)
+    if shapes != [means * 2, means, means]:
+        raise InputError(
+            path,
+            expected=f"statistics of the {layer.channels} channels of {layer.name}",
+            found=f"tensors of shapes {shapes}",
+            fix="The file was made for another network",
+        )
+    return found

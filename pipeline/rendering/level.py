@@ -79,7 +79,11 @@ def render_level(
 def _read_targets(level: LevelPlan, files: tuple[Path, ...], machine: Machine) -> dict[str, Targets]:
     """The style statistics that the level's regions name, by key and layer."""
     known = {file.stem: file for file in files}
-    return {key: read_targets(known[key], machine) if key in known else _absent(key) for key in level.targets}
+    layers = [level.network.architecture.layer(name) for name in level.network.style_layers]
+    return {
+        key: read_targets(known[key], layers, machine) if key in known else _absent(key)
+        for key in level.targets
+    }
 
 
 def _absent(key: str) -> Targets:
@@ -123,11 +127,11 @@ def _loss(level: LevelPlan, targets: Mapping[str, Targets], guidance: Guidance |
                 fix="Enlarge the mask, or leave the region out",
             )
         for layer in present:
-            grams = [targets[target.target].get(layer.name) for target in region.targets]
+            found = [targets[target.target].get(layer.name) for target in region.targets]
             weighted = [
-                (gram, target.weight)
-                for gram, target in zip(grams, region.targets, strict=True)
-                if gram is not None
+                (statistics.gram, target.weight)
+                for statistics, target in zip(found, region.targets, strict=True)
+                if statistics is not None
             ]
             if weighted:
                 terms.append(

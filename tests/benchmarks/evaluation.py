@@ -81,7 +81,7 @@ def _maker(dtype: torch.dtype, device: torch.device, size: Size) -> Callable[[in
         (
             *(ContentTerm(VGG16.layer(name)) for name in CONTENT_LAYERS),
             *(
-                GramTerm(layer, region, style_weight(layer) / 2, targets[layer.name])
+                GramTerm(layer, region, style_weight(layer) / 2, targets[layer.name].gram)
                 for layer in STYLES
                 for region in range(2)
             ),

@@ -22,19 +22,17 @@ def test_the_statistics_are_the_gram_matrices_of_the_activations(impasto: Impast
     ]
     assert "torch" in done.imported
     assert "torchvision" not in done.imported
-    grams = load_file(impasto.folder / "style.safetensors")
-    shapes = {name: tuple(gram.shape) for name, gram in grams.items()}
-    assert shapes == {
-        "relu1_1": (64, 64),
-        "relu2_1": (128, 128),
-        "relu3_1": (256, 256),
-        "relu4_1": (512, 512),
-        "relu5_1": (512, 512),
+    found = load_file(impasto.folder / "style.safetensors")
+    channels = {"relu1_1": 64, "relu2_1": 128, "relu3_1": 256, "relu4_1": 512, "relu5_1": 512}
+    assert {name: tuple(tensor.shape) for name, tensor in found.items()} == {
+        f"{layer}.{part}": (count, count) if part == "gram" else (count,)
+        for layer, count in channels.items()
+        for part in ("gram", "mean", "sum")
     }
-    assert all(gram.dtype == torch.float32 for gram in grams.values())
+    assert all(tensor.dtype == torch.float32 for tensor in found.values())
     expected = first_gram(noise(48, 64, seed=0), vgg19)
     torch.testing.assert_close(
-        grams["relu1_1"].double(), expected, rtol=1e-4, atol=1e-4 * float(expected.max())
+        found["relu1_1.gram"].double(), expected, rtol=1e-4, atol=1e-4 * float(expected.max())
     )
 
 
@@ -58,7 +56,7 @@ def test_a_mask_leaves_the_rest_out(impasto: Impasto, vgg19: Path) -> None:
     done = impasto.works("targets", "both.png", *words, "--output", "both.safetensors")
     assert done.said == ["both.safetensors: relu1_1 of 64x256 px, float32"]
     assert "torchvision" not in done.imported
-    found = load_file(impasto.folder / "both.safetensors")["relu1_1"].double()
+    found = load_file(impasto.folder / "both.safetensors")["relu1_1.gram"].double()
     expected = first_gram(left, vgg19)
     assert torch.linalg.norm(found - expected) < 0.02 * torch.linalg.norm(expected)
     assert not list(impasto.folder.glob(".*"))

@@ -44,9 +44,10 @@ def render(dtype: torch.dtype, disturbance: float = 0.0) -> Result:
     guidance = normalise(TensorRaster(_guides(dtype)), layers, [Tile.whole(_SIZE)], ["left", "right"])
     terms: list[Term] = [ContentTerm(VGG16.layer(name), 2.0) for name in CONTENT_LAYERS]
     for region, style in enumerate(styles):
-        grams = style_statistics(encoder, TensorRaster(style), None, layers, tile_px=64)
+        found = style_statistics(encoder, TensorRaster(style), None, layers, tile_px=64)
         terms += [
-            GramTerm(layer, region, style_weight(layer) / len(styles), grams[layer.name]) for layer in layers
+            GramTerm(layer, region, style_weight(layer) / len(styles), found[layer.name].gram)
+            for layer in layers
         ]
     raster = TensorRaster(content)
     objective = WholeObjective(encoder, Loss(tuple(terms)), _SIZE, content=raster, guidance=guidance)

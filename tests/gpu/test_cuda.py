@@ -35,7 +35,11 @@ def objective(device: str, dtype: torch.dtype, *, tiled: bool) -> Objective:
     loss = Loss(
         (
             ContentTerm(encoder.architecture.layer("relu4_2")),
-            *(GramTerm(layer, region, 1e3, targets[layer.name]) for layer in layers for region in range(2)),
+            *(
+                GramTerm(layer, region, 1e3, targets[layer.name].gram)
+                for layer in layers
+                for region in range(2)
+            ),
         )
     )
     if tiled:

@@ -27,11 +27,13 @@ from pipeline.machine import Machine
 from pipeline.optimiser import Step
 from pipeline.plan import LevelPlan, Plan
 from pipeline.planning import resolve
-from pipeline.rendering.inputs import load_encoder, read_padded, read_targets
+from pipeline.rendering.inputs import load_encoder, read_padded, read_targets, save_targets
 from pipeline.rendering.level import LevelFiles, render_level
 from pipeline.rendering.record import RenderingRecord, read_record
+from pipeline.targets import StyleStatistics
 
 STYLE_LAYERS = ("relu1_1", "relu2_1")
+LAYERS = [VGG19.layer(name) for name in STYLE_LAYERS]
 CPU = Machine(torch.device("cpu"), torch.float32, 1)
 CONTENT, STYLE = Size(50, 82), Size(64, 64)
 
@@ -81,6 +83,10 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def statistics_of(F: torch.Tensor) -> StyleStatistics:
+    return StyleStatistics(gram=F @ F.T / F.shape[1], mean=F.mean(dim=1), sum=F.mean(dim=1))
+
+
 def make_scene(folder: Path, model_file: Path, **settings: Any) -> Scene:
     raw = {
         "content": "c.png",
@@ -111,9 +117,8 @@ def make_scene(folder: Path, model_file: Path, **settings: Any) -> Scene:
         features = {
             name: torch.from_numpy(noise(Size(n, n + 5), seed, 1))[:, :, 0] for name, n in rows.items()
         }
-        grams = {name: F @ F.T / F.shape[1] for name, F in features.items()}
         targets.append(folder / f"{key}.safetensors")
-        save_file(grams, targets[-1])
+        save_targets(targets[-1], {name: statistics_of(F) for name, F in features.items()})
     guides = folder / "guides.tif" if plan.settings.needs_guidance else None
     return Scene(plan, LevelFiles(model_file, folder / "content.tif", tuple(targets), guides, None))
 
@@ -166,7 +171,7 @@ def stated_loss(scene: Scene, image: np.ndarray) -> dict[str, float]:
             rows = (F * T).flatten(1)
             gram = rows @ rows.T / rows.shape[1]
             known = {file.stem: file for file in scene.files.targets}
-            wanted = read_targets(known[region.targets[0].target], CPU)[name].double()
+            wanted = read_targets(known[region.targets[0].target], LAYERS, CPU)[name].gram.double()
             share = region.weight / len(regions)
             label = f" {region.label}" if scene.files.guides is not None else ""
             loss[f"style {name}{label}"] = (
@@ -197,15 +202,11 @@ def test_several_styles_of_a_region_are_their_weighted_mean(tmp_path: Path, netw
     styles = [{"image": "s.png", "weight": 3}, {"image": "t.png", "weight": 1}]
     scene = make_scene(tmp_path, network, regions=[{"where": "everything", "styles": styles}])
     _, record = scene.render()
+    one, other = (read_targets(path, LAYERS, CPU) for path in scene.files.targets)
     mean = {
-        name: (3 * one + other) / 4
-        for (name, one), other in zip(
-            sorted(read_targets(scene.files.targets[0], CPU).items()),
-            [tensor for _, tensor in sorted(read_targets(scene.files.targets[1], CPU).items())],
-            strict=True,
-        )
+        name: dataclasses.replace(one[name], gram=(3 * one[name].gram + other[name].gram) / 4) for name in one
     }
-    save_file(mean, scene.files.targets[0])
+    save_targets(scene.files.targets[0], mean)
     stated = stated_loss(scene, canvas.read(scene.files.content))
     assert record.trace[0].terms == pytest.approx(stated, rel=1e-4)
 
@@ -300,6 +301,64 @@ def test_statistics_that_are_none(scene: Scene) -> None:
     assert refusal(scene) == f"{line}none."
 
 
+def test_statistics_are_read_as_they_were_written(tmp_path: Path) -> None:
+    path, made = tmp_path / "s.safetensors", statistics_of(torch.rand(64, 7, dtype=torch.float64))
+    save_targets(path, {"relu1_1": made}, ["relu2_1"])
+    ((name, found),) = read_targets(path, LAYERS, CPU).items()
+    assert name == "relu1_1"
+    for part in ("gram", "mean", "sum"):
+        assert torch.equal(getattr(found, part), getattr(made, part).float())
+
+
+def test_the_same_statistics_are_the_same_bytes(tmp_path: Path) -> None:
+    made = {name: statistics_of(torch.ones(4, 2)) for name in STYLE_LAYERS}
+    for name in ("a", "b"):
+        save_targets(tmp_path / name, made, ["relu3_1", "relu4_1"])
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_statistics_without_a_layer_differ_from_a_mask_that_vanishes_there(scene: Scene) -> None:
+    path = scene.files.targets[0]
+    ones = statistics_of(torch.ones(64, 1))
+    save_targets(path, {"relu1_1": ones}, ["relu2_1"])
+    _, record = scene.render()
+    assert [name for name in record.trace[0].terms if "sky" in name] == ["style relu1_1 sky"]
+    save_targets(path, {"relu1_1": ones})
+    assert refusal(scene) == (
+        f"{path}: expected the statistics of relu2_1; found those of relu1_1. "
+        "Run `impasto targets` with `--layers` that name relu2_1."
+    )
+
+
+def test_statistics_of_another_network(scene: Scene) -> None:
+    path = scene.files.targets[0]
+    save_targets(path, {name: statistics_of(torch.ones(32, 1)) for name in STYLE_LAYERS})
+    assert refusal(scene) == (
+        f"{path}: expected statistics of the 64 channels of relu1_1; "
+        "found tensors of shapes [(32, 32), (32,), (32,)]. The file was made for another network."
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "metadata"),
+    [
+        (["relu1_1"], None),
+        (["relu1_1"], {"vanished": ""}),
+        (["relu1_1.gram"], {"vanished": ""}),
+        (["relu1_1.gram", "relu1_1.mean", "relu1_1.sum"], None),
+        (["relu1_1.gram", "relu1_1.mean", "relu1_1.sum", "conv1_1.weight"], {"vanished": ""}),
+    ],
+)
+def test_tensors_that_are_no_statistics(
+    scene: Scene, names: list[str], metadata: dict[str, str] | None
+) -> None:
+    path = scene.files.targets[0]
+    save_file({name: torch.ones(64) for name in names}, path, metadata)
+    assert refusal(scene) == (
+        f"{path}: expected a file made by `impasto targets`; found tensors of another kind."
+    )
+
+
 def test_guides_of_another_number(scene: Scene) -> None:
     assert scene.files.guides is not None
     canvas.write_guides(scene.files.guides, noise(scene.level.size, 0, 3))
@@ -336,7 +395,8 @@ def test_a_network_that_ends_too_early(tmp_path: Path, network: Path) -> None:
     deeper = {"name": "vgg19", "style_layers": ["relu1_1", "relu3_1"], "content_layers": []}
     scene = make_scene(tmp_path, network, network=deeper)
     for path in scene.files.targets:
-        save_file({"relu1_1": torch.ones(64, 64), "relu3_1": torch.ones(256, 256)}, path)
+        ones = {name: statistics_of(torch.ones(n, 1)) for name, n in (("relu1_1", 64), ("relu3_1", 256))}
+        save_targets(path, ones)
     assert "expected a convolution conv2_2 for relu2_2; found weights that end at conv2_1" in refusal(scene)
 
 
