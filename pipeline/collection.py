@@ -117,9 +117,11 @@ class Collection:
         return [file.removesuffix(".tif") + ".json" for file in self.level_results(artwork)]
 
     def top_styles(self, artwork: str) -> list[str]:
-        """The style images as the highest level used them, without repeats."""
-        keys = self.plans[artwork].levels[-1].targets
-        return [self.image_file(image) for image in dict.fromkeys(self.targets[key].image for key in keys)]
+        """The style images as the highest level used them, and what mixtures were made from, once each."""
+        plan = self.plans[artwork]
+        used = [self.targets[key].image for key in plan.levels[-1].targets]
+        sources = [source for key in used if key in plan.mixes for source in plan.mixed_from(key)]
+        return [self.image_file(image) for image in dict.fromkeys(used + sources)]
 
     def artwork_weights(self, artwork: str) -> list[str]:
         """The model files that an artwork needs."""

@@ -264,6 +264,14 @@ class Plan(Model):
         masks += [self.settings.network.channel_means]
         return tuple(dict.fromkeys([*self.sources.values(), *(mask for mask in masks if mask is not None)]))
 
+    def mixed_from(self, key: str) -> tuple[str, str]:
+        """The keys of the coarse and the fine image of a mixture: the coarse one is the lowest level's."""
+        mix = self.mixes[key]
+        fine = mix.fine
+        while not mix.lowest:
+            mix = self.mixes[mix.start]
+        return mix.start, fine
+
     def excerpt(self, level_px: int) -> Plan:
         """The plan without anything that this level's pixels do not depend on: a plan to render it by.
 

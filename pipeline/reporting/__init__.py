@@ -6,6 +6,7 @@ from pipeline.reporting.model import (
     Credit,
     LevelResult,
     MaskPicture,
+    Mixture,
     Picture,
     StylePicture,
 )
@@ -17,6 +18,7 @@ __all__ = [
     "Credit",
     "LevelResult",
     "MaskPicture",
+    "Mixture",
     "Picture",
     "StylePicture",
     "write_report",

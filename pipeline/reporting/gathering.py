@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import __version__, canvas, demo, weights
-from pipeline.config.controls import AUTOMATIC_REGIONS
+from pipeline.config.controls import AUTOMATIC_REGIONS, Style
 from pipeline.errors import InputError
 from pipeline.plan import LevelPlan, Plan, RegionPlan, read_plan
 from pipeline.rendering.record import RenderingRecord, read_record
@@ -18,6 +18,7 @@ from pipeline.reporting.model import (
     Credit,
     LevelResult,
     MaskPicture,
+    Mixture,
     Picture,
     StylePicture,
 )
@@ -77,9 +78,27 @@ def _styles(pictures: Path, plan: Plan, index: int) -> Iterable[StylePicture]:
     region = plan.levels[-1].regions[index]
     total = sum(target.weight for target in region.targets)
     for style, target in zip(plan.settings.regions[index].styles, region.targets, strict=True):
-        image = plan.targets[target.target].image
-        picture = Picture(pictures / f"style-{image}.png", f"The style image {style.image.name}")
-        yield StylePicture(picture, region.label, target.weight / total)
+        key = plan.targets[target.target].image
+        mixture = _mixture(pictures, plan, style, key)
+        alt = f"The style image {style.image.name}"
+        if style.fine is not None:
+            alt += f" with the fine structure of {style.fine.name}"
+        yield StylePicture(_style_picture(pictures, key, alt), region.label, target.weight / total, mixture)
+
+
+def _mixture(pictures: Path, plan: Plan, style: Style, key: str) -> Mixture | None:
+    if style.fine is None:
+        return None
+    coarse, fine = plan.mixed_from(key)
+    return Mixture(
+        _style_picture(pictures, coarse, f"The coarse image {style.image.name}"),
+        _style_picture(pictures, fine, f"The fine image {style.fine.name}"),
+        plan.mixes[key].up_to_layer,
+    )
+
+
+def _style_picture(pictures: Path, key: str, alt: str) -> Picture:
+    return Picture(pictures / f"style-{key}.png", alt)
 
 
 def _masks(pictures: Path, plan: Plan) -> list[MaskPicture]:

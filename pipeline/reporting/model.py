@@ -23,12 +23,29 @@ class Picture:
 
 @final
 @dataclass(frozen=True, slots=True)
+class Mixture:
+    """What a mixed style image was made from.
+
+    Attributes:
+        coarse: The image whose large shapes it has.
+        fine: The image whose fine structure it has.
+        up_to_layer: The deepest layer that was taken from the fine image.
+    """
+
+    coarse: Picture
+    fine: Picture
+    up_to_layer: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class StylePicture:
-    """A style image, the region that it paints, and its weight there."""
+    """A style image, the region that it paints, its weight there, and what it was mixed from, if it was."""
 
     picture: Picture
     region: str
     weight: float
+    mixture: Mixture | None = None
 
 
 @final

@@ -158,7 +158,10 @@ def test_mixtures() -> None:
     assert json.loads(found.mix_plan(high)) == found.mixes[high].excerpt().model_dump(mode="json")
     (target,) = [key for key, plan in found.targets.items() if plan.image == high]
     assert found.target_options(target).endswith(f" --normalised --channel-means {Path(__file__)}")
-    assert found.top_styles("a") == [found.image_file(high)]
+    # The report shows the mixture and what it was made from: the coarse image is the lowest level's alone.
+    made_from = [found.mixes[low].start, found.mixes[high].fine]
+    assert found.plans["a"].mixed_from(high) == tuple(made_from)
+    assert found.top_styles("a") == [found.image_file(key) for key in (high, *made_from)]
     assert found.target_memory_mib(target) > 0
     assert found.channel_means("a") == [str(Path(__file__))]
     assert collection().channel_means("two") == []

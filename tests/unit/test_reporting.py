@@ -21,18 +21,21 @@ from pipeline.config.reading import parse
 from pipeline.errors import InputError
 from pipeline.geometry import Size
 from pipeline.planning import resolve
+from pipeline.provenance import LevelRecord
+from pipeline.rendering.record import RenderingRecord
 from pipeline.reporting import (
     Artwork,
     Collection,
     Credit,
     LevelResult,
     MaskPicture,
+    Mixture,
     Picture,
     StylePicture,
     write_report,
 )
 from pipeline.reporting.curves import loss_curve, term_curve, term_names
-from pipeline.reporting.gathering import credits_of
+from pipeline.reporting.gathering import credits_of, gather
 from pipeline.reporting.page import data_uri, render
 from pipeline.reporting.wording import duration, integer, percent, scientific, setting_rows
 from pipeline.weights import REGISTRY
@@ -210,6 +213,55 @@ def test_every_picture_is_inside_and_has_words(tmp_path: Path) -> None:
     assert all(picture["src"].startswith("data:image/png;base64,") for picture in pictures)
     shares = [picture["style"] for picture in pictures if "style" in picture]
     assert shares == ["--share: 0.5000", "--share: 1.0000"]
+
+
+def test_a_mixture_is_beside_what_it_was_made_from(tmp_path: Path) -> None:
+    mixture = Mixture(
+        Picture(png(tmp_path / "coarse.png", 70), "The Great Wave"),
+        Picture(png(tmp_path / "fine.png", 80), "The Starry Night"),
+        "relu4_1",
+    )
+    mixed = Picture(png(tmp_path / "mixed.png", 90), "The wave in the night's strokes")
+    styles = [StylePicture(mixed, "water", 0.5, mixture)]
+    page = Page(render(make_collection(tmp_path, make_artwork(tmp_path, styles=styles))))
+    (group,) = [each for each in page.all("div") if each.get("class") == "mixture"]
+    assert group["aria-label"] == "Style of water, mixed"
+    assert [picture["alt"] for picture in page.all("img")][2:5] == [
+        "The Great Wave",
+        "The Starry Night",
+        "The wave in the night's strokes",
+    ]
+    for words in ("Coarse", "Fine", "its structure up to relu4_1", "Style of water", "mixed, weight 0.5"):
+        assert words in page.text, words
+
+
+def test_pictures_of_a_mixture_are_found_in_an_artworks_folder(tmp_path: Path) -> None:
+    style = {"image": "in/wave.png", "fine": "in/night.png"}
+    artwork = {"content": "in/c.png", "style": style, "levels": [64, 96]}
+    plan = resolve(parse({"artworks": {"a": artwork}}), "a", lambda _: Size(90, 90))
+    (tmp_path / "plan.json").write_text(plan.model_dump_json())
+    (tmp_path / "provenance.json").write_text("{}")
+    for level, name in zip(plan.levels, ("stylised", "refined"), strict=True):
+        facts = LevelRecord(level.level_px, level.height, level.width, None, 1, 2, 2.0, 1.0, 0.1, 9.0)
+        record = RenderingRecord(
+            level=facts, precision="float32", device={}, ending="iterations", warnings=(), trace=()
+        )
+        folder = tmp_path / "levels" / str(level.level_px)
+        folder.mkdir(parents=True)
+        (folder / f"{name}.json").write_text(record.model_dump_json())
+    (style_picture,) = gather([tmp_path], "T", "today").artworks[0].styles
+    mixture = style_picture.mixture
+    assert mixture is not None
+    low, high = sorted(plan.mixes, key=lambda key: plan.mixes[key].height)
+    found = [style_picture.picture, mixture.coarse, mixture.fine]
+    keys = [high, plan.mixes[low].start, plan.mixes[high].fine]
+    assert [picture.path for picture in found] == [tmp_path / "pictures" / f"style-{key}.png" for key in keys]
+    assert [picture.alt for picture in found] == [
+        "The style image wave.png with the fine structure of night.png",
+        "The coarse image wave.png",
+        "The fine image night.png",
+    ]
+    assert mixture.up_to_layer == "relu4_1"
 
 
 def test_the_page_asks_the_network_nothing(tmp_path: Path) -> None:
