@@ -13,9 +13,18 @@ from torch import Tensor
 
 from pipeline.features import Encoder, pad_to_stride
 from pipeline.geometry import Size
-from pipeline.guidance import normalise
+from pipeline.guidance import Guidance, Propagation, normalise
 from pipeline.layers import VGG16, Layer
-from pipeline.losses import ContentTerm, GramTerm, Loss, Term, mix_targets
+from pipeline.losses import (
+    ContentTerm,
+    GramTerm,
+    Loss,
+    MeansTerm,
+    Term,
+    TotalVariationTerm,
+    mix_targets,
+    stacked_weight,
+)
 from pipeline.objective import TiledObjective, WholeObjective
 from pipeline.rasters import TensorRaster
 from pipeline.tiles import cut
@@ -32,8 +41,12 @@ class Case(NamedTuple):
     tile_px: int
     regions: int
     styles: int
+    form: Literal["gram", "sum", "mean", "stacked"]
+    method: Literal["simple", "cubic", "all", "inside"]
+    grow_units: int
     global_term: bool
-    content: bool
+    content: Literal["none", "everywhere", "by region"]
+    total_variation: bool
     keep_tiles: int
     cache_content: bool
     pooling: Literal["max", "average"]
@@ -49,8 +62,12 @@ def cases(height_px: int, width_px: int) -> st.SearchStrategy[Case]:
         tile_px=st.sampled_from([16, 32, 48]),
         regions=st.integers(0, 3),
         styles=st.integers(1, 3),
+        form=st.sampled_from(["gram", "sum", "mean", "stacked"]),
+        method=st.sampled_from(["simple", "cubic", "all", "inside"]),
+        grow_units=st.integers(-2, 3),
         global_term=st.booleans(),
-        content=st.booleans(),
+        content=st.sampled_from(["none", "everywhere", "by region"]),
+        total_variation=st.booleans(),
         keep_tiles=st.integers(0, 4),
         cache_content=st.booleans(),
         pooling=st.sampled_from(["max", "average"]),
@@ -63,6 +80,28 @@ def relative(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).norm() / expected.norm())
 
 
+def style_terms(case: Case, layer: Layer, guidance: Guidance) -> list[Term]:
+    """The terms of a layer: of every region that is there, in the case's form, and of the whole image."""
+
+    def mixed(rows: int) -> Tensor:
+        targets = [make_image(rows, layer.channels, seed, 1)[0] for seed in range(case.styles)]
+        return mix_targets(targets, [1.0 + seed for seed in range(case.styles)])
+
+    gram, means = mixed(layer.channels), mixed(1)[0]
+    weight = stacked_weight(layer) if case.form == "stacked" else 1.0
+    present = [r for r in range(case.regions) if (layer.name, r) not in guidance.vanished]
+    terms: list[Term] = []
+    for region in present:
+        if case.form == "gram":
+            terms.append(GramTerm(layer, region, 1.0, gram))
+        else:
+            gain = guidance.mean_gain(layer, region) if case.form == "mean" else 1.0
+            terms.append(MeansTerm(layer, region, weight, means, gain))
+    if case.global_term or case.form == "stacked" or not present:
+        terms.append(GramTerm(layer, None, 1.0, gram))
+    return terms
+
+
 def check(case: Case, architecture: Literal["small", "vgg16"]) -> None:
     table = SMALL if architecture == "small" else VGG16
     encoder = make_encoder(table, pooling=case.pooling, seed=case.seed)
@@ -72,19 +111,24 @@ def check(case: Case, architecture: Literal["small", "vgg16"]) -> None:
         return pad_to_stride(make_image(case.height, case.width, case.seed + offset, channels), 16)
 
     image, content = picture(1), TensorRaster(picture(2))
-    channels = TensorRaster(picture(3, max(1, case.regions)))
+    # Regions overlap and leave parts free. Noise alone would leave nothing inside; in the smallest images a
+    # region vanishes at the deepest layer all the same.
+    channels = picture(3, max(1, case.regions)) * 0.5
+    for region, channel in enumerate(channels):
+        channel[:, (region * 40) % channel.shape[1] :] += 0.5
     size = content.size
-    # Guides of independent noise overlap; in the smallest images a region vanishes at the deepest layer.
     labels = ["a", "b", "c"][: max(1, case.regions)]
-    guidance = normalise(channels, layers, cut(size, case.tile_px, 0, 16), labels)
-    terms: list[Term] = [ContentTerm(table.layer("relu4_2"))] if case.content else []
+    how = Propagation(case.method, case.grow_units)
+    guidance = normalise(TensorRaster(channels), layers, cut(size, case.tile_px, 0, 16), labels, how)
+    terms: list[Term] = []
+    if case.content != "none":
+        weights = tuple(2.0 + region for region in range(len(channels)))
+        by_region = weights if case.content == "by region" else None
+        terms.append(ContentTerm(table.layer("relu4_2"), 1.0, by_region))
+    if case.total_variation:
+        terms.append(TotalVariationTerm(1e-3))
     for layer in layers:
-        targets = [make_image(layer.channels, layer.channels, s, 1)[0] for s in range(case.styles)]
-        target = mix_targets(targets, [1.0 + s for s in range(case.styles)])
-        present = [r for r in range(case.regions) if (layer.name, r) not in guidance.vanished]
-        terms += [GramTerm(layer, region, 1.0, target) for region in present]
-        if case.global_term or not present:
-            terms.append(GramTerm(layer, None, 1.0, target))
+        terms += style_terms(case, layer, guidance)
     loss = Loss(tuple(terms))
     whole = WholeObjective(encoder, loss, size, content=content, guidance=guidance).forward(image)
     tiled = TiledObjective(
@@ -171,3 +215,41 @@ def test_the_halo_of_the_table_is_exact_and_the_least_that_is(vgg16: Encoder, na
     assert max(case.tiled(layer.halo_px)) < EXACT
     assert case.tiled(layer.halo_px - layer.stride_px).gradient > 1e-4
     assert case.tiled(layer.halo_px, cropped=True).gradient > 1e-4
+
+
+@pytest.mark.parametrize("tile_px", [1, 7, 40])
+def test_the_total_variation_alone_crosses_the_borders_of_tiles(tile_px: int) -> None:
+    size, encoder, image = Size(19, 41), make_encoder(), make_image(19, 41, seed=0)
+    loss = Loss((TotalVariationTerm(2.0),))
+    whole = WholeObjective(encoder, loss, size).forward(image)
+    gradient = whole.gradient()
+    tiled = TiledObjective(encoder, loss, size, tile_px=tile_px)
+    assert len(tiled.tiles) > 1
+    trial = tiled.forward(image)
+    assert trial.loss == pytest.approx(whole.loss, rel=EXACT)
+    assert relative(trial.gradient(), gradient) < EXACT
+    blind = TiledObjective(encoder, loss, size, tile_px=tile_px, halo_px=0).forward(image)
+    assert abs(blind.loss / whole.loss - 1) > 1e-3
+    assert relative(blind.gradient(), gradient) > 1e-3
+
+
+@pytest.mark.parametrize("method", ["cubic", "all", "inside"])
+def test_guidance_looks_further_than_the_network_s_halo(
+    vgg16: Encoder, method: Literal["cubic", "all", "inside"]
+) -> None:
+    """A region that grows by so many units that it comes from three tiles away."""
+    layers = [VGG16.layer("relu1_1"), VGG16.layer("relu2_1")]
+    size, how = Size(32, 96), Propagation(method, 20)
+    channel = torch.zeros(1, size.height, size.width, dtype=torch.float64)
+    channel[:, :, 80:] = 1
+    image, encoder = make_image(size.height, size.width, seed=1), vgg16
+    guidance = normalise(TensorRaster(channel), layers, cut(size, 16, 0, 2), ["r"], how)
+    assert guidance.vanished == frozenset()
+    assert guidance.at(layers, cut(size, 16, 0, 2)[3])["relu2_1"].min() > 0
+    loss = Loss(
+        tuple(GramTerm(layer, 0, 1.0, torch.zeros(layer.channels, layer.channels)) for layer in layers)
+    )
+    whole = WholeObjective(encoder, loss, size, guidance=guidance).forward(image)
+    tiled = TiledObjective(encoder, loss, size, tile_px=16, guidance=guidance).forward(image)
+    assert tiled.loss == pytest.approx(whole.loss, rel=EXACT)
+    assert relative(tiled.gradient(), whole.gradient()) < EXACT

@@ -12,7 +12,7 @@ from torch import Tensor
 from pipeline.features import Encoder
 from pipeline.geometry import Size
 from pipeline.guidance import Guidance, normalise
-from pipeline.losses import ContentTerm, GramTerm, Loss
+from pipeline.losses import ContentTerm, GramTerm, Loss, MeansTerm, TotalVariationTerm
 from pipeline.objective import TiledObjective, WholeObjective
 from pipeline.rasters import TensorRaster
 from pipeline.tiles import Tile
@@ -30,21 +30,33 @@ LOSS = Loss(
         *(GramTerm(layer, r, 0.3, TARGETS[layer]) for layer in STYLED for r in (0, 1)),
     )
 )
+MEANS = {layer: make_image(1, layer.channels, 8, channels=1)[0, 0] * 50 for layer in STYLED}
+# Every other kind of term.
+OTHERS = Loss(
+    (
+        ContentTerm(SMALL.layer("relu4_2"), 2.0, (0.5, 7.0)),
+        TotalVariationTerm(1e-2),
+        *(MeansTerm(layer, None, 0.1, MEANS[layer]) for layer in STYLED),
+        *(MeansTerm(layer, r, 0.3, MEANS[layer]) for layer in STYLED for r in (0, 1)),
+    )
+)
 
 
 def guidance(dtype: torch.dtype = torch.float64) -> Guidance:
     return normalise(TensorRaster(CHANNELS.to(dtype)), STYLED, [Tile.whole(SIZE)], ["a", "b"])
 
 
-def whole(encoder: Encoder, dtype: torch.dtype = torch.float64) -> WholeObjective:
+def whole(encoder: Encoder, dtype: torch.dtype = torch.float64, *, loss: Loss = LOSS) -> WholeObjective:
     content = TensorRaster(CONTENT.to(dtype))
-    return WholeObjective(encoder, LOSS, SIZE, content=content, guidance=guidance(dtype))
+    return WholeObjective(encoder, loss, SIZE, content=content, guidance=guidance(dtype))
 
 
-def tiled(encoder: Encoder, dtype: torch.dtype = torch.float64, **options: Any) -> TiledObjective:
+def tiled(
+    encoder: Encoder, dtype: torch.dtype = torch.float64, *, loss: Loss = LOSS, **options: Any
+) -> TiledObjective:
     content = TensorRaster(CONTENT.to(dtype))
     options = {"tile_px": 32, **options}
-    return TiledObjective(encoder, LOSS, SIZE, content=content, guidance=guidance(dtype), **options)
+    return TiledObjective(encoder, loss, SIZE, content=content, guidance=guidance(dtype), **options)
 
 
 def relative(found: Tensor, expected: Tensor) -> float:
@@ -78,8 +90,46 @@ def test_the_whole_objective_is_the_formula_and_its_gradient() -> None:
     assert relative(trial.gradient(), gradient) < 1e-12
 
 
-def test_the_tiled_objective_is_the_whole_one() -> None:
-    expected, found = whole(make_encoder()).forward(IMAGE), tiled(make_encoder()).forward(IMAGE)
+def naive_others(encoder: Encoder, image: Tensor) -> Tensor:
+    """The same for means, content by regions and total variation."""
+    features, content = encoder(image[None], SMALL.names), encoder(CONTENT[None], ["relu4_2"])["relu4_2"]
+
+    def share(channel: Tensor, stride: int) -> Tensor:
+        rows, columns = SIZE.height // stride, SIZE.width // stride
+        return channel.view(rows, stride, columns, stride).mean(dim=(1, 3))
+
+    a, b = (share(channel, 8) for channel in CHANNELS)
+    weight = (0.5 * a + 7 * b + (1 - a - b).clamp(min=0) * 2) / (a + b).clamp(min=1)
+    loss: Tensor = (weight * (features["relu4_2"] - content).square()).mean()
+    steps = (255 * image.diff(dim=1)).square().sum() + (255 * image.diff(dim=2)).square().sum()
+    loss = loss + 1e-2 * steps / image.numel()
+    for layer in STYLED:
+        found = features[layer.name][0]
+        guides = [torch.ones(found.shape[1:], dtype=torch.float64)]
+        for channel in CHANNELS:
+            T = share(channel, layer.stride_px)
+            guides.append(T / T.square().mean().sqrt())
+        for weight_of, T in zip((0.1, 0.3, 0.3), guides, strict=True):
+            means = (found * T).mean(dim=(1, 2))
+            loss = loss + weight_of * (means - MEANS[layer]).square().sum() / layer.channels
+    return loss
+
+
+def test_the_other_terms_are_their_formulas_and_gradients() -> None:
+    encoder, image = make_encoder(), IMAGE.clone().requires_grad_()
+    expected = naive_others(encoder, image)
+    (gradient,) = torch.autograd.grad(expected, image)
+    for objective in (whole, tiled):
+        trial = objective(encoder, loss=OTHERS).forward(IMAGE)
+        assert trial.loss == pytest.approx(expected.item(), rel=1e-12)
+        assert relative(trial.gradient(), gradient) < 1e-12
+    assert min(trial.terms.values()) > 1e-3 * trial.loss
+
+
+@pytest.mark.parametrize("loss", [LOSS, OTHERS])
+def test_the_tiled_objective_is_the_whole_one(loss: Loss) -> None:
+    expected = whole(make_encoder(), loss=loss).forward(IMAGE)
+    found = tiled(make_encoder(), loss=loss).forward(IMAGE)
     assert found.loss == pytest.approx(expected.loss, rel=1e-12)
     assert found.terms == pytest.approx(expected.terms, rel=1e-12)
     assert relative(found.gradient(), expected.gradient()) < 1e-12
@@ -166,16 +216,20 @@ def test_a_dropped_trial_frees_its_graph(objective: Any) -> None:
 
 
 # In bfloat16 most of the deviation are maxima of a pooling that fall on another of four near equals.
+@pytest.mark.parametrize("loss", [LOSS, OTHERS])
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-4), (torch.bfloat16, 0.25)])
-def test_lower_precisions_are_near_and_keep_the_images_precision(dtype: torch.dtype, bound: float) -> None:
-    exact = whole(make_encoder()).forward(IMAGE)
+def test_lower_precisions_are_near_and_keep_the_images_precision(
+    dtype: torch.dtype, bound: float, loss: Loss
+) -> None:
+    exact = whole(make_encoder(), loss=loss).forward(IMAGE)
+    exact_gradient = exact.gradient()
     for objective in (whole, tiled):
-        trial = objective(make_encoder(dtype=dtype), torch.float32).forward(IMAGE.to(torch.float32))
+        judge = objective(make_encoder(dtype=dtype), torch.float32, loss=loss)
+        trial = judge.forward(IMAGE.to(torch.float32))
         gradient = trial.gradient()
         assert gradient.dtype == torch.float32
         assert trial.loss == pytest.approx(exact.loss, rel=bound)
-        assert relative(gradient.to(torch.float64), exact.gradient()) < bound
-        exact = whole(make_encoder()).forward(IMAGE)
+        assert relative(gradient.to(torch.float64), exact_gradient) < bound
 
 
 def test_a_term_without_its_source_is_refused() -> None:
@@ -184,3 +238,6 @@ def test_a_term_without_its_source_is_refused() -> None:
         WholeObjective(encoder, LOSS, SIZE, guidance=guidance())
     with pytest.raises(ValueError, match="`guidance`"):
         TiledObjective(encoder, LOSS, SIZE, tile_px=32, content=content)
+    by_region = Loss((ContentTerm(STYLED[0], 1.0, (1.0, 2.0)),))
+    with pytest.raises(ValueError, match="`guidance`"):
+        WholeObjective(encoder, by_region, SIZE, content=content)
