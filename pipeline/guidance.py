@@ -267,7 +267,25 @@ def totals(
     return found
 
 
-def coverage(channels: Raster, tiles: Iterable[Tile]) -> Float[Tensor, " regions"]:
-    """The share of the level's area that each region covers, in [0, 1]: its mean T. float64."""
-    sums = [channels.read(tile.core).sum(dim=(1, 2), dtype=torch.float64) for tile in tiles]
-    return torch.stack(sums).sum(dim=0) / channels.size.area
+@final
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How the regions share a level, in [0, 1].
+
+    Attributes:
+        uncovered: The share of the area that lies in none: the mean of max(0, 1 - sum_r T_r).
+        shared: The share that lies in one region too many: the mean of max(0, sum_r T_r - 1).
+    """
+
+    uncovered: float
+    shared: float
+
+
+def coverage(channels: Raster, tiles: Iterable[Tile]) -> Coverage:
+    """What no region covers and what several do, from one pass over the channels."""
+    uncovered, shared = 0.0, 0.0
+    for tile in tiles:
+        rest = 1 - channels.read(tile.core).sum(dim=0)
+        uncovered += float(rest.clamp(min=0).sum(dtype=torch.float64))
+        shared += float((-rest).clamp(min=0).sum(dtype=torch.float64))
+    return Coverage(uncovered / channels.size.area, shared / channels.size.area)

@@ -20,8 +20,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", type=Path, help="a style image at its level's size and colours")
     parser.add_argument("--weights", type=Path, required=True, help="the network's model file")
     parser.add_argument("--mask", type=Path, help="use the light part of this mask only")
+    parser.add_argument(
+        "--propagation",
+        choices=("simple", "cubic", "all", "inside"),
+        default="simple",
+        help="how the mask reaches a layer (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--grow-units", type=int, default=0, help="by how many units it grows there (default: %(default)s)"
+    )
     parser.add_argument("--network", choices=tuple(NETWORKS), default="vgg16", help="(default: %(default)s)")
     parser.add_argument("--pooling", choices=("max", "average"), default="max", help="(default: %(default)s)")
+    parser.add_argument(
+        "--normalised", action="store_true", help="rescale the network by its channels' mean activations"
+    )
+    parser.add_argument("--channel-means", type=Path, help="those means, made by impasto calibrate")
     parser.add_argument("--layers", nargs="+", default=STYLE_LAYERS, help="(default: the paper's five)")
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: %(default)s)"
@@ -39,12 +52,15 @@ def run(arguments: argparse.Namespace) -> None:
         network = Network(
             name=arguments.network,
             pooling=arguments.pooling,
+            normalised=arguments.normalised,
+            channel_means=arguments.channel_means,
             style_layers=arguments.layers,
             content_layers=(),
         )
     except ValidationError as error:
         raise as_error(error, {}, "--layers") from None
     # torch takes seconds, which help and mistakes need not wait for.
+    from pipeline.guidance import Propagation  # noqa: PLC0415
     from pipeline.rendering.style import write_targets  # noqa: PLC0415
 
     machine = prepare_machine(arguments.device, arguments.precision, arguments.threads)
@@ -55,6 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
         weights=arguments.weights,
         network=network,
         machine=machine,
+        how=Propagation(arguments.propagation, arguments.grow_units),
     )
     for name in network.style_layers:
         if name not in found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -12,12 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pipeline.config import controls
 from pipeline.config.models import Artwork
 from pipeline.errors import InputError
 from pipeline.geometry import Size
-from pipeline.guidance import Guidance, normalise
-from pipeline.layers import Layer
-from pipeline.losses import ContentTerm, GramTerm, Loss, Term, mix_targets
+from pipeline.guidance import Guidance, Propagation, coverage, normalise
 from pipeline.machine import Machine, prepare_machine
 from pipeline.optimiser import Step
 from pipeline.plan import LevelPlan, Plan
@@ -26,7 +25,10 @@ from pipeline.rasters import TensorRaster
 from pipeline.rendering.inputs import Targets, load_encoder, read_padded, read_targets
 from pipeline.rendering.optimisation import Work, make_objective, optimise
 from pipeline.rendering.record import RenderingRecord
+from pipeline.rendering.terms import level_loss
 from pipeline.tiles import Tile, cut
+
+_NOTEWORTHY = 0.005
 
 
 @final
@@ -62,8 +64,8 @@ def render_level(
     encoder = load_encoder(files.weights, level.network, machine)
     content = read_padded(files.content, level.size, 3, machine)
     padded = Size(*content.shape[1:])
-    guidance = _guidance(files.guides, level, padded, machine)
-    loss = _loss(level, _read_targets(level, files.targets, machine), guidance)
+    guidance = _guidance(files.guides, level, settings.guidance, padded, machine)
+    loss = level_loss(level, settings.guidance, _read_targets(level, files.targets, machine), guidance)
     raster = TensorRaster(content)
     return optimise(
         Work(level.level_px, level.size, level.iterations, level.tile_core_px),
@@ -72,7 +74,7 @@ def render_level(
         optimiser=settings.optimiser,
         machine=machine,
         on_progress=on_progress,
-        warnings=guidance.warnings if guidance is not None else (),
+        warnings=() if guidance is None else (*guidance.warnings, *_cover(guidance, level)),
     )
 
 
@@ -90,64 +92,33 @@ def _absent(key: str) -> Targets:
     raise InputError("--targets", expected=f"{key}.safetensors, which the plan names", found="other files")
 
 
-def _guidance(path: Path | None, level: LevelPlan, padded: Size, machine: Machine) -> Guidance | None:
+def _guidance(
+    path: Path | None, level: LevelPlan, settings: controls.Guidance, padded: Size, machine: Machine
+) -> Guidance | None:
     if path is None:
         return None
     channels = read_padded(path, level.size, len(level.regions), machine)
     style_layers = [level.network.architecture.layer(name) for name in level.network.style_layers]
     labels = [region.label for region in level.regions]
-    return normalise(TensorRaster(channels), style_layers, _tiles(padded, level), labels)
+    how = Propagation(settings.propagation, settings.grow_units)
+    return normalise(TensorRaster(channels), style_layers, _tiles(padded, level), labels, how)
+
+
+def _cover(guidance: Guidance, level: LevelPlan) -> Iterator[str]:
+    """What becomes of the parts that no region covers, or several: a sentence for each kind."""
+    found = coverage(guidance.channels, _tiles(guidance.channels.size, level))
+    if found.uncovered > _NOTEWORTHY:
+        fate = "is styled by the Gram matrix of the whole image" if level.whole else "keeps its content alone"
+        yield f"{found.uncovered:.1%} of level {level.level_px} is in no region and {fate}"
+    if found.shared > _NOTEWORTHY:
+        yield f"{found.shared:.1%} of level {level.level_px} is in several regions and takes all their styles"
 
 
 def _tiles(padded: Size, level: LevelPlan) -> tuple[Tile, ...]:
     if level.tile_core_px is None:
         return (Tile.whole(padded),)
-    # A channel reaches a layer by averages over its own units: no halo.
+    # How far around its core a tile's channels are read is the guidance's own business.
     return cut(padded, level.tile_core_px, 0, STRIDE_PX)
-
-
-def _loss(level: LevelPlan, targets: Mapping[str, Targets], guidance: Guidance | None) -> Loss:
-    """The artwork's loss at this level: content, and the styles of every region that is there."""
-    architecture = level.network.architecture
-    terms: list[Term] = []
-    if level.content_weight > 0:
-        terms += [
-            ContentTerm(architecture.layer(name), level.content_weight)
-            for name in level.network.content_layers
-        ]
-    style_layers = [architecture.layer(name) for name in level.network.style_layers]
-    for index, region in enumerate(level.regions):
-        share = region.weight / len(level.regions)
-        present = [layer for layer in style_layers if not _vanished(guidance, layer, index)]
-        if not present:
-            raise InputError(
-                f"region {region.label}",
-                expected=f"a mask that covers at least a pixel of level {level.level_px}",
-                found="less than that",
-                fix="Enlarge the mask, or leave the region out",
-            )
-        for layer in present:
-            found = [targets[target.target].get(layer.name) for target in region.targets]
-            weighted = [
-                (statistics.gram, target.weight)
-                for statistics, target in zip(found, region.targets, strict=True)
-                if statistics is not None
-            ]
-            if weighted:
-                terms.append(
-                    GramTerm(
-                        layer,
-                        None if guidance is None else index,
-                        level.style_weight * share / layer.channels**2,
-                        mix_targets([gram for gram, _ in weighted], [weight for _, weight in weighted]),
-                        "" if guidance is None else region.label,
-                    )
-                )
-    return Loss(tuple(terms))
-
-
-def _vanished(guidance: Guidance | None, layer: Layer, region: int) -> bool:
-    return guidance is not None and (layer.name, region) in guidance.vanished
 
 
 def _start(

@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 
 from pipeline.features import Encoder
 from pipeline.geometry import Size
-from pipeline.guidance import Propagation, coverage, normalise, over_core, propagate, totals
+from pipeline.guidance import Coverage, Propagation, coverage, normalise, over_core, propagate, totals
 from pipeline.layers import VGG16, VGG19, Layer
 from pipeline.losses import GramTerm, Loss, Observation
 from pipeline.rasters import TensorRaster
@@ -46,8 +46,14 @@ def test_energy_is_the_sum_of_squares_at_each_layer() -> None:
     }
 
 
-def test_coverage_is_the_share_of_the_area() -> None:
-    assert coverage(raster(CHANNEL), whole(CHANNEL)).tolist() == [3.5 / 8]
+def test_coverage_tells_what_no_region_has_and_what_several_have() -> None:
+    assert coverage(raster(CHANNEL), whole(CHANNEL)) == Coverage(1 - 3.5 / 8, 0)
+    twice = torch.cat([CHANNEL, CHANNEL])
+    # Of the pixels' sums of 2, 2, 2 and 1, three lie in one region too many.
+    assert coverage(raster(twice), whole(CHANNEL)) == Coverage(4 / 8, 3 / 8)
+    large = torch.rand(2, 32, 48, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    one, many = whole(large), cut(Size(32, 48), 16, 0, 16)
+    assert coverage(raster(large), many).uncovered == pytest.approx(coverage(raster(large), one).uncovered)
 
 
 def test_normalised_channels_have_a_mean_square_of_one() -> None:

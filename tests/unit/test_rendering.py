@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from networks import make_random_weights
+from model_files import save_short_vgg19
 from safetensors.torch import save_file
 
 from pipeline import canvas, weights
@@ -67,20 +67,7 @@ def noise(size: Size, seed: int, bands: int = 3) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "vgg19.safetensors"
-    wanted = ("conv1_1", "conv1_2", "conv2_1")
-    tensors = {
-        name: tensor
-        for name, tensor in make_random_weights(VGG19, 0, torch.float32).items()
-        if name.startswith(wanted)
-    }
-    metadata = {
-        "name": "vgg19",
-        "tensors_sha256": weights.tensors_sha256({name: t.numpy() for name, t in tensors.items()}),
-        "preprocessing": weights.IMAGENET.to_json(),
-    }
-    save_file(tensors, path, metadata)
-    return path
+    return save_short_vgg19(tmp_path_factory.mktemp("weights") / "vgg19.safetensors")
 
 
 def statistics_of(F: torch.Tensor) -> StyleStatistics:
@@ -372,7 +359,8 @@ def test_a_region_that_vanishes(scene: Scene) -> None:
     channels[0, 0, 1] = 0.5
     canvas.write_guides(scene.files.guides, channels)
     assert refusal(scene) == (
-        "region sea: expected a mask that covers at least a pixel of level 64; found less than that. "
+        "region sea: expected a mask that covers at least one unit of relu1_1 at level 64; found less than "
+        "that. "
         "Enlarge the mask, or leave the region out."
     )
 
