@@ -44,6 +44,30 @@ rule guide:
         "exec impasto --end-with-parent guide {params.options} --output {output:q} > {log:q} 2>&1"
 
 
+rule mix:
+    input:
+        unpack(lambda w: COLLECTION.mix_inputs(w.key)),
+    output:
+        image=f"{RESULTS}/shared/mixed/{{key}}.tif",
+        record=f"{RESULTS}/shared/mixed/{{key}}.json",
+    log:
+        f"{RESULTS}/logs/mix/{{key}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/mix/{{key}}.tsv"
+    threads: THREADS
+    resources:
+        mem_mb=lambda w: COLLECTION.mixes[w.key].memory_mib,
+        runtime=lambda w: COLLECTION.mixes[w.key].runtime_min,
+        gpu=COLLECTION.gpus,
+    params:
+        plan=lambda w: COLLECTION.mix_plan(w.key),
+        code=fingerprint("mix"),
+    shell:
+        "exec impasto --end-with-parent mix {input.start:q} --fine {input.fine:q} --plan - "
+        "--weights {input.weights:q} --output {output.image:q} --record {output.record:q} "
+        "<<< {params.plan:q} > {log:q} 2>&1"
+
+
 rule targets:
     input:
         unpack(lambda w: COLLECTION.target_inputs(w.key)),

@@ -9,6 +9,7 @@ import torch
 from networks import make_random_weights
 from safetensors.torch import save_file
 
+from pipeline import weights
 from pipeline.layers import VGG19
 
 PERSON_CLASS = 15
@@ -20,6 +21,22 @@ def save_vgg19(path: Path, seed: int = 0) -> Path:
     every = make_random_weights(VGG19, seed, torch.float32)
     wanted = list(every)[: list(every).index(f"{last}.bias") + 1]
     save_file({name: every[name] for name in wanted}, path)
+    return path
+
+
+def save_short_vgg19(path: Path) -> Path:
+    """Writes a model file, as `impasto fetch-weights` does, of a random VGG-19 that ends at conv2_1."""
+    tensors = {
+        name: tensor
+        for name, tensor in make_random_weights(VGG19, 0, torch.float32).items()
+        if name.startswith(("conv1_1", "conv1_2", "conv2_1"))
+    }
+    metadata = {
+        "name": "vgg19",
+        "tensors_sha256": weights.tensors_sha256({name: t.numpy() for name, t in tensors.items()}),
+        "preprocessing": weights.IMAGENET.to_json(),
+    }
+    save_file(tensors, path, metadata)
     return path
 
 

@@ -9,6 +9,7 @@ COMMANDS = {
     "guide": "make a level's guidance channels from masks",
     "recolour": "bring an image to a level's size and to the colours asked for",
     "calibrate": "measure a network's channel means on photographs, for the normalised network",
+    "mix": "lay the fine structure of one style image over the large shapes of another",
     "targets": "compute the style statistics of an image",
     "stylise": "render the lowest level",
     "upsample": "enlarge a level's result as the start of the next",
