@@ -137,7 +137,13 @@ class _Draft:
                 self._size(region.colour.source, f"{key}.colour.source")
         if self.artwork.colour.source is not None:
             self._size(self.artwork.colour.source, "colour.source")
-        means = self.artwork.network.channel_means
+        network = self.artwork.network
+        means = network.channel_means
+        if network.normalised and means is None and network.pooling != "max":
+            self.warn(
+                "the channel means that come with the package were measured with max pooling: with "
+                f"{network.pooling} pooling a filter's mean is only about 1"
+            )
         if means is not None and not means.is_file():
             raise InputError(
                 f"{self.where}.network.channel_means",

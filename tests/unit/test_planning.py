@@ -263,6 +263,14 @@ def test_the_whole_images_target_is_each_style_once_and_without_its_mask() -> No
     assert (masked.mask, masked.propagation, masked.grow_units) == (Path("m.png"), "inside", 2)
 
 
+def test_shipped_means_suit_max_pooling() -> None:
+    network = {"normalised": True, "pooling": "average"}
+    assert [
+        "measured with max pooling" in w for w in plan({"style": "s.png", "network": network}).warnings
+    ] == [True]
+    assert plan({"style": "s.png", "network": {"normalised": True}}).warnings == ()
+
+
 @pytest.mark.parametrize(
     ("guidance", "share"),
     [

@@ -24,7 +24,7 @@ from pipeline.layers import Architecture
 
 # Of its layer's average, a filter's mean counts as this at least: what a dead filter is divided by.
 _LEAST_SHARE = 1e-6
-_SHIPPED = Path(__file__).parent / "channel_means"
+_SHIPPED = Path(__file__).parent
 _CALIBRATE = "Measure them with impasto calibrate and set network.channel_means"
 
 ChannelMeans = Mapping[str, Float[ndarray, " channels"]]
@@ -131,7 +131,7 @@ def load_means(path: Path, architecture: Architecture, network: str | None = Non
 
 
 def shipped_means(network: str) -> ChannelMeans:
-    """The channel means that come with the package; `channel_means/README.md` tells how they were made.
+    """The channel means that come with the package; README.md beside this tells how they were made.
 
     Args:
         network: The registry's name of the network.
