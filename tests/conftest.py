@@ -6,8 +6,17 @@ import os
 # another take five times as long as one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from pathlib import Path
+
 import pytest
 import torch
+from real_weights import fetch_vgg16
+
+
+@pytest.fixture(scope="session")
+def real_vgg16() -> Path:
+    """The model file of the real VGG-16; where it cannot be had, the test is skipped."""
+    return fetch_vgg16()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
