@@ -5,29 +5,43 @@ TIFFs of RGB as encoded in sRGB, nominally [0, 1] but never clipped; masks and g
 unsigned integers, whole range = [0, 1]. Memory grows with an image's width at most, never with its area.
 """
 
+from pipeline.canvas.colours import MaskedMap, combine_luminance, histogram, moments, recolour
 from pipeline.canvas.compose import add_alpha, band_means, compose_guides, export_masks
 from pipeline.canvas.export import export_preview, export_print
-from pipeline.canvas.inputs import MAX_AREA_PX, MAX_SIDE_PX, MIN_SIDE_PX, Header, prepare, read_header
-from pipeline.canvas.pixels import moments, read, size_of, write, write_guides, write_mask, write_png
-from pipeline.canvas.transform import combine_luminance, map_colour, resize
+from pipeline.canvas.inputs import (
+    MAX_AREA_PX,
+    MAX_SIDE_PX,
+    MIN_SIDE_PX,
+    Header,
+    check_sides,
+    prepare,
+    read_header,
+)
+from pipeline.canvas.masks import Mask
+from pipeline.canvas.pixels import read, size_of, write, write_guides, write_mask, write_png
+from pipeline.canvas.transform import resize
 
 __all__ = [
     "MAX_AREA_PX",
     "MAX_SIDE_PX",
     "MIN_SIDE_PX",
     "Header",
+    "Mask",
+    "MaskedMap",
     "add_alpha",
     "band_means",
+    "check_sides",
     "combine_luminance",
     "compose_guides",
     "export_masks",
     "export_preview",
     "export_print",
-    "map_colour",
+    "histogram",
     "moments",
     "prepare",
     "read",
     "read_header",
+    "recolour",
     "resize",
     "size_of",
     "write",

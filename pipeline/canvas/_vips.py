@@ -140,6 +140,11 @@ def from_array(array: Num[ndarray, "height width *bands"]) -> Image:
     return Image.new_from_memory(samples, width, height, count, format_name)
 
 
+def full_scale(image: Image) -> float:
+    """The sample that stands for 1: the highest level of 8 or 16 bits, and 1 itself in floating point."""
+    return _LEVELS.get(image.format, 1.0)
+
+
 def as_unit_float(image: Image) -> Image:
     """The image as float32: 8 and 16 bits scaled to [0, 1], floats as they are."""
     if image.format not in _LEVELS:

@@ -5,34 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.canvas import _vips
+from pipeline.canvas import _vips, masks
 from pipeline.canvas.transform import resampled
 from pipeline.errors import InputError
 from pipeline.files import atomic_path
 from pipeline.geometry import Size
 
 
-def compose_guides(masks: Sequence[tuple[Path, bool]], target: Path, size: Size) -> None:
+def compose_guides(regions: Sequence[tuple[Path, bool]], target: Path, size: Size) -> None:
     """Writes a level's guidance channels: one 16-bit band per mask, soft at the edges, within [0, 1].
 
     Args:
-        masks: Mask files of any size (light is inside; of a colour image the mean of its colours, alpha
-            aside), each with whether it is taken inverted.
+        regions: Mask files of any size, each with whether it is taken inverted, as `Mask` has them.
         target: A tiled TIFF.
         size: The level's height and width.
 
     Raises:
-        InputError: A mask cannot be read.
+        InputError: A mask cannot be read, or holds numbers that are not finite or not between 0 and 1.
     """
-    channels = []
-    for path, inverted in masks:
-        image = _vips.load(path)
-        image = _vips.as_unit_float(image).autorot().extract_band(0, n=image.bands - image.hasalpha())
-        channel = resampled(image.bandmean(), size, "linear")
-        channels.append(1 - channel if inverted else channel)
+    channels = [masks.channel(path, inverted, size) for path, inverted in regions]
     first, *others = channels
     joined = first.bandjoin(others) if others else first
-    _vips.save_tiff(_vips.as_levels(joined, 16), target, *(path for path, _ in masks), compression="deflate")
+    _vips.save_tiff(
+        _vips.as_levels(joined, 16), target, *(path for path, _ in regions), compression="deflate"
+    )
 
 
 def band_means(path: Path) -> list[float]:

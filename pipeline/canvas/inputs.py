@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -21,6 +22,7 @@ MAX_AREA_PX = 4_000_000_000
 _BITS = {"uchar": 8, "ushort": 16, "float": 32}
 _RGB = {"srgb", "rgb", "rgb16", "scrgb"}
 _GREY = {"b-w", "grey16"}
+_HALF_STEP = 0.5 / 65535
 _PROFILE = "icc-profile-data"
 _QUARTER_TURNS = range(5, 9)
 _SEQUENTIAL_ORIENTATIONS = range(1, 3)
@@ -46,32 +48,57 @@ class Header:
     format: str
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, min_side_px: int = MIN_SIDE_PX) -> Header:
     """The header of an image file, without decoding its pixels; the first page of an animation.
 
+    Args:
+        path: Any image file.
+        min_side_px: The shortest side that will do: 1 for an image of which only the colours are wanted.
+
     Raises:
-        InputError: Missing, not an image, smaller than MIN_SIDE_PX, larger than MAX_SIDE_PX or MAX_AREA_PX
+        InputError: Missing, not an image, smaller than `min_side_px`, larger than MAX_SIDE_PX or MAX_AREA_PX
             (so a decompression bomb is never decompressed), or of a sample format that is not handled.
     """
-    return _header(path, _vips.load(path))
+    header = _header(path, _vips.load(path))
+    check_sides(path, header.size, min_side_px)
+    return header
 
 
-def prepare(source: Path, target: Path) -> None:
+def check_sides(path: Path, size: Size, min_side_px: int = MIN_SIDE_PX) -> None:
+    """Checks that an image has sides of at least `min_side_px`.
+
+    Raises:
+        InputError: It is smaller.
+    """
+    if min(size.height, size.width) < min_side_px:
+        raise InputError(
+            path, expected=f"sides of at least {min_side_px} px", found=f"{size} px (height x width)"
+        )
+
+
+def prepare(source: Path, target: Path) -> float:
     """Decodes `source` once and writes it as a tiled sRGB TIFF: 3 bands, and alpha as a 4th if there is any.
 
     The camera's orientation is applied. 8 bits stay 8, anything else becomes 16 (floats are taken as sRGB in
     [0, 1] and clipped). Grey becomes three equal bands; CMYK without a profile is read as a generic press.
+    Any size will do, down to a single pixel: what is too small to be rendered may still lend its colours.
 
     An embedded ICC profile is converted to sRGB relative to the white point with black point compensation:
     colours inside sRGB stay what they were, which the perceptual intent does not promise, and matrix
     profiles (cameras, displays) have no other table anyway; what sRGB cannot show is clipped. A profile that
     is sRGB under another name leaves the pixels untouched.
 
+    Returns:
+        The share of samples that were clipped because they lay outside [0, 1] in floating point; 0 for
+        integers.
+
     Raises:
-        InputError: As `read_header`, or the pixels are damaged or truncated; then no `target` is left behind.
+        InputError: As `read_header`, or the pixels are damaged or truncated, or NaN or infinite; then no
+            `target` is left behind.
     """
     image = _vips.load(source)
     header = _header(source, image)
+    clipped = _clipped_share(source) if image.format == "float" else 0.0
     if _orientation(image) in _SEQUENTIAL_ORIENTATIONS:
         # Row by row from the top needs no decoded copy on disk, which random access to a JPEG or PNG does.
         image = _vips.load(source, sequential=True)
@@ -86,11 +113,33 @@ def prepare(source: Path, target: Path) -> None:
             prepared = prepared.bandjoin(alpha)
         prepared = prepared.copy(interpretation="srgb" if bits == 8 else "rgb16")
     _vips.save_tiff(prepared, target, source, compression="deflate")
+    return clipped
+
+
+def _clipped_share(path: Path) -> float:
+    """The share of a float image's samples outside [0, 1] by more than the rounding to 16 bits, in one pass.
+
+    Raises:
+        InputError: Some are NaN or infinite.
+    """
+    image = _vips.load(path, sequential=True)
+    outside = ((image < -_HALF_STEP) | (image > 1 + _HALF_STEP)).cast("float").bandmean()
+    with _vips.reading(path):
+        found = image.bandjoin(outside).stats()
+    # A row for all bands together, then one for each; the third column is the sum, the fifth the mean.
+    if not all(math.isfinite(found(2, 1 + band)[0]) for band in range(image.bands)):
+        raise InputError(
+            path,
+            expected="finite numbers",
+            found="NaN or infinite ones",
+            fix="Export it again, or as 16 bits",
+        )
+    return float(found(4, 1 + image.bands)[0]) / 255
 
 
 def _header(path: Path, image: _vips.Image) -> Header:
     size = _vips.size(image)
-    _check_size(path, size)
+    _check_limits(path, size)
     if image.format not in _BITS or image.interpretation not in _RGB | _GREY | {"cmyk"}:
         raise InputError(
             path,
@@ -112,11 +161,7 @@ def _header(path: Path, image: _vips.Image) -> Header:
     return Header(size, image.bands, _BITS[image.format], has_alpha, _format(image))
 
 
-def _check_size(path: Path, size: Size) -> None:
-    if min(size.height, size.width) < MIN_SIDE_PX:
-        raise InputError(
-            path, expected=f"sides of at least {MIN_SIDE_PX} px", found=f"{size} px (height x width)"
-        )
+def _check_limits(path: Path, size: Size) -> None:
     if max(size.height, size.width) > MAX_SIDE_PX or size.area > MAX_AREA_PX:
         raise InputError(
             path,

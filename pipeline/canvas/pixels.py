@@ -1,10 +1,7 @@
-"""Pixels to arrays and back, and what is summed over them."""
+"""Pixels to arrays and back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import reduce
-from operator import add
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +9,8 @@ from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
 from pipeline.canvas import _vips
-from pipeline.colour import Moments
-from pipeline.errors import InputError
 from pipeline.files import atomic_path
 from pipeline.geometry import Box, Size
-
-_BLOCK_PX = 4 * _vips.TILE_PX
 
 
 def size_of(path: Path) -> Size:
@@ -66,27 +59,6 @@ def write_mask(path: Path, array: Float[ndarray, "height width"]) -> None:
 def _write_unit(path: Path, array: Float[ndarray, "height width bands"], bits: int) -> None:
     levels = _vips.as_levels(_vips.from_array(np.asarray(array, dtype=np.float32)), bits)
     _vips.save_tiff(levels, path, path, compression="deflate")
-
-
-def moments(path: Path) -> Moments:
-    """Count, mean and covariance of the first three bands, in float64 and one pass.
-
-    Raises:
-        InputError: The file has fewer than three bands, or cannot be read.
-    """
-    return reduce(add, (Moments.of(block) for block in _blocks(path, bands=3)))
-
-
-def _blocks(path: Path, bands: int) -> Iterator[Float32[ndarray, "height width bands"]]:
-    """All pixels once, in blocks aligned with the file's tiles."""
-    image = _vips.load(path)
-    if image.bands < bands:
-        raise InputError(path, expected=f"an image of {bands} bands", found=f"{image.bands}")
-    image = _vips.as_unit_float(image.extract_band(0, n=bands))
-    for top in range(0, image.height, _BLOCK_PX):
-        for left in range(0, image.width, _BLOCK_PX):
-            box = Box(top, left, min(top + _BLOCK_PX, image.height), min(left + _BLOCK_PX, image.width))
-            yield _block(path, image, box)
 
 
 def _block(path: Path, image: _vips.Image, box: Box) -> Float32[ndarray, "height width bands"]:

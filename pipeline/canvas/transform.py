@@ -1,4 +1,4 @@
-"""One image file in, another out: resampled or recoloured, streamed by regions."""
+"""One image file in, another out at another size, streamed by regions."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ import math
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pyvips
-from jaxtyping import Float
-from numpy import ndarray
 
 from pipeline.canvas import _vips
-from pipeline.colour import Matrix, Vector, luminance_transfer
 from pipeline.errors import InputError
 from pipeline.geometry import Size
 
@@ -60,30 +56,6 @@ def resize(
     _vips.save_tiff(clipped(image) if clip else image, target, source)
 
 
-def map_colour(source: Path, target: Path, matrix: Matrix, offset: Vector) -> None:
-    """Writes matrix x + offset for every pixel x of the first three bands, as float32, unclipped."""
-    image = _vips.load(source)
-    if image.bands < 3:
-        raise InputError(source, expected="an image of three bands", found=f"{image.bands}")
-    image = _vips.as_unit_float(image.extract_band(0, n=3)).bandjoin(1.0)
-    _vips.save_tiff(_recombined(image, np.column_stack([matrix, offset])), target, source)
-
-
-def combine_luminance(stylised: Path, content: Path, target: Path) -> None:
-    """Writes an image with the luma (Rec.601) of `stylised` and the chroma (I and Q) of `content`.
-
-    Raises:
-        InputError: The two differ in size.
-    """
-    first, second = _vips.load(stylised), _vips.load(content)
-    if _vips.size(first) != _vips.size(second):
-        raise InputError(
-            content, expected=f"{_vips.size(first)} px as in {stylised}", found=f"{_vips.size(second)} px"
-        )
-    pair = [_vips.as_unit_float(image.extract_band(0, n=3)) for image in (first, second)]
-    _vips.save_tiff(_recombined(pair[0].bandjoin(pair[1]), luminance_transfer()), target, stylised, content)
-
-
 def clipped(image: _vips.Image) -> _vips.Image:
     """The image limited to [0, 1]."""
     return image.clamp(min=0.0, max=1.0)
@@ -126,7 +98,3 @@ def _tiles_in_reach(shrink: float) -> int:
 
 def _gap(shrink: float) -> float:
     return 0.0 if shrink <= _LARGEST_PURE_SHRINK else 4.0
-
-
-def _recombined(image: _vips.Image, matrix: Float[ndarray, "out bands"]) -> _vips.Image:
-    return image.recomb(pyvips.Image.new_from_array(matrix.tolist())).cast("float")

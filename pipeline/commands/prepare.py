@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
-    canvas.prepare(arguments.image, arguments.output)
-    header = canvas.read_header(arguments.output)
+    clipped = canvas.prepare(arguments.image, arguments.output)
+    header = canvas.read_header(arguments.output, min_side_px=1)
     alpha = ", alpha kept" if header.has_alpha else ""
     say(f"{arguments.output}: {header.size} px (height x width), {header.bits} bits{alpha}")
+    if clipped:
+        say(f"{arguments.image}: {clipped:.2%} of its numbers lay outside 0 to 1 and were clipped")

@@ -46,10 +46,34 @@ def test_what_is_no_picture_is_told_in_one_line(impasto: Impasto, kind: str, sai
     assert said in line
 
 
-def test_a_single_pixel_is_no_photograph(impasto: Impasto) -> None:
-    save(impasto.folder / "dot.png", gradient(1, 1))
-    line = impasto.refuses("prepare", "dot.png", "--output", "out.tif")
-    assert line == "dot.png: expected sides of at least 16 px; found 1x1 px (height x width)."
+@pytest.mark.parametrize(("height", "width"), [(1, 300), (300, 1), (1, 1)])
+def test_a_strip_of_colours_is_taken(impasto: Impasto, height: int, width: int) -> None:
+    pixels = noise(height, width, seed=0)
+    save(impasto.folder / "strip.png", pixels)
+    done = impasto.works("prepare", "strip.png", "--output", "out.tif")
+    assert done.said == [f"out.tif: {height}x{width} px (height x width), 8 bits"]
+    assert (np.rint(canvas.read(impasto.folder / "out.tif") * 255) == pixels).all()
+
+
+def test_what_is_clipped_is_said(impasto: Impasto) -> None:
+    pixels = np.full((20, 20, 3), 0.5)
+    pixels[:5] = 1.25
+    canvas.write(impasto.folder / "bright.tif", pixels)
+    assert impasto.works("prepare", "bright.tif", "--output", "out.tif").said == [
+        "out.tif: 20x20 px (height x width), 16 bits",
+        "bright.tif: 25.00% of its numbers lay outside 0 to 1 and were clipped",
+    ]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_numbers_that_are_none_are_told_in_one_line(impasto: Impasto, value: float) -> None:
+    pixels = np.full((20, 20, 3), 0.5)
+    pixels[3, 4, 1] = value
+    canvas.write(impasto.folder / "bad.tif", pixels)
+    line = impasto.refuses("prepare", "bad.tif", "--output", "out.tif")
+    assert line == (
+        "bad.tif: expected finite numbers; found NaN or infinite ones. Export it again, or as 16 bits."
+    )
 
 
 def test_a_failure_leaves_the_earlier_result_alone(impasto: Impasto) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
-from pictures import broken_pictures, gradient, noise, save
+from pictures import broken_pictures, gradient, left_half, noise, save
 from running import Impasto
 
 from pipeline import canvas
@@ -65,7 +67,16 @@ def test_what_is_no_picture_is_told_in_one_line(impasto: Impasto, kind: str, mod
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--mode", "linear", "--size", "4x4"], "--mode linear: expected --reference IMAGE; found none."),
+        (["--mode", "linear", "--size", "4x4"], "options: mode linear needs a reference."),
+        (["--reference", "a.png", "--size", "4x4"], "options: mode keep takes no reference."),
+        (["--mode", "luma", "--transform", "sym", "--size", "4x4"], "options: mode luma takes no transform."),
+        (["--luma-match", "mean", "--size", "4x4"], "options: mode keep takes no luma match."),
+        (["--reference-mask", "m.png", "--size", "4x4"], "options: a mask of the reference needs a"),
+        (
+            ["--maps", "-", "--mode", "keep", "--size", "4x4"],
+            "--maps: expected every map in its list; found --",
+        ),
+        (["--maps", "none.json", "--size", "4x4"], "none.json: no such file or directory."),
         (["--mode", "sepia", "--size", "4x4"], "argument --mode: invalid choice: 'sepia'"),
         (
             ["--size", "4by4"],
@@ -89,3 +100,135 @@ def test_a_reference_of_one_colour_is_no_division_by_zero(impasto: Impasto) -> N
     words = ["--size", "40x40", "--mode", "linear", "--reference", "photo.png", "--output", "out.tif"]
     impasto.works("recolour", "style.png", *words)
     assert canvas.read(impasto.folder / "out.tif") == pytest.approx(0.8, abs=1e-4)
+
+
+def test_histogram_gives_the_references_quantiles(impasto: Impasto) -> None:
+    save(impasto.folder / "style.png", noise(80, 60, seed=0))
+    photo = (40 + gradient(70, 90) // 2).astype(np.uint8)
+    save(impasto.folder / "photo.png", photo)
+    words = ["--size", "80x60", "--mode", "linear", "--transform", "histogram", "--reference", "photo.png"]
+    done = impasto.works("recolour", "style.png", *words, "--output", "out.tif")
+    assert not done.imported & {"torch", "torchvision"}
+    found = canvas.read(impasto.folder / "out.tif")
+    for band in range(3):
+        quantiles = [np.quantile(image[..., band], [0.1, 0.5, 0.9]) for image in (found, photo / 255)]
+        assert quantiles[0] == pytest.approx(quantiles[1], abs=0.01)
+
+
+def test_a_mask_says_what_counts_and_what_changes(impasto: Impasto) -> None:
+    style = noise(40, 60, seed=0)
+    style[:, :30] //= 4
+    save(impasto.folder / "style.png", style)
+    photo = np.full((40, 60, 3), [255, 255, 0], np.uint8)
+    photo[:, :30] = [51, 102, 153]
+    save(impasto.folder / "photo.png", photo)
+    save(impasto.folder / "left.png", left_half(40, 60))
+    words = ["--size", "40x60", "--mode", "linear", "--reference", "photo.png"]
+    masks = ["--mask", "not:left.png", "--reference-mask", "left.png"]
+    impasto.works("recolour", "style.png", *words, *masks, "--output", "out.tif")
+    found = canvas.read(impasto.folder / "out.tif")
+    assert (found[:, :30] == (style[:, :30] / 255).astype(np.float32)).all()
+    assert found[:, 30:].mean(axis=(0, 1)) == pytest.approx([0.2, 0.4, 0.6], abs=1e-3)
+    # The reference's left half has one colour: hardly anything is left of the noise.
+    assert found[:, 30:].std(axis=(0, 1)).max() < 0.02
+
+
+def test_several_maps_are_blended_by_their_masks(impasto: Impasto) -> None:
+    style = noise(40, 60, seed=0)
+    save(impasto.folder / "style.png", style)
+    save(impasto.folder / "red.png", np.full((1, 30, 3), [255, 0, 0], np.uint8))
+    save(impasto.folder / "left.png", left_half(40, 60))
+    maps = [
+        {
+            "mode": "linear",
+            "transform": "sym",
+            "reference": "red.png",
+            "luma_match": None,
+            "mask": "left.png",
+            "reference_mask": None,
+            "everywhere": False,
+        },
+        {"mode": "luma", "mask": "not:left.png"},
+    ]
+    (impasto.folder / "maps.json").write_text(json.dumps(maps), encoding="utf-8")
+    words = ["style.png", "--size", "40x60"]
+    done = impasto.works("recolour", *words, "--maps", "maps.json", "--output", "a.tif")
+    assert done.said == ["a.tif: 40x60 px (height x width), linear, luma"]
+    impasto.works("recolour", *words, "--maps", "-", "--output", "b.tif", stdin=json.dumps(maps))
+    found = canvas.read(impasto.folder / "a.tif")
+    assert (found == canvas.read(impasto.folder / "b.tif")).all()
+    assert found[:, :30].mean(axis=(0, 1)) == pytest.approx([1, 0, 0], abs=1e-3)
+    luma = (style[:, 30:] / 255 @ LUMA)[..., None].repeat(3, axis=2)
+    assert found[:, 30:] == pytest.approx(luma, abs=1e-5)
+
+
+def test_a_map_may_be_measured_in_a_mask_and_apply_everywhere(impasto: Impasto) -> None:
+    style = np.full((40, 60, 3), 102, np.uint8)
+    style[:, :30] = 51
+    save(impasto.folder / "style.png", style)
+    save(impasto.folder / "photo.png", np.full((20, 20, 3), 153, np.uint8))
+    save(impasto.folder / "left.png", left_half(40, 60))
+    wanted = {"mode": "luma", "reference": "photo.png", "luma_match": "mean", "mask": "left.png"}
+    words = ["recolour", "style.png", "--size", "40x60", "--maps", "-", "--output", "out.tif"]
+    impasto.works(*words, stdin=json.dumps([{**wanted, "everywhere": True}]))
+    found = canvas.read(impasto.folder / "out.tif")
+    assert found[:, :30] == pytest.approx(0.6, abs=1e-5)
+    assert found[:, 30:] == pytest.approx(0.8, abs=1e-5)
+
+
+def test_no_maps_keep_the_colours(impasto: Impasto) -> None:
+    style = noise(40, 60, seed=0)
+    save(impasto.folder / "style.png", style)
+    words = ["recolour", "style.png", "--size", "40x60", "--maps", "-", "--output", "out.tif"]
+    assert impasto.works(*words, stdin="[]").said == ["out.tif: 40x60 px (height x width), keep"]
+    assert (canvas.read(impasto.folder / "out.tif") == (style / 255).astype(np.float32)).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "standard input: expected a JSON list of colour maps; found no JSON."),
+        ("{}", "standard input: expected a JSON list of colour maps; found nothing."),
+        ("[3]", "standard input: map 1: expected a JSON object; found 3."),
+        (
+            '[{}, {"mode": "sepia"}]',
+            "standard input: map 2, mode: expected 'keep', 'linear' or 'luma'; found",
+        ),
+        (
+            '[{"masks": "m.png"}]',
+            "standard input: map 1, masks: expected a key among mode, transform, reference, luma_match, "
+            "mask, reference_mask, everywhere; found an unknown one.",
+        ),
+        ('[{"mode": "linear"}]', "standard input: map 1: mode linear needs a reference."),
+        ('[{"mask": ""}]', "standard input: map 1, mask: expected a path; found ''."),
+        ('[{"mode": "luma", "mask": 4}]', "standard input: map 1, mask: expected a valid string; found 4."),
+        ("[" * 100000, "standard input: expected a JSON list of colour maps; found no JSON."),
+    ],
+)
+def test_wrong_maps_are_told_in_one_line(impasto: Impasto, text: str, said: str) -> None:
+    save(impasto.folder / "style.png", noise(40, 40, seed=0))
+    words = ["recolour", "style.png", "--size", "4x4", "--maps", "-", "--output", "out.tif"]
+    assert impasto.refuses(*words, stdin=text).startswith(said)
+
+
+@pytest.mark.parametrize("option", ["--mask", "--reference-mask"])
+def test_an_unsuitable_mask_is_told_in_one_line(impasto: Impasto, option: str) -> None:
+    save(impasto.folder / "style.png", noise(40, 40, seed=0))
+    save(impasto.folder / "black.png", np.zeros((20, 20, 1), np.uint8))
+    words = ["style.png", "--mode", "linear", "--reference", "style.png", "--size", "40x40"]
+    broken = broken_pictures(impasto.folder)
+    for mask, expected in [
+        ("black.png", "mask black.png: expected light on visible pixels of style.png; found none."),
+        (f"not:{broken['truncated']}", f"{broken['truncated']}: expected a complete image; found"),
+        (broken["missing"], f"{broken['missing']}: expected an image file; found no such file."),
+    ]:
+        line = impasto.refuses("recolour", *words, option, mask, "--output", "out.tif")
+        assert line.startswith(expected)
+
+
+def test_a_transparent_image_has_no_colours_to_give(impasto: Impasto) -> None:
+    save(impasto.folder / "style.png", noise(40, 40, seed=0))
+    save(impasto.folder / "clear.png", np.dstack([noise(40, 40, seed=1), np.zeros((40, 40), np.uint8)]))
+    words = ["--mode", "linear", "--reference", "clear.png", "--size", "40x40", "--output", "out.tif"]
+    line = impasto.refuses("recolour", "style.png", *words)
+    assert line == "clear.png: expected pixels that are not wholly transparent; found none."

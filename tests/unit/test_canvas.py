@@ -12,7 +12,6 @@ import pyvips
 
 from pipeline import canvas
 from pipeline.canvas import _vips, inputs
-from pipeline.colour import Moments, rgb_to_yiq
 from pipeline.errors import ConfigError, InputError, ResourceError
 from pipeline.geometry import Box, Size
 
@@ -161,6 +160,14 @@ def test_too_small(tmp_path: Path, size: tuple[int, int]) -> None:
     _image(_noise(*size)).pngsave(str(tmp_path / "a.png"))
     with pytest.raises(InputError, match=f"at least 16 px; found {size[0]}x{size[1]} px"):
         canvas.read_header(tmp_path / "a.png")
+
+
+def test_sides_may_be_short_where_only_the_colours_are_wanted(tmp_path: Path) -> None:
+    _image(_noise(1, 300)).pngsave(str(tmp_path / "a.png"))
+    assert canvas.read_header(tmp_path / "a.png", min_side_px=1).size == Size(1, 300)
+    with pytest.raises(InputError, match=r"a\.png: expected sides of at least 16 px; found 1x300 px"):
+        canvas.check_sides(tmp_path / "a.png", Size(1, 300))
+    canvas.check_sides(tmp_path / "a.png", Size(1, 300), min_side_px=1)
 
 
 def test_too_large_is_refused_from_the_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,6 +364,39 @@ def test_prepare_takes_floats_as_srgb_in_16_bits(tmp_path: Path) -> None:
     assert _raw(tmp_path / "p.tif")[0, 0].tolist() == [0, 32768, 65535]
 
 
+def test_prepare_says_how_much_was_clipped(tmp_path: Path) -> None:
+    array = np.full((20, 20, 3), 0.5, dtype=np.float32)
+    array[:5, :10, 1] = 1.5
+    array[10, :, 0] = -1e-3
+    # Less than half a step of 16 bits outside: rounding, not clipping.
+    array[11, :, 0] = -1e-6
+    canvas.write(tmp_path / "a.tif", array)
+    assert canvas.prepare(tmp_path / "a.tif", tmp_path / "p.tif") == pytest.approx(70 / 1200, abs=1e-9)
+    canvas.write(tmp_path / "b.tif", array.clip(0, 1))
+    assert canvas.prepare(tmp_path / "b.tif", tmp_path / "p.tif") == 0
+    _image(_noise(20, 20)).pngsave(str(tmp_path / "c.png"))
+    assert canvas.prepare(tmp_path / "c.png", tmp_path / "p.tif") == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("bands", [1, 3, 4])
+def test_prepare_refuses_numbers_that_are_none(tmp_path: Path, value: float, bands: int) -> None:
+    array = np.full((300, 20, bands), 0.5, dtype=np.float32)
+    array[299, 3, bands - 1] = value
+    _image(array, "b-w" if bands == 1 else "srgb").tiffsave(str(tmp_path / "a.tif"))
+    with pytest.raises(InputError, match=r"a\.tif: expected finite numbers; found NaN or infinite ones"):
+        canvas.prepare(tmp_path / "a.tif", tmp_path / "p.tif")
+    assert not (tmp_path / "p.tif").exists()
+
+
+@pytest.mark.parametrize("size", [(1, 300), (300, 1), (1, 1)])
+def test_prepare_takes_a_strip_of_colours(tmp_path: Path, size: tuple[int, int]) -> None:
+    array = _noise(*size)
+    _image(array).pngsave(str(tmp_path / "a.png"))
+    canvas.prepare(tmp_path / "a.png", tmp_path / "p.tif")
+    np.testing.assert_array_equal(_raw(tmp_path / "p.tif"), array)
+
+
 # --- arrays ----------------------------------------------------------------------------------------------
 
 
@@ -434,30 +474,6 @@ def test_mask_has_8_bits_and_one_band(tmp_path: Path) -> None:
     canvas.write_mask(tmp_path / "m.tif", levels / 255)
     np.testing.assert_array_equal(_raw(tmp_path / "m.tif")[..., 0], levels)
     assert canvas.read(tmp_path / "m.tif").shape == (30, 27, 1)
-
-
-def test_moments_equal_those_of_the_array(tmp_path: Path) -> None:
-    rng = np.random.default_rng(3)
-    array = (rng.normal(size=(1100, 1030, 3)) @ rng.normal(size=(3, 3)) + 5.0).astype(np.float32)
-    canvas.write(tmp_path / "a.tif", array)
-    got, flat = canvas.moments(tmp_path / "a.tif"), array.reshape(-1, 3).astype(np.float64)
-    assert got.count == 1100 * 1030
-    np.testing.assert_allclose(got.mean, flat.mean(axis=0), rtol=1e-10)
-    np.testing.assert_allclose(got.covariance, np.cov(flat.T, bias=True), rtol=1e-10)
-    luma = flat @ [0.299, 0.587, 0.114]
-    assert got.luma.mean == pytest.approx(luma.mean(), rel=1e-10)
-    assert got.luma.deviation == pytest.approx(luma.std(), rel=1e-10)
-
-
-def test_moments_leave_alpha_out_and_need_three_bands(tmp_path: Path) -> None:
-    array = np.random.default_rng(3).random((20, 20, 4)).astype(np.float32)
-    canvas.write(tmp_path / "a.tif", array)
-    np.testing.assert_allclose(
-        canvas.moments(tmp_path / "a.tif").mean, Moments.of(array[..., :3]).mean, rtol=1e-10
-    )
-    canvas.write(tmp_path / "g.tif", array[..., :1])
-    with pytest.raises(InputError, match="an image of 3 bands; found 1"):
-        canvas.moments(tmp_path / "g.tif")
 
 
 # --- resize ----------------------------------------------------------------------------------------------
@@ -553,45 +569,6 @@ def test_resize_needs_its_bands(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least 3 bands; found 1"):
         canvas.resize(tmp_path / "a.tif", tmp_path / "b.tif", Size(10, 10))
     assert not (tmp_path / "b.tif").exists()
-
-
-# --- colour ----------------------------------------------------------------------------------------------
-
-
-def test_map_colour_is_the_affine_map(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    array = rng.normal(size=(300, 270, 3)).astype(np.float32)
-    matrix, offset = rng.normal(size=(3, 3)), rng.normal(size=3)
-    canvas.write(tmp_path / "a.tif", array)
-    canvas.map_colour(tmp_path / "a.tif", tmp_path / "b.tif", matrix, offset)
-    expected = array.astype(np.float64) @ matrix.T + offset
-    np.testing.assert_allclose(canvas.read(tmp_path / "b.tif"), expected, rtol=0, atol=2e-6)
-
-
-def test_combine_luminance(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    stylised = rng.random((300, 270, 3)).astype(np.float32)
-    content = rng.random((300, 270, 3)).astype(np.float32)
-    canvas.write(tmp_path / "s.tif", stylised)
-    canvas.write(tmp_path / "c.tif", content)
-    canvas.combine_luminance(tmp_path / "s.tif", tmp_path / "c.tif", tmp_path / "o.tif")
-    got, forward = canvas.read(tmp_path / "o.tif") @ rgb_to_yiq().T, rgb_to_yiq().T
-    np.testing.assert_allclose(got[..., 0], (stylised @ forward)[..., 0], rtol=0, atol=1e-6)
-    np.testing.assert_allclose(got[..., 1:], (content @ forward)[..., 1:], rtol=0, atol=1e-6)
-
-
-def test_combine_luminance_of_an_image_with_itself_is_that_image(tmp_path: Path) -> None:
-    array = np.random.default_rng(0).random((20, 20, 3)).astype(np.float32)
-    canvas.write(tmp_path / "a.tif", array)
-    canvas.combine_luminance(tmp_path / "a.tif", tmp_path / "a.tif", tmp_path / "o.tif")
-    np.testing.assert_allclose(canvas.read(tmp_path / "o.tif"), array, rtol=0, atol=1e-6)
-
-
-def test_combine_luminance_needs_equal_sizes(tmp_path: Path) -> None:
-    canvas.write(tmp_path / "a.tif", np.zeros((20, 20, 3), dtype=np.float32))
-    canvas.write(tmp_path / "b.tif", np.zeros((20, 21, 3), dtype=np.float32))
-    with pytest.raises(InputError, match=r"20x20 px as in .*a\.tif; found 20x21 px"):
-        canvas.combine_luminance(tmp_path / "a.tif", tmp_path / "b.tif", tmp_path / "o.tif")
 
 
 # --- export ----------------------------------------------------------------------------------------------
