@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 
 from pipeline import canvas
+from pipeline.canvas import Mask
 from pipeline.console import say
+from pipeline.errors import InputError
 from pipeline.files import scratch_path
 
 
@@ -21,12 +23,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the artwork's colour mode; luminance brings the content's chroma back (default: %(default)s)",
     )
     parser.add_argument(
+        "--luminance-mask",
+        action="append",
+        default=[],
+        metavar="MASK",
+        help="bring the chroma back there only: light is inside, `not:MASK` is what a mask leaves; once for "
+        "each, their sum counts (default: everywhere)",
+    )
+    parser.add_argument(
         "--output", type=Path, required=True, help="a tiled float TIFF of 3 bands, or 4 with alpha"
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
+    if arguments.luminance_mask and arguments.colour != "luminance":
+        raise InputError("--luminance-mask", expected="--colour luminance beside it", found=arguments.colour)
     size = canvas.size_of(arguments.image)
     has_alpha = canvas.read_header(arguments.content).has_alpha
     with (
@@ -37,6 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.colour == "luminance":
             canvas.resize(arguments.content, chroma, size)
             image = coloured
-            canvas.combine_luminance(arguments.image, chroma, image)
+            where = [Mask.parse(text) for text in arguments.luminance_mask]
+            canvas.combine_luminance(arguments.image, chroma, image, where)
         canvas.add_alpha(image, arguments.content, arguments.output)
     say(f"{arguments.output}: {size} px (height x width){', alpha' if has_alpha else ''}")

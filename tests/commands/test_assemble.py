@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pictures import broken_pictures, gradient, noise, save
+from pictures import broken_pictures, gradient, left_half, noise, save
 from running import Impasto
 
 from pipeline import canvas
@@ -61,3 +61,39 @@ def test_an_unknown_colour_mode_is_told_in_one_line(impasto: Impasto) -> None:
     save(impasto.folder / "good.png", gradient(30, 20))
     words = ["--content", "good.png", "--colour", "sepia", "--output", "assembled.tif"]
     assert "argument --colour: invalid choice: 'sepia'" in impasto.refuses("assemble", "good.png", *words)
+
+
+def test_chroma_comes_back_only_where_the_masks_say(impasto: Impasto) -> None:
+    grey = noise(60, 40, seed=0)[..., :1].repeat(3, axis=2)
+    save(impasto.folder / "result.png", grey)
+    save(impasto.folder / "content.png", gradient(60, 40))
+    save(impasto.folder / "left.png", left_half(60, 40))
+    top = np.zeros((60, 40, 1), np.uint8)
+    top[:30] = 255
+    save(impasto.folder / "top.png", top)
+    words = ["result.png", "--content", "content.png", "--colour", "luminance", "--output", "assembled.tif"]
+    impasto.works("assemble", *words, "--luminance-mask", "left.png", "--luminance-mask", "not:top.png")
+    found = canvas.read(impasto.folder / "assembled.tif")
+    assert found[:30, 20:] == pytest.approx(grey[:30, 20:] / 255, abs=1e-6)
+    chroma, content = found @ rgb_to_yiq().T, gradient(60, 40) / 255 @ rgb_to_yiq().T
+    for part in (np.s_[:, :20, 1:], np.s_[30:, :, 1:]):
+        assert chroma[part] == pytest.approx(content[part], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["--colour", "luminance", "--luminance-mask", "none.png"],
+            "none.png: expected an image file; found no",
+        ),
+        (
+            ["--luminance-mask", "good.png"],
+            "--luminance-mask: expected --colour luminance beside it; found none.",
+        ),
+    ],
+)
+def test_a_wrong_luminance_mask_is_told_in_one_line(impasto: Impasto, words: list[str], said: str) -> None:
+    save(impasto.folder / "good.png", gradient(30, 20))
+    line = impasto.refuses("assemble", "good.png", "--content", "good.png", *words, "--output", "out.tif")
+    assert line.startswith(said)
