@@ -1,0 +1,405 @@
+"""Where the vectors of an optimiser live: in device memory, in host memory or in files, behind one interface.
+
+A vector is an array of channels x height x width that is read and written by boxes of pixels, so that it may
+be larger than memory. Which kind of store it lives in changes no bit of what is computed from it.
+
+A file holds blocks of 16 x 16 pixels, row of blocks after row of blocks, each block with all its channels.
+The blocks that a box touches in one row of blocks lie side by side: a haloed tile is read in one piece per 16
+rows, whatever the sizes of tiles, and wastes nothing where tiles lie on multiples of 16. Files are read and
+written by calls, not mapped: none of their pages counts as this process's memory, and a full disk is an
+error, not a signal.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pipeline.errors import ResourceError
+from pipeline.geometry import Box, Size, align_down, align_up
+
+BLOCK_PX = 16
+SUFFIX = ".blocks"
+_MIB = 2**20
+_COPIED_ROWS = 16 * BLOCK_PX
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_CANNOT_RESERVE = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+
+
+class Store(ABC):
+    """A vector. Its values are undefined until they are written, except that `add` starts from zero.
+
+    Attributes:
+        channels: How many.
+        size: Height and width.
+        dtype: Of the values.
+        device: The device that computes with them.
+        bytes_read: Read since the store was made; of a file, in whole blocks.
+        bytes_written: Written since then.
+    """
+
+    def __init__(self, channels: int, size: Size, dtype: torch.dtype, device: torch.device) -> None:
+        self.channels = channels
+        self.size = size
+        self.dtype = dtype
+        self.device = device
+        self.bytes_read = 0
+        self.bytes_written = 0
+
+    @abstractmethod
+    def read(self, box: Box) -> Float[Tensor, "channels height width"]:
+        """The values inside `box` on the computing device. They may be a view: change a copy, never them."""
+
+    @abstractmethod
+    def write(self, box: Box, values: Float[Tensor, "channels height width"]) -> None:
+        """Replaces the values inside `box`, rounded to the store's type."""
+
+    @abstractmethod
+    def add(self, box: Box, values: Float[Tensor, "channels height width"]) -> None:
+        """Adds to the values inside `box`."""
+
+    def fill(self, values: Float[Tensor, "channels height width"]) -> None:
+        """Replaces all values. A store in memory may keep the tensor itself, which must not change then."""
+        self.write(Box.whole(self.size), values)
+
+    def nbytes(self, box: Box) -> int:
+        """Bytes of the values inside `box`."""
+        return self.channels * box.size.area * self.dtype.itemsize
+
+
+@final
+class TensorStore(Store):
+    """A vector in memory, which is not taken before the first value is written.
+
+    Args:
+        channels: How many.
+        size: Height and width.
+        dtype: Of the values.
+        memory: The device in whose memory they lie.
+        device: The device that computes with them.
+    """
+
+    def __init__(
+        self, channels: int, size: Size, dtype: torch.dtype, memory: torch.device, device: torch.device
+    ) -> None:
+        super().__init__(channels, size, dtype, device)
+        self._memory = memory
+        self._values: Tensor | None = None
+
+    @classmethod
+    def of(cls, values: Float[Tensor, "channels height width"]) -> TensorStore:
+        """The store that is this tensor, where it lies."""
+        size = Size(*values.shape[1:])
+        store = cls(len(values), size, values.dtype, values.device, values.device)
+        store._values = values
+        return store
+
+    def read(self, box: Box) -> Float[Tensor, "channels height width"]:
+        """The values inside `box`: a view, where they lie on the computing device."""
+        if self._values is None:
+            raise ValueError("nothing was written to this store yet")
+        rows, columns = box.slices
+        self.bytes_read += self.nbytes(box)
+        return self._values[:, rows, columns].to(self.device)
+
+    def write(self, box: Box, values: Float[Tensor, "channels height width"]) -> None:
+        """Replaces the values inside `box`."""
+        if self._values is None:
+            self._values = torch.empty(
+                self.channels, self.size.height, self.size.width, dtype=self.dtype, device=self._memory
+            )
+        rows, columns = box.slices
+        self._values[:, rows, columns] = values
+        self.bytes_written += self.nbytes(box)
+
+    def add(self, box: Box, values: Float[Tensor, "channels height width"]) -> None:
+        """Adds to the values inside `box`."""
+        if self._values is None:
+            self._values = torch.zeros(
+                self.channels, self.size.height, self.size.width, dtype=self.dtype, device=self._memory
+            )
+        rows, columns = box.slices
+        self._values[:, rows, columns] += values.to(self._memory)
+        self.bytes_read += self.nbytes(box)
+        self.bytes_written += self.nbytes(box)
+
+    def fill(self, values: Float[Tensor, "channels height width"]) -> None:
+        """Replaces all values; keeps the tensor itself where its type and memory are the store's."""
+        self._values = values.to(self._memory, self.dtype)
+        self.bytes_written += self.nbytes(Box.whole(self.size))
+
+
+@final
+class FileStore(Store):
+    """A vector in a file.
+
+    Args:
+        path: The file. A new one is reserved in full at once; it reads as zeros.
+        channels: How many.
+        size: Height and width.
+        dtype: Of the values.
+        device: The device that computes with them.
+        new: Whether to make the file, or to open one that is there.
+
+    Raises:
+        ResourceError: The disk is full, or the file cannot be made or opened.
+    """
+
+    def __init__(
+        self, path: Path, channels: int, size: Size, dtype: torch.dtype, device: torch.device, *, new: bool
+    ) -> None:
+        super().__init__(channels, size, dtype, device)
+        self.path = path
+        self._blocks = Size(-(-size.height // BLOCK_PX), -(-size.width // BLOCK_PX))
+        self._block_bytes = channels * BLOCK_PX**2 * dtype.itemsize
+        self._unsaved = new
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | (os.O_CREAT | os.O_TRUNC if new else 0), 0o644)
+            # Closes when the last user of the store lets go of it.
+            weakref.finalize(self, os.close, self._descriptor)
+            if new:
+                _reserve(self._descriptor, self.file_bytes)
+        except OSError as error:
+            raise self._failure(error) from None
+
+    @property
+    def file_bytes(self) -> int:
+        """The size of the file: that of whole blocks."""
+        return self._blocks.area * self._block_bytes
+
+    def read(self, box: Box) -> Float[Tensor, "channels height width"]:
+        """The values inside `box`."""
+        outer = self._outer(box)
+        rows, columns = box.relative_to(outer).slices
+        return self._read(outer)[:, rows, columns].to(self.device)
+
+    def write(self, box: Box, values: Float[Tensor, "channels height width"]) -> None:
+        """Replaces the values inside `box`; reads first what shares a block with them."""
+        outer = self._outer(box)
+        if self._trimmed(outer) == box:
+            self._write(outer, values)
+            return
+        whole = self._read(outer)
+        rows, columns = box.relative_to(outer).slices
+        whole[:, rows, columns] = values
+        self._write(outer, whole)
+
+    def add(self, box: Box, values: Float[Tensor, "channels height width"]) -> None:
+        """Adds to the values inside `box`."""
+        outer = self._outer(box)
+        whole = self._read(outer)
+        rows, columns = box.relative_to(outer).slices
+        whole[:, rows, columns] += values.cpu()
+        self._write(outer, whole)
+
+    def save(self) -> None:
+        """Returns when the disk holds what was written.
+
+        Raises:
+            ResourceError: It cannot.
+        """
+        if self._unsaved:
+            try:
+                os.fsync(self._descriptor)
+            except OSError as error:
+                raise self._failure(error) from None
+            self._unsaved = False
+
+    def _outer(self, box: Box) -> Box:
+        """The whole blocks that `box` touches, which may reach past the image."""
+        return Box(
+            align_down(box.top, BLOCK_PX),
+            align_down(box.left, BLOCK_PX),
+            align_up(box.bottom, BLOCK_PX),
+            align_up(box.right, BLOCK_PX),
+        )
+
+    def _trimmed(self, outer: Box) -> Box:
+        return outer.grown(0, within=self.size)
+
+    def _read(self, outer: Box) -> Float[Tensor, "channels height width"]:
+        blocks = outer.divided(BLOCK_PX)
+        shape = (blocks.size.height, blocks.size.width, self.channels, BLOCK_PX, BLOCK_PX)
+        packed = torch.empty(shape, dtype=self.dtype)
+        for offset, piece in self._pieces(blocks, packed):
+            done = 0
+            while done < len(piece):
+                try:
+                    count = os.preadv(self._descriptor, [piece[done:]], offset + done)
+                except OSError as error:
+                    raise self._failure(error) from None
+                if count == 0:
+                    raise ResourceError(
+                        self.path, expected=f"a file of {self.file_bytes} bytes", found="a shorter one"
+                    )
+                done += count
+        self.bytes_read += packed.nbytes
+        return packed.permute(2, 0, 3, 1, 4).reshape(self.channels, *_shape(outer))
+
+    def _write(self, outer: Box, values: Float[Tensor, "channels height width"]) -> None:
+        blocks = outer.divided(BLOCK_PX)
+        packed = torch.empty(
+            blocks.size.height, blocks.size.width, self.channels, BLOCK_PX, BLOCK_PX, dtype=self.dtype
+        )
+        unpacked = packed.permute(2, 0, 3, 1, 4)
+        if values.shape[1:] != _shape(outer):
+            padded = torch.zeros(self.channels, *_shape(outer), dtype=self.dtype)
+            padded[:, : values.shape[1], : values.shape[2]] = values
+            values = padded
+        unpacked.copy_(values.reshape(unpacked.shape))
+        for offset, piece in self._pieces(blocks, packed):
+            done = 0
+            while done < len(piece):
+                try:
+                    done += os.pwrite(self._descriptor, piece[done:], offset + done)
+                except OSError as error:
+                    raise self._failure(error) from None
+        self._unsaved = True
+        self.bytes_written += packed.nbytes
+
+    def _pieces(self, blocks: Box, packed: Tensor) -> Iterable[tuple[int, memoryview]]:
+        """Each row of `blocks` as its place in the file and the bytes of its part of `packed`."""
+        content = packed.view(torch.uint8).numpy().data.cast("B")
+        row_bytes = blocks.size.width * self._block_bytes
+        for index in range(blocks.size.height):
+            first = (blocks.top + index) * self._blocks.width + blocks.left
+            yield first * self._block_bytes, content[index * row_bytes : (index + 1) * row_bytes]
+
+    def _failure(self, error: OSError) -> ResourceError:
+        if error.errno in _NO_ROOM:
+            return ResourceError(
+                self.path,
+                expected=f"room for {-(-self.file_bytes // _MIB)} MiB",
+                found="a full disk",
+                fix="Free some and start again: what was finished is kept",
+            )
+        found = (error.strerror or str(error)).lower()
+        return ResourceError(self.path, expected="a file that can be read and written", found=found)
+
+
+def _shape(box: Box) -> tuple[int, int]:
+    return box.size.height, box.size.width
+
+
+def _reserve(descriptor: int, count: int) -> None:
+    """Gives the file its size, and its place on the disk where the file system can do that."""
+    try:
+        os.posix_fallocate(descriptor, 0, count)
+    except OSError as error:
+        if error.errno not in _CANNOT_RESERVE:
+            raise
+        os.ftruncate(descriptor, count)
+
+
+class Workspace(ABC):
+    """Where new vectors go."""
+
+    @abstractmethod
+    def new(self, name: str, channels: int, size: Size, dtype: torch.dtype) -> Store:
+        """A store with nothing in it; the name is for people who look at its file."""
+
+    @abstractmethod
+    def hold(self, name: str, store: Store) -> Store:
+        """A store with the same values that lies here: the same one if it does already."""
+
+    @abstractmethod
+    def successor(self, name: str, store: Store) -> Store:
+        """Where the next values of `store` go: elsewhere, if it must stay as it is until `keep`."""
+
+    @abstractmethod
+    def keep(self, stores: Iterable[Store]) -> None:
+        """Lets go of all other vectors."""
+
+
+@final
+class MemoryWorkspace(Workspace):
+    """Vectors in memory, which go when nobody uses them.
+
+    Args:
+        device: The device that computes with them.
+        memory: The device in whose memory they lie, by default the same.
+    """
+
+    def __init__(self, device: torch.device, memory: torch.device | None = None) -> None:
+        self._device = device
+        self._memory = memory or device
+
+    def new(self, name: str, channels: int, size: Size, dtype: torch.dtype) -> TensorStore:  # noqa: ARG002
+        """A store in memory."""
+        return TensorStore(channels, size, dtype, self._memory, self._device)
+
+    def hold(self, name: str, store: Store) -> Store:  # noqa: ARG002
+        """The store itself: what was read into memory stays there."""
+        return store
+
+    def successor(self, name: str, store: Store) -> Store:  # noqa: ARG002
+        """The store itself."""
+        return store
+
+    def keep(self, stores: Iterable[Store]) -> None:
+        """Nothing to do."""
+
+
+@final
+class FolderWorkspace(Workspace):
+    """Vectors in files of one folder, which stay until `keep` is called without them.
+
+    Args:
+        folder: Made when it is missing.
+        device: The device that computes with them.
+
+    Raises:
+        ResourceError: The folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        self.folder = folder
+        self._device = device
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ResourceError(
+                folder, expected="a folder that can be made", found=str(error.strerror).lower()
+            ) from None
+        self._serial = 0
+
+    def new(self, name: str, channels: int, size: Size, dtype: torch.dtype) -> FileStore:
+        """A store in a new file."""
+        self._serial += 1
+        while (path := self.folder / f"{name}-{self._serial}{SUFFIX}").exists():
+            self._serial += 1
+        return FileStore(path, channels, size, dtype, self._device, new=True)
+
+    def hold(self, name: str, store: Store) -> FileStore:
+        """The store if it is a file of this folder; otherwise a copy of it."""
+        if isinstance(store, FileStore) and store.path.parent == self.folder:
+            return store
+        copy = self.successor(name, store)
+        for top in range(0, store.size.height, _COPIED_ROWS):
+            box = Box(top, 0, min(top + _COPIED_ROWS, store.size.height), store.size.width)
+            copy.write(box, store.read(box))
+        return copy
+
+    def successor(self, name: str, store: Store) -> FileStore:
+        """A store in a new file."""
+        return self.new(name, store.channels, store.size, store.dtype)
+
+    def open(self, name: str, channels: int, size: Size, dtype: torch.dtype) -> FileStore:
+        """The store in a file of this name."""
+        return FileStore(self.folder / name, channels, size, dtype, self._device, new=False)
+
+    def keep(self, stores: Iterable[Store]) -> None:
+        """Deletes the files of all others."""
+        kept = {store.path.name for store in stores if isinstance(store, FileStore)}
+        for path in self.folder.glob(f"*{SUFFIX}"):
+            if path.name not in kept:
+                path.unlink(missing_ok=True)

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from pipeline.errors import ResourceError
+from pipeline.geometry import Box, Size
+from pipeline.stores import FileStore, FolderWorkspace, MemoryWorkspace, Store, TensorStore
+
+CPU = torch.device("cpu")
+# Not a multiple of the blocks' 16 px, so that blocks reach past the image.
+SIZE = Size(50, 70)
+BOXES = [
+    Box(0, 0, 16, 16),
+    Box(16, 32, 48, 64),
+    Box(48, 64, 50, 70),
+    Box(0, 0, 50, 70),
+    Box(5, 3, 6, 4),
+    Box(7, 11, 41, 69),
+]
+
+
+def noise(height: int, width: int, seed: int = 0, channels: int = 3) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(channels, height, width, generator=generator)
+
+
+def made(kind: str, folder: Path, dtype: torch.dtype = torch.float32) -> Store:
+    if kind == "memory":
+        return MemoryWorkspace(CPU).new("image", 3, SIZE, dtype)
+    return FolderWorkspace(folder, CPU).new("image", 3, SIZE, dtype)
+
+
+KINDS = ["memory", "file"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_boxes_are_read_as_they_were_written(kind: str, dtype: torch.dtype, tmp_path: Path) -> None:
+    store, expected = made(kind, tmp_path, dtype), noise(50, 70).to(dtype)
+    store.fill(expected.clone())
+    for seed, box in enumerate(BOXES):
+        values = noise(box.size.height, box.size.width, seed + 1)
+        rows, columns = box.slices
+        expected[:, rows, columns] = values.to(dtype)
+        store.write(box, values)
+        for other in BOXES:
+            rows, columns = other.slices
+            found = store.read(other)
+            assert found.dtype is dtype
+            assert found.equal(expected[:, rows, columns])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_adding_starts_from_zero(kind: str, tmp_path: Path) -> None:
+    store, expected = made(kind, tmp_path), torch.zeros(3, 50, 70)
+    for seed, box in enumerate(BOXES):
+        values = noise(box.size.height, box.size.width, seed)
+        rows, columns = box.slices
+        expected[:, rows, columns] += values
+        store.add(box, values)
+    assert store.read(Box.whole(SIZE)).equal(expected)
+
+
+def test_a_memory_store_takes_a_tensor_over_and_reads_views() -> None:
+    values = noise(50, 70)
+    store = TensorStore(3, SIZE, torch.float32, CPU, CPU)
+    store.fill(values)
+    assert store.read(Box(1, 2, 5, 9)).data_ptr() == values[:, 1:, 2:].data_ptr()
+
+
+def test_a_memory_store_that_was_never_written_cannot_be_read() -> None:
+    with pytest.raises(ValueError, match="nothing was written"):
+        made("memory", Path()).read(Box(0, 0, 1, 1))
+
+
+def test_a_file_store_keeps_its_values_for_the_next_process(tmp_path: Path) -> None:
+    workspace, values = FolderWorkspace(tmp_path, CPU), noise(50, 70)
+    store = workspace.new("image", 3, SIZE, torch.float32)
+    store.fill(values)
+    store.save()
+    assert store.path.stat().st_size == store.file_bytes == 4 * 5 * 16 * 16 * 3 * 4
+    again = FolderWorkspace(tmp_path, CPU).open(store.path.name, 3, SIZE, torch.float32)
+    assert again.read(Box.whole(SIZE)).equal(values)
+
+
+def test_bytes_of_files_are_counted_in_blocks(tmp_path: Path) -> None:
+    store = made("file", tmp_path)
+    block = 16 * 16 * 3 * 4
+    store.write(Box(16, 16, 48, 32), noise(32, 16))
+    assert (store.bytes_read, store.bytes_written) == (0, 2 * block)
+    # Edges of the image end a block, too: nothing has to be read first.
+    store.write(Box(32, 64, 50, 70), noise(18, 6))
+    assert (store.bytes_read, store.bytes_written) == (0, 4 * block)
+    store.read(Box(15, 15, 17, 17))
+    assert (store.bytes_read, store.bytes_written) == (4 * block, 4 * block)
+    store.add(Box(0, 0, 16, 16), noise(16, 16))
+    assert (store.bytes_read, store.bytes_written) == (5 * block, 5 * block)
+
+
+def test_bytes_of_memory_are_counted() -> None:
+    store = made("memory", Path())
+    store.write(Box(0, 0, 50, 70), noise(50, 70))
+    store.read(Box(0, 0, 10, 10))
+    store.add(Box(0, 0, 2, 2), noise(2, 2))
+    assert (store.bytes_read, store.bytes_written) == (12 * 104, 12 * 3504)
+
+
+def test_a_workspace_never_gives_a_file_twice(tmp_path: Path) -> None:
+    first, second = FolderWorkspace(tmp_path, CPU), FolderWorkspace(tmp_path, CPU)
+    stores = [space.new("image", 1, Size(1, 1), torch.float32) for space in (first, second, first, second)]
+    assert len({store.path for store in stores}) == 4
+
+
+def test_keep_deletes_all_other_files_and_nothing_else(tmp_path: Path) -> None:
+    workspace = FolderWorkspace(tmp_path / "made", CPU)
+    stores = [workspace.new(name, 1, Size(1, 1), torch.float32) for name in "abc"]
+    (tmp_path / "made" / "manifest.json").touch()
+    workspace.keep([stores[1], TensorStore.of(noise(1, 1))])
+    assert {path.name for path in (tmp_path / "made").iterdir()} == {stores[1].path.name, "manifest.json"}
+
+
+def test_memory_is_held_where_it_is_and_copied_into_a_folder(tmp_path: Path) -> None:
+    values = noise(300, 20)
+    memory, folder = MemoryWorkspace(CPU), FolderWorkspace(tmp_path, CPU)
+    store = TensorStore.of(values)
+    assert memory.hold("image", store) is store
+    copy = folder.hold("image", store)
+    assert copy.read(Box.whole(store.size)).equal(values)
+    assert folder.hold("image", copy) is copy
+
+
+def test_a_successor_is_another_file_but_the_same_memory(tmp_path: Path) -> None:
+    store = TensorStore.of(noise(4, 4))
+    assert MemoryWorkspace(CPU).successor("image", store) is store
+    folder = FolderWorkspace(tmp_path, CPU)
+    file = folder.hold("image", store)
+    successor = folder.successor("image", file)
+    assert successor.path != file.path
+    assert (successor.size, successor.dtype) == (file.size, file.dtype)
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import torch
+from pipeline.errors import ResourceError
+from pipeline.geometry import Size
+from pipeline.stores import FolderWorkspace
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
+workspace = FolderWorkspace(Path(sys.argv[1]), torch.device("cpu"))
+workspace.new("small", 3, Size(256, 256), torch.float32)
+try:
+    workspace.new("large", 3, Size(512, 512), torch.float32)
+except ResourceError as error:
+    print(error)
+"""
+
+
+def test_a_disk_without_room_is_told_when_the_file_is_made(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == (
+        f"{tmp_path / 'large-2.blocks'}: expected room for 3 MiB; found a full disk. "
+        "Free some and start again: what was finished is kept."
+    )
+
+
+@pytest.mark.parametrize(("call", "number"), [("pwrite", errno.ENOSPC), ("fsync", errno.EDQUOT)])
+def test_a_disk_that_fills_up_later_is_told_as_well(
+    call: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FolderWorkspace(tmp_path, CPU).new("image", 3, SIZE, torch.float32)
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, call, fail)
+
+    def write() -> None:
+        store.fill(noise(50, 70))
+        store.save()
+
+    with pytest.raises(ResourceError, match=r"image-1\.blocks: expected room for 1 MiB; found a full disk"):
+        write()
+
+
+def test_where_nothing_can_be_reserved_files_are_made_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    store = made("file", tmp_path)
+    store.add(Box(20, 20, 21, 21), torch.ones(3, 1, 1))
+    assert store.read(Box.whole(SIZE)).sum() == 3.0
+
+
+def test_short_reads_and_writes_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, values = made("file", tmp_path), noise(50, 70)
+    preadv, pwrite = os.preadv, os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: pwrite(fd, data[:1000], offset))
+    monkeypatch.setattr(os, "preadv", lambda fd, data, offset: preadv(fd, [data[0][:1000]], offset))
+    store.fill(values)
+    assert store.read(Box.whole(SIZE)).equal(values)
+
+
+def test_a_file_that_is_too_short_or_missing_is_refused(tmp_path: Path) -> None:
+    workspace = FolderWorkspace(tmp_path, CPU)
+    store = workspace.new("image", 3, SIZE, torch.float32)
+    assert isinstance(store, FileStore)
+    os.truncate(store.path, 1000)
+    with pytest.raises(ResourceError, match="expected a file of 61440 bytes; found a shorter one"):
+        store.read(Box.whole(SIZE))
+    with pytest.raises(
+        ResourceError, match="gone: expected a file that can be read and written; found no such"
+    ):
+        workspace.open("gone", 3, SIZE, torch.float32)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ResourceError, match="expected a folder that can be made; found"):
+        FolderWorkspace(tmp_path / "file" / "folder", CPU)
