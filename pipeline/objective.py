@@ -27,15 +27,16 @@ from pipeline.geometry import Box, Size
 from pipeline.guidance import Guidance
 from pipeline.layers import Layer
 from pipeline.losses import Loss, Observation, Statistic
-from pipeline.rasters import Raster
+from pipeline.rasters import Raster, TensorRaster
+from pipeline.stores import Store, TensorStore
 from pipeline.tiles import Tile, cut
 
 
 class Trial(Protocol):
     """The value of an objective at one image, and the means to take its gradient there.
 
-    The image must not change before the gradient is taken. A trial that is dropped without its gradient has
-    cost the forward half alone.
+    What is read of the image must not change before the gradient is taken. A trial that is dropped without
+    its gradient has cost the forward half alone.
     """
 
     @property
@@ -46,8 +47,8 @@ class Trial(Protocol):
     def terms(self) -> Mapping[str, float]:
         """Each term's weighted value by name."""
 
-    def gradient(self) -> Float[Tensor, "3 height width"]:
-        """The derivative of the loss by the image, in the image's precision."""
+    def write_gradient(self, into: Store) -> None:
+        """Writes the derivative of the loss by the image to a store that nothing was written to."""
 
 
 class Objective(Protocol):
@@ -57,7 +58,7 @@ class Objective(Protocol):
     def size(self) -> Size:
         """Height and width of the images it judges."""
 
-    def forward(self, image: Float[Tensor, "3 height width"]) -> Trial:
+    def forward(self, image: Raster) -> Trial:
         """The loss at this image."""
 
 
@@ -87,9 +88,9 @@ class WholeObjective:
         self._view = _View(encoder, loss, content, guidance)
         self._content = self._view.content(Tile.whole(size))
 
-    def forward(self, image: Float[Tensor, "3 height width"]) -> Trial:
+    def forward(self, image: Raster | Float[Tensor, "3 height width"]) -> _WholeTrial:
         """The loss at this image."""
-        leaf = image.detach().requires_grad_()
+        leaf = _raster(image).read(Box.whole(self.size)).detach().requires_grad_()
         with torch.enable_grad():
             seen = self._view.observe(leaf, Tile.whole(self.size), self._content)
             values = self._loss.judge(self._loss.measure(seen), self.size)
@@ -109,6 +110,9 @@ class _WholeTrial:
 
     def gradient(self) -> Float[Tensor, "3 height width"]:
         return torch.autograd.grad(self._total, self._image)[0]
+
+    def write_gradient(self, into: Store) -> None:
+        into.fill(self.gradient())
 
 
 @final
@@ -150,9 +154,9 @@ class TiledObjective:
         self._kept = frozenset(self.tiles[:keep_tiles])
         self._content = {tile: self._view.content(tile) for tile in self.tiles} if cache_content else {}
 
-    def forward(self, image: Float[Tensor, "3 height width"]) -> TiledTrial:
+    def forward(self, image: Raster | Float[Tensor, "3 height width"]) -> TiledTrial:
         """The loss at this image: pass 1."""
-        image = image.detach()
+        image = _raster(image)
         sums: dict[Statistic, Tensor] = {}
         kept: dict[Tile, _MeasuredTile] = {}
         for tile in self.tiles:
@@ -173,9 +177,8 @@ class TiledObjective:
         loss, *terms = torch.stack([total, *values.values()]).tolist()
         return TiledTrial(loss, dict(zip(values, terms, strict=True)), self, image, derivatives, kept)
 
-    def _measure(self, image: Float[Tensor, "3 height width"], tile: Tile) -> _MeasuredTile:
-        rows, columns = tile.haloed.slices
-        pixels = image[:, rows, columns].detach().requires_grad_(torch.is_grad_enabled())
+    def _measure(self, image: Raster, tile: Tile) -> _MeasuredTile:
+        pixels = image.read(tile.haloed).detach().requires_grad_(torch.is_grad_enabled())
         content = self._content.get(tile)
         seen = self._view.observe(pixels, tile, self._view.content(tile) if content is None else content)
         return _MeasuredTile(pixels, self._loss.measure(seen))
@@ -198,17 +201,21 @@ class TiledTrial:
     loss: float
     terms: Mapping[str, float]
     _objective: TiledObjective
-    _image: Float[Tensor, "3 height width"]
+    _image: Raster
     _derivatives: Mapping[Statistic, Tensor]
     _kept: dict[Tile, _MeasuredTile]
 
     def gradient(self) -> Float[Tensor, "3 height width"]:
-        """The derivative of the loss by the image: pass 2, added up."""
-        gradient = torch.zeros_like(self._image)
+        """The derivative of the loss by the image, in the image's precision: pass 2, added up in memory."""
+        first, size = self._image.read(Box(0, 0, 1, 1)), self._objective.size
+        store = TensorStore(len(first), size, first.dtype, first.device, first.device)
+        self.write_gradient(store)
+        return store.read(Box.whole(size))
+
+    def write_gradient(self, into: Store) -> None:
+        """Adds every tile's share to the store, in the order of the tiles."""
         for tile, share in self.tile_gradients():
-            rows, columns = tile.haloed.slices
-            gradient[:, rows, columns] += share
-        return gradient
+            into.add(tile.haloed, share)
 
     def tile_gradients(self) -> Iterator[tuple[Tile, Float[Tensor, "3 t_height t_width"]]]:
         """Pass 2: what each tile's core asks of the pixels of its haloed tile."""
@@ -221,6 +228,10 @@ class TiledTrial:
             derivatives = [self._derivatives[name].to(value.dtype) for name, value in measured.sums.items()]
             (share,) = torch.autograd.grad(list(measured.sums.values()), measured.pixels, derivatives)
             yield tile, share
+
+
+def _raster(image: Raster | Float[Tensor, "3 height width"]) -> Raster:
+    return TensorRaster(image) if isinstance(image, Tensor) else image
 
 
 @final

@@ -3,7 +3,7 @@
 from pipeline.optimiser.adam import Adam, AdamState
 from pipeline.optimiser.descent import Ending
 from pipeline.optimiser.lbfgs import Lbfgs, LbfgsState
-from pipeline.optimiser.minimisation import Result, Settings, State, Step, minimise, resume, start
+from pipeline.optimiser.minimisation import Result, Settings, State, Step, minimise
 
 __all__ = [
     "Adam",
@@ -16,6 +16,4 @@ __all__ = [
     "State",
     "Step",
     "minimise",
-    "resume",
-    "start",
 ]

@@ -1,21 +1,22 @@
 """Adam over any objective: the slower, simpler alternative to L-BFGS.
 
-Bytes per pixel in float32: image, gradient and both moments, 12 each.
+Bytes per pixel in float32: image, gradient and both moments, 12 each; in files, image and moments twice.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import final
+from typing import Any, final
 
-from jaxtyping import Float
-from torch import Tensor
+import torch
 
-from pipeline.objective import Objective, Trial
-from pipeline.optimiser.descent import GREY_LEVEL, Ending, Work, evaluated
-from pipeline.optimiser.vectors import row_bands
+from pipeline.objective import Objective
+from pipeline.optimiser.descent import GREY_LEVEL, Ending, StoppedError, Watch, Work, evaluated
+from pipeline.optimiser.hessian import MultiscaleHessian
+from pipeline.optimiser.sweeps import sweep_tiles
+from pipeline.stores import Store, Workspace
+from pipeline.tiles import Tile
 
 
 @final
@@ -50,33 +51,33 @@ class AdamState:
     """Adam between two iterations.
 
     Attributes:
-        image: The current image; changed in place.
-        mean: Running mean of the gradient.
-        square: Running mean of its square.
+        image: The current image; the start image is never changed in place.
+        moments: Running means of the gradient and of its square; None, for zero, at the start.
         work: What was done so far.
     """
 
-    image: Float[Tensor, "3 height width"]
-    mean: Float[Tensor, "3 height width"]
-    square: Float[Tensor, "3 height width"]
+    image: Store
+    moments: tuple[Store, Store] | None = None
     work: Work = field(default_factory=Work)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """All of it, for a checkpoint."""
-        named = {"image": self.image, "mean": self.mean, "square": self.square}
-        return {name: tensor.contiguous() for name, tensor in named.items()} | self.work.tensors()
+    def vectors(self) -> dict[str, Store]:
+        """Every store by name."""
+        moments = {} if self.moments is None else dict(zip(("mean", "square"), self.moments, strict=True))
+        return {"image": self.image, **moments}
+
+    def numbers(self) -> dict[str, Any]:
+        """Everything else."""
+        return {"work": self.work.numbers()}
 
     @classmethod
-    def restored(cls, tensors: Mapping[str, Tensor]) -> AdamState:
-        """The inverse of `tensors`."""
-        return cls(tensors["image"], tensors["mean"], tensors["square"], Work.restored(tensors))
+    def restored(cls, vectors: dict[str, Store], numbers: dict[str, Any]) -> AdamState:
+        """The inverse of `vectors` and `numbers`."""
+        moments = (vectors["mean"], vectors["square"]) if "mean" in vectors else None
+        return cls(vectors["image"], moments, Work(**numbers["work"]))
 
 
 def run_adam(
-    objective: Objective,
-    state: AdamState,
-    settings: Adam,
-    report: Callable[[AdamState, Trial, float], bool],
+    objective: Objective, state: AdamState, settings: Adam, workspace: Workspace, watch: Watch
 ) -> Ending:
     """Runs Adam on `state` until it ends; arguments as those of `run_lbfgs`.
 
@@ -86,31 +87,61 @@ def run_adam(
     Raises:
         PipelineError: A loss is not finite.
     """
+    try:
+        return _run(objective, state, settings, workspace, watch)
+    except StoppedError:
+        return "stopped"
+
+
+def _run(
+    objective: Objective, state: AdamState, settings: Adam, workspace: Workspace, watch: Watch
+) -> Ending:
+    tiles = sweep_tiles(state.image.size, MultiscaleHessian(0), 2)
     while True:
-        trial = evaluated(objective, state.image, state.work)
+        trial = evaluated(objective, state.image, state.work, watch)
         if state.work.forward_passes == state.work.iteration:
             state.work.forward_passes += 1
-            if not report(state, trial, float(state.work.iteration > 0)):
-                return "stopped"
+            watch.report(trial, float(state.work.iteration > 0))
+            watch.keep()
+            watch.check()
         if state.work.iteration >= settings.iterations:
             return "iterations"
-        gradient = trial.gradient()
+        gradient = workspace.new("gradient", state.image.channels, state.image.size, state.image.dtype)
+        trial.write_gradient(gradient)
         del trial
-        state.work.gradient_passes += 1
-        state.work.iteration += 1
-        _update(state, gradient, settings)
+        _update(state, gradient, settings, workspace, tiles)
         del gradient
 
 
-def _update(state: AdamState, gradient: Float[Tensor, "3 height width"], settings: Adam) -> None:
-    """One update of image and moments, in bands so that no full-size temporary is needed."""
+def _update(
+    state: AdamState, gradient: Store, settings: Adam, workspace: Workspace, tiles: tuple[Tile, ...]
+) -> None:
+    """One update of image and moments, never left half done: nothing here asks whether to stop."""
+    work = state.work
+    work.gradient_passes += 1
+    work.iteration += 1
     fade, fade_square = settings.betas
-    correction = 1.0 - fade**state.work.iteration
-    correction_square = math.sqrt(1.0 - fade_square**state.work.iteration)
-    rate = settings.learning_rate_grey_levels * GREY_LEVEL / correction
-    for rows in row_bands(gradient.shape[-2]):
-        slope = gradient[:, rows]
-        mean = state.mean[:, rows].lerp_(slope, 1.0 - fade)
-        square = state.square[:, rows].mul_(fade_square).addcmul_(slope, slope, value=1.0 - fade_square)
+    correction_square = math.sqrt(1.0 - fade_square**work.iteration)
+    rate = settings.learning_rate_grey_levels * GREY_LEVEL / (1.0 - fade**work.iteration)
+    image, moments = state.image, state.moments
+
+    def following(name: str, store: Store | None) -> Store:
+        if store is None:
+            return workspace.new(name, gradient.channels, gradient.size, gradient.dtype)
+        return workspace.successor(name, store)
+
+    # The start image belongs to the caller.
+    state.image = following("image", None if moments is None else image)
+    state.moments = (
+        following("mean", None if moments is None else moments[0]),
+        following("square", None if moments is None else moments[1]),
+    )
+    for tile in tiles:
+        slope = gradient.read(tile.core)
+        old = [torch.zeros_like(slope)] * 2 if moments is None else [m.read(tile.core) for m in moments]
+        mean = old[0].lerp(slope, 1.0 - fade)
+        square = old[1].mul(fade_square).addcmul_(slope, slope, value=1.0 - fade_square)
         scale = square.sqrt().div_(correction_square).add_(settings.eps)
-        state.image[:, rows].addcdiv_(mean, scale, value=-rate)
+        state.image.write(tile.core, image.read(tile.core).addcdiv(mean, scale, value=-rate))
+        state.moments[0].write(tile.core, mean)
+        state.moments[1].write(tile.core, square)

@@ -1,28 +1,31 @@
 """What L-BFGS and Adam share: counts of work, reasons to end, and the refusal of numbers that are not finite.
 
-A state (`LbfgsState`, `AdamState`) is all that a method must remember between two iterations. Its `tensors()`
-names every tensor without copying, numbers too (int64 and float64 tensors on the CPU): a flat dictionary of
-contiguous tensors, which is what safetensors asks for. `restored` is the exact inverse; tensors keep their
-device.
+A state (`LbfgsState`, `AdamState`) is all that a method must remember. Its `vectors()` names the stores, its
+`numbers()` everything else as plain JSON; `restored` is the inverse of both.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, final
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, final
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.errors import PipelineError
+from pipeline.geometry import Box, Size
 from pipeline.objective import Objective, Trial
+from pipeline.rasters import Raster
 
 GREY_LEVEL = 1.0 / 255.0
 
 Ending = Literal["iterations", "converged", "line search failed", "stopped"]
+
+
+class StoppedError(Exception):
+    """The run was asked to stop; it ends with the state of its last completed iteration."""
 
 
 @final
@@ -35,27 +38,57 @@ class Work:
     gradient_passes: int = 0
     seconds: float = 0.0
 
-    def tensors(self) -> dict[str, Tensor]:
+    def numbers(self) -> dict[str, Any]:
         """The counts and the seconds."""
-        return {
-            "work.counts": torch.tensor([self.iteration, self.forward_passes, self.gradient_passes]),
-            "work.seconds": torch.tensor([self.seconds], dtype=torch.float64),
-        }
-
-    @classmethod
-    def restored(cls, tensors: Mapping[str, Tensor]) -> Work:
-        """The inverse of `tensors`."""
-        iteration, forward_passes, gradient_passes = tensors["work.counts"].tolist()
-        return cls(iteration, forward_passes, gradient_passes, tensors["work.seconds"].item())
+        return asdict(self)
 
 
-def evaluated(objective: Objective, image: Float[Tensor, "3 height width"], work: Work) -> Trial:
+@final
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Whom a method tells what it does, and who may stop it.
+
+    Attributes:
+        report: Called with the trial of the state's image and the step length, after each iteration.
+        keep: Called when the state is one from which the run can go on, and everything else may go.
+        should_stop: Asked before each tile and after each iteration.
+    """
+
+    report: Callable[[Trial, float], None]
+    keep: Callable[[], None]
+    should_stop: Callable[[], bool]
+
+    def check(self) -> None:
+        """Raises StoppedError if the run is to stop."""
+        if self.should_stop():
+            raise StoppedError
+
+
+@final
+@dataclass(slots=True)
+class Watched:
+    """An image that asks before each tile that is read of it whether to go on."""
+
+    image: Raster
+    watch: Watch
+    size: Size = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = self.image.size
+
+    def read(self, box: Box) -> Float[Tensor, "channels height width"]:
+        """The image inside `box`."""
+        self.watch.check()
+        return self.image.read(box)
+
+
+def evaluated(objective: Objective, image: Raster, work: Work, watch: Watch) -> Trial:
     """The image's trial.
 
     Raises:
         PipelineError: Its loss is not finite.
     """
-    trial = objective.forward(image)
+    trial = objective.forward(Watched(image, watch))
     if not math.isfinite(trial.loss):
         raise not_finite("loss", trial.loss, work)
     return trial

@@ -18,20 +18,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import final
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.optimiser.vectors import BAND_PX, dot, row_bands
+from pipeline.geometry import Size
 
 _ROWS, _COLUMNS = 1, 2
-_MAX_SCALES = BAND_PX.bit_length() - 1
+_MAX_SCALES = 7
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class MultiscaleHessian:
-    """M for images of any size; a scale whose blocks do not divide the image's sides is left out.
+    """M for images, or tiles of them, whose sides are multiples of 2^K.
 
     Attributes:
         scales: K, 0 for the identity.
@@ -40,9 +39,19 @@ class MultiscaleHessian:
     scales: int = 3
 
     def __post_init__(self) -> None:
-        # A band of rows must hold whole blocks of the coarsest scale.
         if not 0 <= self.scales <= _MAX_SCALES:
             raise ValueError(f"scales lie in 0..{_MAX_SCALES}; got {self.scales}")
+
+    def fitting(self, size: Size) -> MultiscaleHessian:
+        """This one without the scales whose blocks do not divide both sides of an image."""
+        # The lowest bit that is set is the largest power of two that divides both.
+        sides = size.height | size.width
+        return MultiscaleHessian(min(self.scales, (sides & -sides).bit_length() - 1))
+
+    @property
+    def stride_px(self) -> int:
+        """The grid on which the edges of tiles lie."""
+        return 1 << self.scales
 
     @property
     def halo_px(self) -> int:
@@ -51,57 +60,31 @@ class MultiscaleHessian:
         A pixel needs the cells of its own and both neighbouring blocks. The cells of the outermost block of
         a haloed tile are wrong, because the edge is clamped there, so it takes two blocks.
         """
-        return 2 * 2**self.scales if self.scales else 0
+        return 2 * self.stride_px if self.scales else 0
 
     def apply_(self, image: Float[Tensor, "channels height width"]) -> Float[Tensor, "channels height width"]:
-        """Replaces `image` by M image and returns it.
-
-        Takes a third of the image's memory for the coarse grids, and bands of rows.
-        """
-        _, height, width = image.shape
-        grids = self._coarse(image)
-        for rows in row_bands(height):
-            fine = image[:, rows]
-            for cell, grid in grids:
-                cells = fine.shape[_ROWS] // cell
-                columns = fine.new_zeros(fine.shape[0], cells + 2, width)
-                _spread(grid.narrow(_ROWS, rows.start // cell, cells + 2), columns, cell, _COLUMNS, 1.0)
-                _spread(columns, fine, cell, _ROWS, 1.0 / cell**2)
+        """Replaces `image`, of at least float32, by M image and returns it."""
+        width = image.shape[_COLUMNS]
+        # All grids first: what they are made of is about to change.
+        grids = [(cell, _coarse(image, cell)) for cell in (1 << k for k in range(1, self.scales + 1))]
+        for cell, grid in grids:
+            columns = image.new_zeros(len(image), grid.shape[_ROWS], width)
+            _spread(grid, columns, cell, _COLUMNS, 1.0)
+            _spread(columns, image, cell, _ROWS, 1.0 / cell**2)
         return image
 
-    def quadratic_form(self, image: Float[Tensor, "channels height width"]) -> float:
-        """<image, M image> in float64: |q|^2 + sum of 4^-k |U_k^T q|^2, with no upsampling at all.
 
-        Args:
-            image: Of any float type; grids of a bfloat16 image are made in float32.
-        """
-        total = dot(image, image)
-        for cell, grid in self._coarse(image):
-            inner = grid[:, 1:-1, 1:-1]
-            total += dot(inner, inner) / cell**2
-        return total
-
-    def _coarse(self, image: Float[Tensor, "channels height width"]) -> list[tuple[int, Tensor]]:
-        """(2^k, U_k^T image) for each k, with one cell more on all sides that repeats the edge."""
-        channels, height, width = image.shape
-        dtype = torch.promote_types(image.dtype, torch.float32)
-        grids = [
-            (cell, image.new_zeros(channels, height // cell + 2, width // cell + 2, dtype=dtype))
-            for cell in (2**k for k in range(1, self.scales + 1))
-            if height % cell == 0 and width % cell == 0
-        ]
-        for rows in row_bands(height):
-            fine = image[:, rows].to(dtype)
-            for cell, grid in grids:
-                cells = _gather(_gather(fine, cell, _ROWS), cell, _COLUMNS)
-                grid.narrow(_ROWS, rows.start // cell, cells.shape[_ROWS]).add_(cells)
-        for _, grid in grids:
-            for dim in (_ROWS, _COLUMNS):
-                grid.select(dim, 1).add_(grid.select(dim, 0))
-                grid.select(dim, -2).add_(grid.select(dim, -1))
-                grid.select(dim, 0).copy_(grid.select(dim, 1))
-                grid.select(dim, -1).copy_(grid.select(dim, -2))
-        return grids
+def _coarse(
+    image: Float[Tensor, "channels height width"], cell: int
+) -> Float[Tensor, "channels rows columns"]:
+    """U^T image on the grid of this cell, with one cell more on all sides that repeats the edge."""
+    grid = _gather(_gather(image, cell, _ROWS), cell, _COLUMNS)
+    for dim in (_ROWS, _COLUMNS):
+        grid.select(dim, 1).add_(grid.select(dim, 0))
+        grid.select(dim, -2).add_(grid.select(dim, -1))
+        grid.select(dim, 0).copy_(grid.select(dim, 1))
+        grid.select(dim, -1).copy_(grid.select(dim, -2))
+    return grid
 
 
 def _taps(cell: int) -> Iterator[tuple[int, int, float]]:

@@ -1,24 +1,40 @@
 """L-BFGS with a short history in bfloat16, Armijo backtracking and the multiscale initial Hessian.
 
-Bytes per pixel in float32: image, gradient, direction and trial image 12 each during a line search; image,
-gradient and new gradient 12 each during `gradient()`; and 12 for each pair of a bfloat16 history.
+Vectors are stores that may be larger than memory. An iteration sweeps over them twice: once to take all
+inner products with the new gradient, which also writes y, and once to write the next image and s along the
+direction that follows. A trial that the line search rejects writes nothing: a shorter one is read as a point
+between the two images.
+
+Bytes per pixel in float32: image, next image and gradient 12 each; the old gradient 12 as well while the new
+one is computed; s and y 6 each in bfloat16 for each pair, and for the next s.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pipeline.geometry import Box
 from pipeline.objective import Objective, Trial
-from pipeline.optimiser.descent import GREY_LEVEL, Ending, Work, evaluated, not_finite
-from pipeline.optimiser.hessian import MultiscaleHessian
-from pipeline.optimiser.vectors import add_scaled, difference, dot, largest_magnitude
+from pipeline.optimiser.descent import (
+    GREY_LEVEL,
+    Ending,
+    StoppedError,
+    Watch,
+    Watched,
+    Work,
+    evaluated,
+    not_finite,
+)
+from pipeline.optimiser.history import Direction, History, Pair, Projection
+from pipeline.optimiser.sweeps import Sweeper
+from pipeline.optimiser.vectors import between
+from pipeline.stores import Store, Workspace
 
 CURVATURE_FLOOR = 1e-8
 
@@ -61,79 +77,66 @@ class Lbfgs:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One pair of the history, rounded to the history's precision.
-
-    Attributes:
-        step: s, the difference of two images.
-        change: y, the difference of their gradients.
-        curvature: s.y of the rounded pair, in float64; rho is its inverse.
-        gamma: s.y / (y . M y): the scale of the initial Hessian while this pair is the newest.
-    """
-
-    step: Float[Tensor, "3 height width"]
-    change: Float[Tensor, "3 height width"]
-    curvature: float
-    gamma: float
-
-
-@final
 @dataclass(slots=True)
 class LbfgsState:
-    """L-BFGS between two iterations.
+    """L-BFGS between two iterations, or between a gradient and the step that follows from it.
 
     Attributes:
         image: The current image; replaced, never changed in place.
-        gradient: Of the image before it; None at the start.
-        step: From that image to this one, rounded as in a pair; its change of gradient is not known yet.
-        pairs: Oldest first.
+        gradient: Of the image before it, or of this one when `projection` is known; None at the start.
+        step: From the image before it, rounded as in a pair, when its change of gradient is not known yet and
+            another iteration will ask for it.
+        history: The pairs.
+        projection: What the direction needs to know of this image's gradient, once that is known.
         loss: Of the current image.
         work: What was done so far.
     """
 
-    image: Float[Tensor, "3 height width"]
-    gradient: Float[Tensor, "3 height width"] | None = None
-    step: Float[Tensor, "3 height width"] | None = None
-    pairs: list[Pair] = field(default_factory=list)
+    image: Store
+    gradient: Store | None = None
+    step: Store | None = None
+    history: History = field(default_factory=History)
+    projection: Projection | None = None
     loss: float = math.inf
     work: Work = field(default_factory=Work)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """All of it, for a checkpoint."""
+    def vectors(self) -> dict[str, Store]:
+        """Every store by name."""
         named = {"image": self.image, "gradient": self.gradient, "step": self.step}
-        for index, pair in enumerate(self.pairs):
-            named |= {f"pairs.{index}.step": pair.step, f"pairs.{index}.change": pair.change}
-        numbers = [[pair.curvature, pair.gamma] for pair in self.pairs]
+        for index, pair in enumerate(self.history.pairs):
+            named |= {f"step-{index}": pair.step, f"change-{index}": pair.change}
+        return {name: store for name, store in named.items() if store is not None}
+
+    def numbers(self) -> dict[str, Any]:
+        """Everything else."""
         return {
-            **{name: tensor.contiguous() for name, tensor in named.items() if tensor is not None},
-            "pairs": torch.tensor(numbers, dtype=torch.float64).reshape(-1, 2),
-            "loss": torch.tensor([self.loss], dtype=torch.float64),
-            **self.work.tensors(),
+            "history": self.history.numbers(),
+            "projection": None if self.projection is None else self.projection.numbers(),
+            "loss": self.loss,
+            "work": self.work.numbers(),
         }
 
     @classmethod
-    def restored(cls, tensors: Mapping[str, Tensor]) -> LbfgsState:
-        """The inverse of `tensors`."""
-        pairs = [
-            Pair(tensors[f"pairs.{index}.step"], tensors[f"pairs.{index}.change"], curvature, gamma)
-            for index, (curvature, gamma) in enumerate(tensors["pairs"].tolist())
-        ]
+    def restored(cls, vectors: dict[str, Store], numbers: dict[str, Any]) -> LbfgsState:
+        """The inverse of `vectors` and `numbers`."""
+        pairs = tuple(
+            Pair(vectors[f"step-{index}"], vectors[f"change-{index}"])
+            for index in range(len(numbers["history"]["curvatures"]))
+        )
+        projection = numbers["projection"]
         return cls(
-            tensors["image"],
-            tensors.get("gradient"),
-            tensors.get("step"),
-            pairs,
-            tensors["loss"].item(),
-            Work.restored(tensors),
+            vectors["image"],
+            vectors.get("gradient"),
+            vectors.get("step"),
+            History.restored(numbers["history"], pairs),
+            None if projection is None else Projection(**projection),
+            numbers["loss"],
+            Work(**numbers["work"]),
         )
 
 
 def run_lbfgs(
-    objective: Objective,
-    state: LbfgsState,
-    settings: Lbfgs,
-    report: Callable[[LbfgsState, Trial, float], bool],
+    objective: Objective, state: LbfgsState, settings: Lbfgs, workspace: Workspace, watch: Watch
 ) -> Ending:
     """Runs L-BFGS on `state` until it ends (Nocedal and Wright 2006, algorithms 7.5 and 3.1).
 
@@ -141,137 +144,191 @@ def run_lbfgs(
         objective: What to minimise.
         state: Where to start, changed in place.
         settings: Of the method.
-        report: Called with the state, the trial of its image and the step length; False stops the run.
+        workspace: Where new vectors go.
+        watch: Whom to tell, and who may stop it.
 
     Raises:
         PipelineError: The loss of the start image, or a gradient, is not finite.
     """
-    hessian = MultiscaleHessian(settings.hessian_scales or 0)
-    trial = evaluated(objective, state.image, state.work)
-    state.loss = trial.loss
-    if state.work.forward_passes == 0:
-        state.work.forward_passes = 1
-        if not report(state, trial, 0.0):
-            return "stopped"
-    while state.work.iteration < settings.iterations:
-        gradient = trial.gradient()
-        # A spent trial may hold activations, the largest thing there is: no name may keep it.
-        del trial
-        state.work.gradient_passes += 1
-        _learn(state, gradient, hessian, settings)
-        found = _advance(objective, state, gradient, hessian, settings)
-        del gradient
-        if isinstance(found, str):
-            return found
-        trial, step_length = found
-        del found
-        state.work.iteration += 1
-        if not report(state, trial, step_length):
-            return "stopped"
-    return "iterations"
+    run = _Run(objective, state, settings, workspace, watch)
+    try:
+        return run.to_the_end()
+    except StoppedError:
+        return "stopped"
 
 
-def _learn(
-    state: LbfgsState, gradient: Float[Tensor, "3 height width"], hessian: MultiscaleHessian, settings: Lbfgs
-) -> None:
-    """Adds the pair (last step, change of gradient) to the history, if its curvature is safely positive."""
-    if state.step is not None and state.gradient is not None:
-        # Curvature and gamma come from the rounded pair: the recursion uses that one, and is positive
-        # definite only if rho belongs to it.
-        change = difference(gradient, state.gradient, settings.history_dtype)
-        curvature = dot(state.step, change)
-        lengths = math.sqrt(dot(state.step, state.step)) * math.sqrt(dot(change, change))
-        if curvature > CURVATURE_FLOOR * lengths:
-            gamma = curvature / hessian.quadratic_form(change)
-            state.pairs.append(Pair(state.step, change, curvature, gamma))
-            del state.pairs[: -settings.history]
-    state.step = None
-    state.gradient = gradient
+@final
+class _Line:
+    """The image at `share` of the way from one image to another, both of which are written.
 
-
-def search_direction(
-    gradient: Float[Tensor, "3 height width"],
-    pairs: list[Pair],
-    hessian: MultiscaleHessian,
-    first_step: float,
-) -> Float[Tensor, "3 height width"]:
-    """-H gradient, H the inverse BFGS matrix of `pairs` (oldest first) over H0 = gamma M.
-
-    Without pairs: -M gradient, scaled so that its largest magnitude is `first_step`. Two-loop recursion:
-    Nocedal and Wright 2006, algorithm 7.4.
+    Attributes:
+        end: The other image.
+        step: What leads there, rounded; None when no pair will be made of it.
+        share: 1.0 is the other image.
     """
-    direction = gradient.neg()
-    if not pairs:
-        hessian.apply_(direction)
-        largest = largest_magnitude(direction)
-        return direction.mul_(first_step / largest) if largest > 0 else direction
-    shares: list[float] = []
-    for pair in reversed(pairs):
-        share = dot(pair.step, direction) / pair.curvature
-        add_scaled(direction, pair.change, -share)
-        shares.append(share)
-    hessian.apply_(direction).mul_(pairs[-1].gamma)
-    for pair, share in zip(pairs, reversed(shares), strict=True):
-        add_scaled(direction, pair.step, share - dot(pair.change, direction) / pair.curvature)
-    return direction
+
+    def __init__(self, start: Store, end: Store, step: Store | None) -> None:
+        self.size = end.size
+        self.end = end
+        self.step = step
+        self.share = 1.0
+        self._start: Store | None = start
+
+    def read(self, box: Box) -> Float[Tensor, "channels height width"]:
+        """The image inside `box`."""
+        end = self.end.read(box)
+        if self.share == 1.0 or self._start is None:
+            return end
+        return between(self._start.read(box), end, self.share)
+
+    def settle(self, sweeper: Sweeper) -> None:
+        """Makes the image at `share` the end of the line, without changing a bit of what is read of it."""
+        if self.share != 1.0 and self._start is not None:
+            sweeper.write_point(self._start, self.end, self.share, self.step)
+        self._start = None
 
 
-def _advance(
-    objective: Objective,
-    state: LbfgsState,
-    gradient: Float[Tensor, "3 height width"],
-    hessian: MultiscaleHessian,
-    settings: Lbfgs,
-) -> tuple[Trial, float] | Literal["converged", "line search failed"]:
-    """Moves the state's image to an accepted trial, and returns that with its step length, or why not.
+@final
+class _Run:
+    """L-BFGS on one state. Whenever it raises StoppedError, the state is one to go on from."""
 
-    A direction that does not descend, or along which no trial is accepted, clears the history, and
-    steepest descent gets one try.
-    """
-    first_step = settings.first_step_grey_levels * GREY_LEVEL
-    while True:
-        direction = search_direction(gradient, state.pairs, hessian, first_step)
-        slope = dot(gradient, direction)
-        if not slope <= 0 and state.pairs:
-            state.pairs.clear()
-            continue
-        if not math.isfinite(slope):
-            raise not_finite("gradient", slope, state.work)
-        if -slope <= settings.tolerance * abs(state.loss):
-            return "converged"
-        found = _search(objective, state, direction, slope, settings)
-        if found is not None:
-            trial, state.image, step_length = found
+    def __init__(
+        self, objective: Objective, state: LbfgsState, settings: Lbfgs, workspace: Workspace, watch: Watch
+    ) -> None:
+        self._objective = objective
+        self._state = state
+        self._settings = settings
+        self._workspace = workspace
+        self._watch = watch
+        self._sweeper = Sweeper.over(
+            state.image.size, settings.hessian_scales or 0, settings.history, watch.check
+        )
+
+    def to_the_end(self) -> Ending:
+        state = self._state
+        trial: Trial | None = None
+        if state.work.forward_passes == 0:
+            trial = evaluated(self._objective, state.image, state.work, self._watch)
             state.loss = trial.loss
-            state.step = direction.mul_(step_length).to(settings.history_dtype)
-            return trial, step_length
-        if not state.pairs:
-            return "line search failed"
-        state.pairs.clear()
+            state.work.forward_passes = 1
+            self._completed(trial, 0.0)
+        while state.work.iteration < self._settings.iterations:
+            if state.projection is None:
+                if trial is None:
+                    trial = evaluated(self._objective, state.image, state.work, self._watch)
+                gradient = self._new("gradient", state.image.dtype)
+                trial.write_gradient(gradient)
+                # A spent trial may hold activations, the largest thing there is: no name may keep it.
+                trial = None
+                self._learn(gradient)
+                del gradient
+                self._watch.keep()
+            found = self._advance()
+            if isinstance(found, str):
+                return found
+            trial, step_length = found
+            del found
+            self._completed(trial, step_length)
+        return "iterations"
 
+    def _completed(self, trial: Trial, step_length: float) -> None:
+        self._watch.report(trial, step_length)
+        self._watch.keep()
+        self._watch.check()
 
-def _search(
-    objective: Objective,
-    state: LbfgsState,
-    direction: Float[Tensor, "3 height width"],
-    slope: float,
-    settings: Lbfgs,
-) -> tuple[Trial, Float[Tensor, "3 height width"], float] | None:
-    """The first trial along `direction` that meets Armijo's condition, its image and length; None if none.
+    def _new(self, name: str, dtype: torch.dtype) -> Store:
+        return self._workspace.new(name, self._state.image.channels, self._state.image.size, dtype)
 
-    The next length is the minimum of the parabola through both losses and the slope, kept within [0.1, 0.5]
-    of the last one; a loss that is not finite says nothing about a parabola and gives 0.1.
-    """
-    length = 1.0
-    image = torch.empty_like(state.image)
-    for _ in range(settings.max_backtracks + 1):
-        torch.add(state.image, direction, alpha=length, out=image)
-        trial = objective.forward(image)
-        state.work.forward_passes += 1
-        excess = trial.loss - (state.loss + length * slope)
-        if trial.loss <= state.loss + settings.armijo * length * slope and math.isfinite(trial.loss):
-            return trial, image, length
-        del trial
-        shrink = -slope * length / (2.0 * excess) if math.isfinite(excess) else 0.1
-        length *= min(max(shrink, 0.1), 0.5)
-    return None
+    def _learn(self, gradient: Store) -> None:
+        """Takes the gradient of the state's image into the state, and with it the pair that it completes.
+
+        The pair (last step, change of gradient) is kept if its curvature is safely positive. Curvatures are
+        those of the rounded pair: the inverse Hessian is positive definite only if they belong to it.
+        """
+        state, length = self._state, self._settings.history
+        history, pair = state.history, None
+        if state.step is not None and state.gradient is not None:
+            pair = Pair(state.step, self._new("change", self._settings.history_dtype))
+        pairs = history.pairs if pair is None else (*history.pairs, pair)
+        found = self._sweeper.products(gradient, pairs, None if pair is None else state.gradient)
+        steps, changes = found.steps, found.changes
+        if pair is not None:
+            lengths = math.sqrt(found.lengths[0]) * math.sqrt(found.lengths[1])
+            if steps[-1][1] > CURVATURE_FLOOR * lengths:
+                history = history.with_pair(
+                    pair, [row[1] for row in steps], [row[1] for row in changes], length
+                )
+                steps, changes = steps[-length:], changes[-length:]
+            else:
+                steps, changes = steps[:-1], changes[:-1]
+        state.history = history
+        state.projection = Projection(
+            [row[0] for row in steps], [row[0] for row in changes], found.gradient, found.largest
+        )
+        state.gradient, state.step = gradient, None
+        state.work.gradient_passes += 1
+
+    def _advance(self) -> tuple[Trial, float] | Literal["converged", "line search failed"]:
+        """Moves the state to an accepted trial, and returns that with its step length, or why not.
+
+        A direction that does not descend, or along which no trial is accepted, clears the history, and
+        steepest descent gets one try.
+        """
+        state, settings = self._state, self._settings
+        if state.gradient is None or state.projection is None:
+            raise ValueError("the gradient of the state's image is not known yet")
+        history, passes = state.history, 0
+        while True:
+            direction = history.direction(state.projection, settings.first_step_grey_levels * GREY_LEVEL)
+            if not direction.slope <= 0 and history.pairs:
+                history = History()
+                continue
+            if not math.isfinite(direction.slope):
+                raise not_finite("gradient", direction.slope, state.work)
+            if -direction.slope <= settings.tolerance * abs(state.loss):
+                return "converged"
+            line = self._line(direction, state.gradient, history)
+            trial, tried = self._search(line, direction.slope)
+            passes += tried
+            if trial is not None:
+                break
+            if not history.pairs:
+                return "line search failed"
+            history = History()
+        step_length = line.share
+        line.settle(self._sweeper)
+        state.image, state.step = line.end, line.step
+        state.history, state.projection = history, None
+        state.loss = trial.loss
+        state.work.forward_passes += passes
+        state.work.iteration += 1
+        return trial, step_length
+
+    def _line(self, direction: Direction, gradient: Store, history: History) -> _Line:
+        """The line from the state's image to the one that is a full step along `direction`."""
+        image, work = self._state.image, self._state.work
+        end = self._new("image", image.dtype)
+        # After the last iteration no gradient is asked for, so no pair is made.
+        last = work.iteration + 1 == self._settings.iterations
+        step = None if last else self._new("step", self._settings.history_dtype)
+        self._sweeper.write_image(direction, gradient, history.pairs, start=image, end=end, step=step)
+        return _Line(image, end, step)
+
+    def _search(self, line: _Line, slope: float) -> tuple[Trial | None, int]:
+        """The first trial along `line` that meets Armijo's condition, or None; and how many were tried.
+
+        The line's share is left where the trial is. The next one is the minimum of the parabola through both
+        losses and the slope, kept within [0.1, 0.5] of the last one; a loss that is not finite says nothing
+        about a parabola and gives 0.1.
+        """
+        loss, settings = self._state.loss, self._settings
+        for tried in range(1, settings.max_backtracks + 2):
+            trial = self._objective.forward(Watched(line, self._watch))
+            share = line.share
+            if trial.loss <= loss + settings.armijo * share * slope and math.isfinite(trial.loss):
+                return trial, tried
+            excess = trial.loss - (loss + share * slope)
+            del trial
+            shrink = -slope * share / (2.0 * excess) if math.isfinite(excess) else 0.1
+            line.share *= min(max(shrink, 0.1), 0.5)
+        return None, settings.max_backtracks + 1

@@ -3,7 +3,7 @@
 Shapes: an image is [3, height, width], sRGB in [0, 1]. Values are not clamped here: they may leave the
 range a little, and the canvas clips once, at the end.
 
-Loss and gradient are separate passes (`objective.forward`, then `gradient()` of the trial it returned), so
+Loss and gradient are separate passes (`objective.forward`, then `write_gradient` of the trial it returned):
 a trial that the line search rejects costs one pass, and the last iteration needs no gradient of its result.
 """
 
@@ -14,14 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import final
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pipeline.geometry import Box
 from pipeline.objective import Objective, Trial
 from pipeline.optimiser.adam import Adam, AdamState, run_adam
-from pipeline.optimiser.descent import Ending
+from pipeline.optimiser.descent import Ending, Watch
 from pipeline.optimiser.lbfgs import Lbfgs, LbfgsState, run_lbfgs
+from pipeline.stores import MemoryWorkspace, Store, TensorStore, Workspace
 
 Settings = Lbfgs | Adam
 State = LbfgsState | AdamState
@@ -63,30 +64,36 @@ class Step:
 @final
 @dataclass(frozen=True)
 class Result:
-    """The image, the steps of this run (those of earlier runs are not repeated), and why it ended."""
+    """The image, every step since the start image, and why the run ended."""
 
-    image: Float[Tensor, "3 height width"]
+    store: Store
     trace: tuple[Step, ...]
     ending: Ending
+
+    @property
+    def image(self) -> Float[Tensor, "3 height width"]:
+        """All of the image, on the computing device."""
+        return self.store.read(Box.whole(self.store.size))
 
 
 @final
 @dataclass
-class _Watch:
-    """Where progress goes: keeps the trace, measures time, calls back, asks whether to stop."""
+class _Progress:
+    """Where progress goes: keeps the trace, measures time, calls back."""
 
+    state: State
     of: int
-    first: int
-    earlier_s: float
     on_progress: Callable[[Step], None] | None
-    on_iteration: Callable[[State], None] | None
-    should_stop: Callable[[], bool] | None
-    started_s: float = field(default_factory=time.perf_counter)
     trace: list[Step] = field(default_factory=list)
+    started_s: float = field(default_factory=time.perf_counter)
 
-    def report(self, state: State, trial: Trial, step_length: float) -> bool:
-        """Records the state's image, whose loss `trial` is; whether to go on."""
-        work = state.work
+    def __post_init__(self) -> None:
+        self.first = self.state.work.iteration
+        self.earlier_s = self.state.work.seconds
+
+    def report(self, trial: Trial, step_length: float) -> None:
+        """Records the state's image, whose loss `trial` is."""
+        work = self.state.work
         elapsed_s = time.perf_counter() - self.started_s
         work.seconds = self.earlier_s + elapsed_s
         done = work.iteration - self.first
@@ -104,79 +111,52 @@ class _Watch:
         self.trace.append(step)
         if self.on_progress:
             self.on_progress(step)
-        if self.on_iteration and work.iteration:
-            self.on_iteration(state)
-        return not (self.should_stop and self.should_stop())
-
-
-def start(image: Float[Tensor, "3 height width"], settings: Settings) -> State:
-    """The state before the first iteration; it never changes `image` in place."""
-    image = image.detach()
-    if isinstance(settings, Lbfgs):
-        return LbfgsState(image)
-    return AdamState(image.clone(), torch.zeros_like(image), torch.zeros_like(image))
 
 
 def minimise(
     objective: Objective,
-    image: Float[Tensor, "3 height width"],
+    image: Store | Float[Tensor, "3 height width"],
     settings: Settings,
     *,
+    workspace: Workspace | None = None,
     on_progress: Callable[[Step], None] | None = None,
-    on_iteration: Callable[[State], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Result:
     """The image of lowest loss found, from `image` on, which is left as it was.
 
-    Same objective, image and settings on the same machine: same bits.
+    Same objective, image and settings on the same machine: same bits, wherever the vectors are.
 
     Args:
         objective: What to minimise.
-        image: sRGB in [0, 1], any device, float32 or float64.
+        image: sRGB in [0, 1], float32 or float64; a tensor on any device, or a store.
         settings: Of the method.
+        workspace: Where vectors go; by default the memory of the image's device.
         on_progress: Called with the start (iteration 0) and after each iteration.
-        on_iteration: Called after each iteration, after `on_progress`, with the state; `state.tensors()`
-            written then and given to `resume` later leads to the same bits as going on. The tensors are the
-            live ones: write or copy them before returning.
-        should_stop: Asked after each report; True ends the run.
+        should_stop: Asked before each tile; True ends the run with its last completed iteration.
 
     Raises:
         PipelineError: The loss or gradient is not finite and no shorter step can mend that.
+        ResourceError: The disk is full.
     """
-    return resume(
-        objective,
-        start(image, settings),
-        settings,
-        on_progress=on_progress,
-        on_iteration=on_iteration,
-        should_stop=should_stop,
-    )
+    start = TensorStore.of(image.detach()) if isinstance(image, Tensor) else image
+    if workspace is None:
+        workspace = MemoryWorkspace(start.device)
+    start = workspace.hold("image", start)
+    state: State = LbfgsState(start) if isinstance(settings, Lbfgs) else AdamState(start)
+    progress = _Progress(state, settings.iterations, on_progress)
 
+    def keep() -> None:
+        workspace.keep(state.vectors().values())
 
-def resume(
-    objective: Objective,
-    state: State,
-    settings: Settings,
-    *,
-    on_progress: Callable[[Step], None] | None = None,
-    on_iteration: Callable[[State], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
-) -> Result:
-    """Goes on from `state`, which it changes, to `settings.iterations` in all; see `minimise`.
-
-    The loss of a restored image is evaluated anew (its activations are not kept); that pass is not counted,
-    so that all numbers but the times equal those of a run that was never interrupted.
-
-    Raises:
-        PipelineError: As in `minimise`.
-        TypeError: The state is another method's.
-    """
-    work = state.work
-    watch = _Watch(settings.iterations, work.iteration, work.seconds, on_progress, on_iteration, should_stop)
+    watch = Watch(progress.report, keep, should_stop or _never)
     if isinstance(settings, Lbfgs) and isinstance(state, LbfgsState):
-        ending = run_lbfgs(objective, state, settings, watch.report)
+        ending = run_lbfgs(objective, state, settings, workspace, watch)
     elif isinstance(settings, Adam) and isinstance(state, AdamState):
-        ending = run_adam(objective, state, settings, watch.report)
+        ending = run_adam(objective, state, settings, workspace, watch)
     else:
         raise TypeError(f"{type(settings).__name__} cannot go on from a {type(state).__name__}")
-    return Result(state.image, tuple(watch.trace), ending)
+    return Result(state.image, tuple(progress.trace), ending)
+
+
+def _never() -> bool:
+    return False

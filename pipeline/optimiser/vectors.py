@@ -1,59 +1,58 @@
-"""Inner products and sums over images as long vectors, in bands of rows of constant height.
-
-A band is all that is ever converted to another precision, so neither float64 sums nor a bfloat16 history
-cost a full-size temporary; and a constant height makes the order of summation a function of the image's
-size alone, whatever the tiles of the objective.
-"""
+"""Images as long vectors: inner products in float64, the largest value, points between two of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-BAND_PX = 128
+# Pixels of a band on the CPU, where it should fit the caches, and elsewhere, where calls are what costs.
+_CPU_BAND_PX = 2**14
+_BAND_PX = 2**17
 
 
-def row_bands(height: int) -> Iterator[slice]:
-    """Slices of BAND_PX rows, top to bottom, that cover `height` rows; the last one may be shorter."""
-    return (slice(top, min(top + BAND_PX, height)) for top in range(0, height, BAND_PX))
+def inner_products(
+    left: Sequence[Float[Tensor, "channels height width"]],
+    right: Sequence[Float[Tensor, "channels height width"]],
+) -> Float[Tensor, "left right"]:
+    """<left, right> for each pair of images of any float types: products and sums in float64.
 
-
-def dot(left: Float[Tensor, "channels height width"], right: Float[Tensor, "channels height width"]) -> float:
-    """The inner product of two images of any float types: products and sums in float64.
-
-    The sum along each row comes first, so that the number of threads cannot change the order of summation.
+    A band of rows at a time is converted, which stays in the CPU's caches. Rows are summed first, each by one
+    thread, and then in the order of rows and bands: the number of threads cannot change the result.
     """
-    total = torch.zeros((), dtype=torch.float64, device=left.device)
-    for rows in row_bands(left.shape[-2]):
-        products = left[:, rows].to(torch.float64, copy=True).mul_(right[:, rows])
-        total += products.sum(dim=-1).sum()
-    return total.item()
+    _, height, width = right[0].shape
+    totals = torch.zeros(len(left), len(right), dtype=torch.float64, device=right[0].device)
+    if not left:
+        return totals
+    step = max(1, (_CPU_BAND_PX if right[0].is_cpu else _BAND_PX) // width)
+    for top in range(0, height, step):
+        rows = slice(top, min(top + step, height))
+        exact_left, exact_right = _exact(left, rows), _exact(right, rows)
+        totals += torch.bmm(exact_left, exact_right.mT).sum(dim=0)
+    return totals
 
 
-def add_scaled(
-    onto: Float[Tensor, "channels height width"], image: Float[Tensor, "channels height width"], factor: float
-) -> None:
-    """Adds `factor * image` to `onto` in place; `image` may have another float type."""
-    for rows in row_bands(onto.shape[-2]):
-        onto[:, rows].add_(image[:, rows], alpha=factor)
+def _exact(
+    images: Sequence[Float[Tensor, "channels height width"]], rows: slice
+) -> Float[Tensor, "rows images width"]:
+    """The same rows of all images in float64, side by side."""
+    channels, _, width = images[0].shape
+    exact = images[0].new_empty(channels, rows.stop - rows.start, len(images), width, dtype=torch.float64)
+    for index, image in enumerate(images):
+        exact[:, :, index] = image[:, rows]
+    return exact.flatten(0, 1)
 
 
-def difference(
-    left: Float[Tensor, "channels height width"],
-    right: Float[Tensor, "channels height width"],
-    dtype: torch.dtype,
-) -> Float[Tensor, "channels height width"]:
-    """`left - right`, rounded once to `dtype`."""
-    result = torch.empty_like(left, dtype=dtype)
-    for rows in row_bands(left.shape[-2]):
-        result[:, rows] = left[:, rows] - right[:, rows]
-    return result
-
-
-def largest_magnitude(image: Float[Tensor, "channels height width"]) -> float:
+def largest_magnitude(image: Float[Tensor, "channels height width"]) -> Float[Tensor, ""]:
     """The largest absolute value; NaN when any value is NaN."""
     low, high = torch.aminmax(image)
-    return float(torch.maximum(-low, high))
+    return torch.maximum(-low, high)
+
+
+def between(
+    start: Float[Tensor, "channels height width"], end: Float[Tensor, "channels height width"], share: float
+) -> Float[Tensor, "channels height width"]:
+    """Start + share * (end - start), each operation rounded by itself: the same bits however it is cut."""
+    return (end - start).mul_(share).add_(start)

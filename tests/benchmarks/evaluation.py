@@ -30,7 +30,7 @@ from pipeline.guidance import normalise
 from pipeline.layers import CONTENT_LAYERS, STYLE_LAYERS, VGG16
 from pipeline.losses import ContentTerm, GramTerm, Loss, style_weight
 from pipeline.machine import prepare_machine
-from pipeline.objective import Objective, TiledObjective, WholeObjective
+from pipeline.objective import TiledObjective, WholeObjective
 from pipeline.provenance import device_facts
 from pipeline.rasters import TensorRaster
 from pipeline.targets import style_statistics
@@ -51,7 +51,7 @@ def main() -> None:
     machine = prepare_machine(arguments.device, "auto", arguments.threads)
     size = Size(arguments.side_px, arguments.side_px)
     image = make_image(*(size.height, size.width), seed=2, dtype=torch.float32).to(machine.device)
-    variants: dict[str, Objective] = {}
+    variants: dict[str, TiledObjective | WholeObjective] = {}
     for dtype, name in ((torch.bfloat16, "bfloat16"), (torch.float32, "float32")):
         make = _maker(dtype, machine.device, size)
         half = arguments.side_px // 2
@@ -68,7 +68,9 @@ def main() -> None:
         write_text(arguments.output, "\n".join(lines) + "\n")
 
 
-def _maker(dtype: torch.dtype, device: torch.device, size: Size) -> Callable[[int | None, int], Objective]:
+def _maker(
+    dtype: torch.dtype, device: torch.device, size: Size
+) -> Callable[[int | None, int], TiledObjective | WholeObjective]:
     weights = make_random_weights(VGG16, seed=0, dtype=torch.float32)
     encoder = Encoder(weights, VGG16, OxfordFormat(), dtype=dtype, device=device)
     style = TensorRaster(make_image(256, 256, seed=1, dtype=torch.float32).to(device))
@@ -88,7 +90,7 @@ def _maker(dtype: torch.dtype, device: torch.device, size: Size) -> Callable[[in
         )
     )
 
-    def make(tile_px: int | None, keep_tiles: int) -> Objective:
+    def make(tile_px: int | None, keep_tiles: int) -> TiledObjective | WholeObjective:
         if tile_px is None:
             return WholeObjective(encoder, loss, size, content=content, guidance=guidance)
         return TiledObjective(
@@ -98,7 +100,7 @@ def _maker(dtype: torch.dtype, device: torch.device, size: Size) -> Callable[[in
     return make
 
 
-def _seconds(objective: Objective, image: torch.Tensor) -> float:
+def _seconds(objective: TiledObjective | WholeObjective, image: torch.Tensor) -> float:
     started = time.perf_counter()
     gradient = objective.forward(image).gradient()
     gradient.sum().item()

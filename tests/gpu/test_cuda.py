@@ -9,7 +9,7 @@ from pipeline.geometry import Size
 from pipeline.guidance import normalise
 from pipeline.losses import ContentTerm, GramTerm, Loss
 from pipeline.machine import prepare_machine
-from pipeline.objective import Objective, TiledObjective, WholeObjective
+from pipeline.objective import TiledObjective, WholeObjective
 from pipeline.optimiser import Lbfgs, minimise
 from pipeline.rasters import TensorRaster
 from pipeline.statistics import second_moment
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.gpu
 SIZE = Size(96, 128)
 
 
-def objective(device: str, dtype: torch.dtype, *, tiled: bool) -> Objective:
+def objective(device: str, dtype: torch.dtype, *, tiled: bool) -> TiledObjective | WholeObjective:
     encoder: Encoder = make_encoder(dtype=dtype).to(device)
     layers = [encoder.architecture.layer(name) for name in ("relu1_1", "relu3_1", "relu5_1")]
     working = torch.float64 if dtype == torch.float64 else torch.float32

@@ -4,11 +4,14 @@ from torch import Tensor
 
 from pipeline.geometry import Box, Size
 from pipeline.optimiser.hessian import MultiscaleHessian
-from pipeline.optimiser.vectors import dot
 
 
 def random_image(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def dot(left: Tensor, right: Tensor) -> float:
+    return (left * right).sum().item()
 
 
 def by_autograd(image: Tensor, scales: int) -> Tensor:
@@ -85,9 +88,11 @@ def test_a_constant_is_multiplied_by_one_more_than_the_scales() -> None:
     assert torch.allclose(MultiscaleHessian(3).apply_(image), torch.full_like(image, 4.0), rtol=0, atol=1e-12)
 
 
-def test_scales_that_do_not_divide_the_sides_are_left_out() -> None:
-    image = random_image(3, 12, 20)
-    assert MultiscaleHessian(3).apply_(image.clone()).equal(MultiscaleHessian(2).apply_(image))
+@pytest.mark.parametrize(
+    ("height", "width", "expected"), [(16, 32, 3), (8, 8, 3), (12, 20, 2), (16, 6, 1), (7, 16, 0)]
+)
+def test_scales_that_do_not_divide_the_sides_are_left_out(height: int, width: int, expected: int) -> None:
+    assert MultiscaleHessian(3).fitting(Size(height, width)) == MultiscaleHessian(expected)
 
 
 @pytest.mark.parametrize("scales", [1, 2, 3])
@@ -110,22 +115,9 @@ def test_tiles_with_the_halo_equal_the_whole(scales: int) -> None:
     assert short > 1e-3
 
 
-def test_halo() -> None:
+def test_halo_and_stride() -> None:
+    assert [MultiscaleHessian(scales).stride_px for scales in range(4)] == [1, 2, 4, 8]
     assert [MultiscaleHessian(scales).halo_px for scales in range(4)] == [0, 4, 8, 16]
-
-
-def test_quadratic_form_is_the_product_with_the_image() -> None:
-    image = random_image(3, 272, 48)
-    hessian = MultiscaleHessian(3)
-    assert hessian.quadratic_form(image) == pytest.approx(
-        dot(image, hessian.apply_(image.clone())), rel=1e-12
-    )
-
-
-def test_quadratic_form_of_a_bfloat16_image_uses_float32_grids() -> None:
-    image = random_image(3, 144, 48).bfloat16()
-    hessian = MultiscaleHessian(3)
-    assert hessian.quadratic_form(image) == pytest.approx(hessian.quadratic_form(image.double()), rel=1e-6)
 
 
 @pytest.mark.parametrize("scales", [-1, 8])

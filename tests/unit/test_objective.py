@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +11,12 @@ from networks import SMALL, make_encoder, make_image
 from torch import Tensor
 
 from pipeline.features import Encoder
-from pipeline.geometry import Size
+from pipeline.geometry import Box, Size
 from pipeline.guidance import Guidance, normalise
 from pipeline.losses import ContentTerm, GramTerm, Loss, MeansTerm, TotalVariationTerm
 from pipeline.objective import TiledObjective, WholeObjective
 from pipeline.rasters import TensorRaster
+from pipeline.stores import FolderWorkspace, TensorStore
 from pipeline.tiles import Tile
 
 SIZE = Size(32, 80)
@@ -166,6 +168,29 @@ def test_what_is_kept_changes_nothing(options: dict[str, Any]) -> None:
     plain, other = tiled(make_encoder()).forward(IMAGE), tiled(make_encoder(), **options).forward(IMAGE)
     assert other.loss == plain.loss
     assert torch.equal(other.gradient(), plain.gradient())
+
+
+@pytest.mark.parametrize("objective", [whole, tiled])
+def test_images_and_gradients_in_files_have_the_same_bits(objective: Any, tmp_path: Path) -> None:
+    folder = FolderWorkspace(tmp_path, IMAGE.device)
+    image = folder.hold("image", TensorStore.of(IMAGE))
+    trial, gradient = objective(make_encoder()).forward(image), folder.new("gradient", 3, SIZE, IMAGE.dtype)
+    trial.write_gradient(gradient)
+    expected = objective(make_encoder()).forward(IMAGE)
+    assert trial.loss == expected.loss
+    assert torch.equal(gradient.read(Box.whole(SIZE)), expected.gradient())
+
+
+def test_tiles_read_and_write_what_they_need_once(tmp_path: Path) -> None:
+    folder = FolderWorkspace(tmp_path, IMAGE.device)
+    image = folder.hold("image", TensorStore.of(IMAGE))
+    objective, gradient = tiled(make_encoder()), folder.new("gradient", 3, SIZE, IMAGE.dtype)
+    haloed = sum(image.nbytes(tile.haloed) for tile in objective.tiles)
+    trial = objective.forward(image)
+    assert image.bytes_read == haloed
+    trial.write_gradient(gradient)
+    assert image.bytes_read == 2 * haloed
+    assert (gradient.bytes_read, gradient.bytes_written) == (haloed, haloed)
 
 
 def test_the_gradient_can_be_asked_for_twice() -> None:
