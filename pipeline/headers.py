@@ -44,6 +44,8 @@ class HeaderCache:
     def size_of(self, path: Path) -> Size:
         """The image's (height, width), from the cache, its header, or the table of demo inputs.
 
+        Whether it is large enough depends on what it is for: a strip of colours may be one pixel wide.
+
         Raises:
             InputError: There is no such image, or it cannot be one.
         """
@@ -52,11 +54,11 @@ class HeaderCache:
         try:
             found = path.stat()
         except OSError:
-            return read_header(path).size
+            return read_header(path, min_side_px=1).size
         known = self._known.get(str(path))
         if known is not None and known[:2] == (found.st_mtime_ns, found.st_size):
             return known[2]
-        size = read_header(path).size
+        size = read_header(path, min_side_px=1).size
         self._known[str(path)] = (found.st_mtime_ns, found.st_size, size)
         self._changed = True
         return size

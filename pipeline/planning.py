@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, final
 
+from pipeline.canvas import MIN_SIDE_PX, check_sides
 from pipeline.config.controls import AUTOMATIC_REGIONS, Region, Style
 from pipeline.config.models import Artwork, Compute, Config, LevelSettings, WeightsSource, last_repeats
 from pipeline.config.sections import Network
@@ -57,7 +58,7 @@ def resolve(config: Config, name: str, size_of: Callable[[Path], Size], where: s
     """
     artwork = config.artworks[name]
     at = f"{where}: artworks.{name}"
-    content_size = _size(size_of, artwork.content, f"{at}.content")
+    content_size = _size(size_of, artwork.content, f"{at}.content", MIN_SIDE_PX)
     found = levels(artwork, content_size, at)
     draft = _Draft(name, artwork, config.compute, size_of, found, where)
     draft.check_files(content_size)
@@ -129,10 +130,10 @@ class _Draft:
             key = f"regions.{index}"
             self._check_mask(region.mask_file, f"{key}.where", content, "content image")
             for style in region.styles:
-                size = self._size(style.image, f"{key}.style")
+                size = self._size(style.image, f"{key}.style", MIN_SIDE_PX)
                 self._check_mask(style.mask, f"{key}.style.mask", size, "style image")
                 if style.fine is not None:
-                    self._size(style.fine, f"{key}.style.fine")
+                    self._size(style.fine, f"{key}.style.fine", MIN_SIDE_PX)
             if region.colour is not None and region.colour.source is not None:
                 self._size(region.colour.source, f"{key}.colour.source")
         if self.artwork.colour.source is not None:
@@ -151,8 +152,8 @@ class _Draft:
                 found=f"none at {means}",
             )
 
-    def _size(self, path: Path, key: str) -> Size:
-        return _size(self._size_of, path, f"{self.where}.{key}")
+    def _size(self, path: Path, key: str, min_side_px: int = 1) -> Size:
+        return _size(self._size_of, path, f"{self.where}.{key}", min_side_px)
 
     def _check_mask(self, mask: Path | None, key: str, image: Size, what: str) -> None:
         if mask is None:
@@ -340,12 +341,14 @@ class _Draft:
         return size
 
 
-def _size(size_of: Callable[[Path], Size], path: Path, key: str) -> Size:
+def _size(size_of: Callable[[Path], Size], path: Path, key: str, min_side_px: int) -> Size:
     """The size of an image that the configuration names at `key`; an error says where."""
     try:
-        return size_of(path)
+        size = size_of(path)
+        check_sides(path, size, min_side_px)
     except InputError as error:
         raise InputError.stating(f"{key}: {error}") from None
+    return size
 
 
 def _network_at(network: Network, level: LevelSettings) -> Network:

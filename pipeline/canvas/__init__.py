@@ -7,7 +7,7 @@ unsigned integers, whole range = [0, 1]. Memory grows with an image's width at m
 
 from pipeline.canvas.colours import MaskedMap, combine_luminance, histogram, moments, recolour
 from pipeline.canvas.compose import add_alpha, band_means, compose_guides, export_masks
-from pipeline.canvas.export import export_preview, export_print
+from pipeline.canvas.export import export_preview, export_print, join_pictures
 from pipeline.canvas.inputs import (
     MAX_AREA_PX,
     MAX_SIDE_PX,
@@ -37,6 +37,7 @@ __all__ = [
     "export_preview",
     "export_print",
     "histogram",
+    "join_pictures",
     "moments",
     "prepare",
     "read",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ Compression = Literal["deflate", "lzw", "none", "jpeg"]
 
 MM_PER_INCH = 25.4
 _JPEG_QUALITY = 95
+_STRIP_QUALITY = 88
 
 
 def export_print(
@@ -91,3 +93,19 @@ def export_preview(source: Path, target: Path, max_side_px: int) -> None:
     preview = preview.copy(interpretation="b-w" if preview.bands < 3 else "srgb")
     with atomic_path(target) as partial, _vips.reading(source):
         preview.pngsave(str(partial), keep="icc", profile="srgb")
+
+
+def join_pictures(sources: Sequence[Path], target: Path, height_px: int) -> None:
+    """Writes pictures side by side, each at this height, with white between them, as a JPEG."""
+    panels = []
+    for source in sources:
+        image = _vips.load(source)
+        image = _vips.as_unit_float(image.extract_band(0, n=min(3, image.bands)))
+        image = image.bandjoin([image, image]) if image.bands == 1 else image
+        size = Size(height_px, max(1, round(image.width * height_px / image.height)))
+        panels.append(_vips.as_levels(resampled(image, size, "lanczos3"), 8))
+    strip, *others = panels
+    for panel in others:
+        strip = strip.join(panel, "horizontal", expand=True, shim=height_px // 32, background=255)
+    with atomic_path(target) as partial, _vips.reading(*sources):
+        strip.copy(interpretation="srgb").jpegsave(str(partial), Q=_STRIP_QUALITY, keep="none")

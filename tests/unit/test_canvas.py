@@ -671,6 +671,18 @@ def test_preview_fits_and_never_enlarges(tmp_path: Path) -> None:
 
 # --- memory ----------------------------------------------------------------------------------------------
 
+
+def test_pictures_side_by_side_have_one_height_and_white_between_them(tmp_path: Path) -> None:
+    canvas.write_png(tmp_path / "tall.png", np.full((64, 32, 3), 200, np.uint8))
+    canvas.write_png(tmp_path / "grey.png", np.full((16, 32, 1), 40, np.uint8))
+    canvas.join_pictures([tmp_path / "tall.png", tmp_path / "grey.png"], tmp_path / "both.jpg", 32)
+    both = canvas.read(tmp_path / "both.jpg") * 255
+    assert both.shape == (32, 16 + 1 + 64, 3)
+    assert np.abs(both[:, :12] - 200).max() < 6
+    assert np.abs(both[:, 24:] - 40).max() < 6
+    assert both[:, 16].min() > 120
+
+
 STREAMED = """
 import sys
 from pathlib import Path

@@ -23,7 +23,7 @@ def cached(tmp_path: Path) -> HeaderCache:
 
 
 def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(headers, "read_header", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr(headers, "read_header", lambda path, **_: pytest.fail(f"{path} was read"))
 
 
 def test_a_size_is_read_once(tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:

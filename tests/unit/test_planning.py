@@ -25,6 +25,7 @@ SIZES = {
     "wide.png": Size(100, 1000),
     "m.png": Size(200, 300),
     "square.png": Size(300, 300),
+    "strip.png": Size(300, 1),
 }
 TWO_REGIONS = [{"where": "person", "style": "s.png"}, {"where": "background", "style": "t.png"}]
 
@@ -261,6 +262,22 @@ def test_the_whole_images_target_is_each_style_once_and_without_its_mask() -> No
     assert (whole.mask, whole.propagation, whole.grow_units) == (None, "simple", 0)
     masked = found.targets[found.levels[0].regions[0].targets[0].target]
     assert (masked.mask, masked.propagation, masked.grow_units) == (Path("m.png"), "inside", 2)
+
+
+def test_a_strip_of_colours_may_be_one_pixel_wide_and_nothing_else() -> None:
+    colour = {"mode": "style_to_content", "source": "strip.png"}
+    assert plan({"style": "s.png", "colour": colour}).warnings == ()
+    for own, key in (
+        ({"content": "strip.png", "style": "s.png"}, "content"),
+        ({"style": "strip.png"}, "regions.0.style"),
+        ({"style": {"image": "s.png", "fine": "strip.png"}}, "regions.0.style.fine"),
+    ):
+        with pytest.raises(InputError) as caught:
+            plan(own)
+        assert str(caught.value) == (
+            f"config.yaml: artworks.a.{key}: strip.png: expected sides of at least 16 px; found 300x1 px "
+            "(height x width)."
+        )
 
 
 def test_shipped_means_suit_max_pooling() -> None:
