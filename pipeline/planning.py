@@ -15,7 +15,7 @@ from typing import Any, final
 
 from pipeline.canvas import MIN_SIDE_PX, check_sides
 from pipeline.config.controls import AUTOMATIC_REGIONS, Region, Style
-from pipeline.config.models import Artwork, Compute, Config, LevelSettings, WeightsSource, last_repeats
+from pipeline.config.models import Compute, Config, LevelSettings, WeightsSource, last_repeats
 from pipeline.config.sections import Network
 from pipeline.errors import ConfigError, InputError
 from pipeline.geometry import Size
@@ -32,7 +32,7 @@ from pipeline.plan import (
     TargetPlan,
     WeightedTarget,
 )
-from pipeline.pyramid import SMALLEST_SIDE_PX, Level, Tiling, computed_share, levels, tiling
+from pipeline.pyramid import SMALLEST_SIDE_PX, Demand, Level, Tiling, computed_share, levels, tiling
 from pipeline.recolouring import Palette
 from pipeline.weights import REGISTRY
 
@@ -60,7 +60,7 @@ def resolve(config: Config, name: str, size_of: Callable[[Path], Size], where: s
     at = f"{where}: artworks.{name}"
     content_size = _size(size_of, artwork.content, f"{at}.content", MIN_SIDE_PX)
     found = levels(artwork, content_size, at)
-    draft = _Draft(name, artwork, config.compute, size_of, found, where)
+    draft = _Draft(config, name, size_of, found, where)
     draft.check_files(content_size)
     top = found[-1]
     if top.size.height > _SOFT_UPSCALE * content_size.height:
@@ -94,16 +94,15 @@ class _Draft:
 
     def __init__(
         self,
+        config: Config,
         name: str,
-        artwork: Artwork,
-        compute: Compute,
         size_of: Callable[[Path], Size],
         levels: tuple[Level, ...],
         where: str,
     ) -> None:
         self.name = name
-        self.artwork = artwork
-        self.compute = compute
+        self.artwork = artwork = config.artworks[name]
+        self.compute = config.compute
         self.levels = levels
         self.where = f"{where}: artworks.{name}"
         self.budget_key = f"{where}: compute"
@@ -219,10 +218,8 @@ class _Draft:
         )
 
     def _tiling(self, level: Level, network: Network, channels: int) -> Tiling:
-        budget_mib = self.compute.memory_budget_mib
-        return tiling(
-            level, network, self.artwork.optimiser, channels, budget_mib, self.name, self.budget_key
-        )
+        demand = Demand(network, self.artwork.optimiser, channels)
+        return tiling(level, demand, self.compute.memory_budget_mib, self.name, self.budget_key)
 
     def chroma(self) -> tuple[Area, ...] | None:
         """Where the content's chroma comes back in the end."""
@@ -260,7 +257,7 @@ class _Draft:
         plan = TargetPlan(
             image=image,
             mask=mask,
-            # Style statistics know nothing of the content or of weights: artworks that differ there share them.
+            # Style statistics know nothing of content and weights: artworks that differ there share them.
             network=network.model_copy(update={"content_layers": (), "layer_weights": {}}),
             precision=self.compute.precision,
             propagation=guidance.propagation if mask is not None else "simple",

@@ -154,15 +154,23 @@ class Tiling:
     memory_mib: int
 
 
-def tiling(
-    level: Level,
-    network: Network,
-    optimiser: Optimiser,
-    channels: int,
-    budget_mib: int,
-    artwork: str,
-    where: str,
-) -> Tiling:
+@final
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What an evaluation and its optimiser ask for.
+
+    Attributes:
+        network: The network with the layers in use.
+        optimiser: The optimiser's settings.
+        channels: Guidance channels.
+    """
+
+    network: Network
+    optimiser: Optimiser
+    channels: int
+
+
+def tiling(level: Level, demand: Demand, budget_mib: int, artwork: str, where: str) -> Tiling:
     """The largest tile that fits the memory budget: the whole level when it does.
 
     A pure function of its arguments: today's free memory has no say, so a plan means the same everywhere.
@@ -170,9 +178,7 @@ def tiling(
 
     Args:
         level: What is cut.
-        network: The network with this level's layers.
-        optimiser: The optimiser's settings.
-        channels: Guidance channels.
+        demand: What is computed and kept.
         budget_mib: What the job may use.
         artwork: Whose level it is, for errors.
         where: The budget's section in the configuration, for errors.
@@ -180,9 +186,10 @@ def tiling(
     Raises:
         ConfigError: Not even the smallest tile fits beside the level's state.
     """
+    network, channels = demand.network, demand.channels
     halo = network.architecture.deepest(network.layers).halo_px
     per_px = activation_bytes_per_px(network, 4, guided=channels > 0)
-    state_per_px = state_bytes_per_px(optimiser, content_values_per_px(network), channels)
+    state_per_px = state_bytes_per_px(demand.optimiser, content_values_per_px(network), channels)
     state = level.padded.area * state_per_px / _MIB
     room = budget_mib - _PROCESS_MIB - state
     if room * _MIB >= level.padded.area * per_px:

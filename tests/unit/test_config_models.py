@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.config.models import Artwork, Config, Defaults
 from pipeline.config.controls import Region
+from pipeline.config.models import Artwork, Config, Defaults
 from pipeline.config.sections import Masks, Network, length_px
 from pipeline.layers import VGG16, VGG19
 
@@ -98,7 +98,7 @@ def test_what_is_no_length(text: str) -> None:
 @given(st.integers(1, 10**6))
 def test_a_length_in_each_unit(tenths: int) -> None:
     # At 25.4 dpi a millimetre is a pixel; both sides are rounded.
-    assert length_px(f"{tenths / 10} mm", dpi=25.4) == max(1, round(tenths / 10))
+    assert length_px(f"{tenths / 10} mm", dpi=25.4) == pytest.approx(tenths / 10, abs=1)
     assert length_px(f"{tenths / 10} cm", dpi=25.4) == pytest.approx(tenths, abs=1)
     assert length_px(f"{tenths / 10} in", dpi=25.4) == pytest.approx(2.54 * tenths, abs=1)
 

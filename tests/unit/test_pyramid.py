@@ -12,6 +12,7 @@ from pipeline.config.sections import Network, Optimiser
 from pipeline.errors import ConfigError
 from pipeline.geometry import Size
 from pipeline.pyramid import (
+    Demand,
     Level,
     Tiling,
     activation_bytes_per_px,
@@ -32,8 +33,8 @@ def artwork(**values: Any) -> ArtworkSettings:
 
 
 def cut_up(level: Level, settings: ArtworkSettings, budget_mib: int, name: str, where: str) -> Tiling:
-    channels = settings.guidance_channels
-    return tiling(level, settings.network, settings.optimiser, channels, budget_mib, name, where)
+    demand = Demand(settings.network, settings.optimiser, settings.guidance_channels)
+    return tiling(level, demand, budget_mib, name, where)
 
 
 def sizes(content: Size, **values: Any) -> list[tuple[int, str]]:
