@@ -18,6 +18,7 @@ from pipeline.canvas.inputs import (
     read_header,
 )
 from pipeline.canvas.masks import Mask
+from pipeline.canvas.matte import write_matte
 from pipeline.canvas.pixels import read, size_of, write, write_guides, write_mask, write_png
 from pipeline.canvas.transform import resize
 
@@ -48,5 +49,6 @@ __all__ = [
     "write",
     "write_guides",
     "write_mask",
+    "write_matte",
     "write_png",
 ]
