@@ -154,8 +154,8 @@ def pad_to_stride(
     """
     height, width = image.shape[1:]
     padded = Size(height, width).aligned_up(stride_px)
-    rows = _reflection(height, padded.height, image.device)
-    columns = _reflection(width, padded.width, image.device)
+    rows = reflection(height, padded.height, image.device)
+    columns = reflection(width, padded.width, image.device)
     # Both at once: one after the other would hold two copies of the largest image there is.
     return image[:, rows[:, None], columns]
 
@@ -167,7 +167,7 @@ def crop(
     return image[:, : size.height, : size.width]
 
 
-def _reflection(length: int, padded: int, device: torch.device) -> Tensor:
+def reflection(length: int, padded: int, device: torch.device | str = "cpu") -> Tensor:
     """Indices 0 1 2 3 2 1 0 1 ...: a walk between the borders that does not repeat the border itself."""
     period = max(1, 2 * (length - 1))
     steps = torch.arange(padded, device=device) % period

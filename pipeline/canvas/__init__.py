@@ -19,7 +19,7 @@ from pipeline.canvas.inputs import (
 )
 from pipeline.canvas.masks import Mask
 from pipeline.canvas.matte import write_matte
-from pipeline.canvas.pixels import read, size_of, write, write_guides, write_mask, write_png
+from pipeline.canvas.pixels import bands_of, read, size_of, write, write_guides, write_mask, write_png
 from pipeline.canvas.transform import resize
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "MaskedMap",
     "add_alpha",
     "band_means",
+    "bands_of",
     "check_sides",
     "combine_luminance",
     "compose_guides",

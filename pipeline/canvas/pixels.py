@@ -18,6 +18,11 @@ def size_of(path: Path) -> Size:
     return _vips.size(_vips.load(path))
 
 
+def bands_of(path: Path) -> int:
+    """How many bands a file has that a stage wrote."""
+    return int(_vips.load(path).bands)
+
+
 def read(path: Path, box: Box | None = None) -> Float32[ndarray, "height width bands"]:
     """The pixels of a file, or of one box of it: 8 and 16 bits scaled to [0, 1], floats as they are.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -14,9 +15,9 @@ from torch import Tensor
 from pipeline import canvas, weights
 from pipeline.config.sections import Network
 from pipeline.errors import InputError, WeightsError
-from pipeline.features import Encoder, pad_to_stride
+from pipeline.features import Encoder, pad_to_stride, reflection
 from pipeline.files import atomic_path
-from pipeline.geometry import Size
+from pipeline.geometry import Box, Size
 from pipeline.layers import Layer
 from pipeline.machine import Machine
 from pipeline.normalisation import load_means, normalised, shipped_means
@@ -44,8 +45,9 @@ def load_encoder(path: Path, network: Network, machine: Machine) -> Encoder:
     tensors = file.tensors
     if network.normalised:
         given = network.channel_means
-        known = shipped_means(network.name) if given is None else load_means(given, network.architecture)
-        tensors = normalised(tensors, known, network.architecture)
+        table = network.architecture
+        known = shipped_means(network.name) if given is None else load_means(given, table, network.name)
+        tensors = normalised(tensors, known, table)
     return Encoder(
         tensors,
         network.architecture,
@@ -54,6 +56,41 @@ def load_encoder(path: Path, network: Network, machine: Machine) -> Encoder:
         dtype=machine.dtype,
         device=machine.device,
     )
+
+
+@final
+class FileRaster:
+    """A file's pixels, reflected up to multiples of 16 and read by boxes: an image may be larger than memory.
+
+    `read_padded` gives the same values, all at once.
+
+    Args:
+        path: A file that a stage wrote.
+        size: What its size must be; None takes any.
+        channels: How many it must have.
+        machine: Where the values go.
+
+    Raises:
+        InputError: The file cannot be read, or has another size or number of channels.
+    """
+
+    def __init__(self, path: Path, size: Size | None, channels: int, machine: Machine) -> None:
+        found = canvas.size_of(path)
+        _check_size(path, size, found)
+        _check_channels(path, channels, canvas.bands_of(path))
+        self.size = found.aligned_up(STRIDE_PX)
+        self._path = path
+        self._device = machine.device
+        self._rows = reflection(found.height, self.size.height)
+        self._columns = reflection(found.width, self.size.width)
+
+    def read(self, box: Box) -> Float[Tensor, "channels height width"]:
+        """The values inside `box`."""
+        rows, columns = self._rows[box.top : box.bottom], self._columns[box.left : box.right]
+        top, left = int(rows.min()), int(columns.min())
+        held = Box(top, left, int(rows.max()) + 1, int(columns.max()) + 1)
+        pixels = torch.from_numpy(canvas.read(self._path, held)).permute(2, 0, 1)
+        return pixels[:, (rows - top)[:, None], columns - left].to(self._device)
 
 
 def read_padded(
@@ -72,11 +109,19 @@ def read_padded(
     """
     pixels = torch.from_numpy(canvas.read(path)).permute(2, 0, 1).contiguous()
     found = Size(*pixels.shape[1:])
-    if size is not None and found != size:
-        raise InputError(path, expected=f"{size} px (height x width) as planned", found=f"{found} px")
-    if len(pixels) != channels:
-        raise InputError(path, expected=f"an image of {channels} bands", found=f"{len(pixels)}")
+    _check_size(path, size, found)
+    _check_channels(path, channels, len(pixels))
     return pad_to_stride(pixels, STRIDE_PX).contiguous().to(machine.device)
+
+
+def _check_size(path: Path, expected: Size | None, found: Size) -> None:
+    if expected is not None and found != expected:
+        raise InputError(path, expected=f"{expected} px (height x width) as planned", found=f"{found} px")
+
+
+def _check_channels(path: Path, expected: int, found: int) -> None:
+    if found != expected:
+        raise InputError(path, expected=f"an image of {expected} bands", found=f"{found}")
 
 
 def save_targets(path: Path, layers: Mapping[str, StyleStatistics], vanished: Iterable[str] = ()) -> None:

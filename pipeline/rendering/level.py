@@ -15,14 +15,14 @@ from torch import Tensor
 from pipeline.config import controls
 from pipeline.config.models import Artwork
 from pipeline.errors import InputError
-from pipeline.geometry import Size
+from pipeline.geometry import Box, Size
 from pipeline.guidance import Guidance, Propagation, coverage, normalise
 from pipeline.machine import Machine, prepare_machine
 from pipeline.optimiser import Step
 from pipeline.plan import LevelPlan, Plan
 from pipeline.pyramid import STRIDE_PX
-from pipeline.rasters import TensorRaster
-from pipeline.rendering.inputs import Targets, load_encoder, read_padded, read_targets
+from pipeline.rasters import Raster, TensorRaster
+from pipeline.rendering.inputs import FileRaster, Targets, load_encoder, read_padded, read_targets
 from pipeline.rendering.optimisation import Work, make_objective, optimise
 from pipeline.rendering.record import RenderingRecord
 from pipeline.rendering.terms import level_loss
@@ -62,14 +62,12 @@ def render_level(
     settings = plan.settings
     machine = prepare_machine(plan.compute.device, plan.compute.precision, plan.compute.threads)
     encoder = load_encoder(files.weights, level.network, machine)
-    content = read_padded(files.content, level.size, 3, machine)
-    padded = Size(*content.shape[1:])
-    guidance = _guidance(files.guides, level, settings.guidance, padded, machine)
+    content = _raster(files.content, level, 3, machine)
+    guidance = _guidance(files.guides, level, settings.guidance, machine)
     loss = level_loss(level, settings.guidance, _read_targets(level, files.targets, machine), guidance)
-    raster = TensorRaster(content)
     return optimise(
         Work(level.level_px, level.size, level.iterations, level.tile_core_px),
-        make_objective(encoder, loss, padded, level.tile_core_px, content=raster, guidance=guidance),
+        make_objective(encoder, loss, content.size, level.tile_core_px, content=content, guidance=guidance),
         _start(files.start, settings, level, content, machine),
         optimiser=settings.optimiser,
         machine=machine,
@@ -93,15 +91,22 @@ def _absent(key: str) -> Targets:
 
 
 def _guidance(
-    path: Path | None, level: LevelPlan, settings: controls.Guidance, padded: Size, machine: Machine
+    path: Path | None, level: LevelPlan, settings: controls.Guidance, machine: Machine
 ) -> Guidance | None:
     if path is None:
         return None
-    channels = read_padded(path, level.size, len(level.regions), machine)
+    channels = _raster(path, level, len(level.regions), machine)
     style_layers = [level.network.architecture.layer(name) for name in level.network.style_layers]
     labels = [region.label for region in level.regions]
     how = Propagation(settings.propagation, settings.grow_units)
-    return normalise(TensorRaster(channels), style_layers, _tiles(padded, level), labels, how)
+    return normalise(channels, style_layers, _tiles(channels.size, level), labels, how)
+
+
+def _raster(path: Path, level: LevelPlan, channels: int, machine: Machine) -> Raster:
+    """A file of the level: in memory when the whole level is, by boxes when the level is cut."""
+    if level.tile_core_px is None:
+        return TensorRaster(read_padded(path, level.size, channels, machine))
+    return FileRaster(path, level.size, channels, machine)
 
 
 def _cover(guidance: Guidance, level: LevelPlan) -> Iterator[str]:
@@ -122,12 +127,13 @@ def _tiles(padded: Size, level: LevelPlan) -> tuple[Tile, ...]:
 
 
 def _start(
-    path: Path | None, settings: Artwork, level: LevelPlan, content: Tensor, machine: Machine
+    path: Path | None, settings: Artwork, level: LevelPlan, content: Raster, machine: Machine
 ) -> Float[Tensor, "3 height width"]:
     if path is not None:
         return read_padded(path, level.size, 3, machine)
     if settings.start == "content":
-        return content
+        return content.read(Box.whole(content.size))
     # On the CPU, so that a seed means the same noise on every device.
     generator = torch.Generator().manual_seed(settings.seed)
-    return torch.rand(content.shape, generator=generator).to(machine.device)
+    shape = (3, content.size.height, content.size.width)
+    return torch.rand(shape, generator=generator).to(machine.device)

@@ -20,7 +20,7 @@ from pipeline.losses import Loss
 from pipeline.machine import Machine
 from pipeline.objective import Objective, TiledObjective, WholeObjective
 from pipeline.optimiser import Adam, Lbfgs, Settings, Step, minimise
-from pipeline.rasters import TensorRaster
+from pipeline.rasters import Raster
 from pipeline.rendering.record import RenderingRecord, TracePoint
 
 
@@ -48,7 +48,7 @@ def make_objective(
     padded: Size,
     tile_core_px: int | None,
     *,
-    content: TensorRaster | None = None,
+    content: Raster | None = None,
     guidance: Guidance | None = None,
 ) -> Objective:
     """The loss over a padded image: by tiles where the plan has some, whole otherwise."""
