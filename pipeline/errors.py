@@ -6,6 +6,7 @@ The tree:
     |-- ConfigError          config.yaml says something that cannot be
     |-- InputError           a file the user named is missing, unreadable or unsuitable
     |-- WeightsError         a model file is missing, withdrawn, or not the one that was pinned
+    |-- CheckpointError      the saved state of an interrupted run is damaged, or another run's
     `-- ResourceError        the machine cannot do what was asked: memory, disk, device
 
 Anything else that is raised is a bug and shows its traceback.
@@ -48,6 +49,10 @@ class InputError(PipelineError):
 
 class WeightsError(PipelineError):
     """A model file is missing, withdrawn, or not the one that was pinned."""
+
+
+class CheckpointError(PipelineError):
+    """The saved state of an interrupted run is damaged, or another run's."""
 
 
 class ResourceError(PipelineError):

@@ -28,9 +28,7 @@ from pipeline.errors import ResourceError
 from pipeline.geometry import Box, Size, align_down, align_up
 
 BLOCK_PX = 16
-SUFFIX = ".blocks"
 _MIB = 2**20
-_COPIED_ROWS = 16 * BLOCK_PX
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CANNOT_RESERVE = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
@@ -298,108 +296,3 @@ def _reserve(descriptor: int, count: int) -> None:
         if error.errno not in _CANNOT_RESERVE:
             raise
         os.ftruncate(descriptor, count)
-
-
-class Workspace(ABC):
-    """Where new vectors go."""
-
-    @abstractmethod
-    def new(self, name: str, channels: int, size: Size, dtype: torch.dtype) -> Store:
-        """A store with nothing in it; the name is for people who look at its file."""
-
-    @abstractmethod
-    def hold(self, name: str, store: Store) -> Store:
-        """A store with the same values that lies here: the same one if it does already."""
-
-    @abstractmethod
-    def successor(self, name: str, store: Store) -> Store:
-        """Where the next values of `store` go: elsewhere, if it must stay as it is until `keep`."""
-
-    @abstractmethod
-    def keep(self, stores: Iterable[Store]) -> None:
-        """Lets go of all other vectors."""
-
-
-@final
-class MemoryWorkspace(Workspace):
-    """Vectors in memory, which go when nobody uses them.
-
-    Args:
-        device: The device that computes with them.
-        memory: The device in whose memory they lie, by default the same.
-    """
-
-    def __init__(self, device: torch.device, memory: torch.device | None = None) -> None:
-        self._device = device
-        self._memory = memory or device
-
-    def new(self, name: str, channels: int, size: Size, dtype: torch.dtype) -> TensorStore:  # noqa: ARG002
-        """A store in memory."""
-        return TensorStore(channels, size, dtype, self._memory, self._device)
-
-    def hold(self, name: str, store: Store) -> Store:  # noqa: ARG002
-        """The store itself: what was read into memory stays there."""
-        return store
-
-    def successor(self, name: str, store: Store) -> Store:  # noqa: ARG002
-        """The store itself."""
-        return store
-
-    def keep(self, stores: Iterable[Store]) -> None:
-        """Nothing to do."""
-
-
-@final
-class FolderWorkspace(Workspace):
-    """Vectors in files of one folder, which stay until `keep` is called without them.
-
-    Args:
-        folder: Made when it is missing.
-        device: The device that computes with them.
-
-    Raises:
-        ResourceError: The folder cannot be made.
-    """
-
-    def __init__(self, folder: Path, device: torch.device) -> None:
-        self.folder = folder
-        self._device = device
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ResourceError(
-                folder, expected="a folder that can be made", found=str(error.strerror).lower()
-            ) from None
-        self._serial = 0
-
-    def new(self, name: str, channels: int, size: Size, dtype: torch.dtype) -> FileStore:
-        """A store in a new file."""
-        self._serial += 1
-        while (path := self.folder / f"{name}-{self._serial}{SUFFIX}").exists():
-            self._serial += 1
-        return FileStore(path, channels, size, dtype, self._device, new=True)
-
-    def hold(self, name: str, store: Store) -> FileStore:
-        """The store if it is a file of this folder; otherwise a copy of it."""
-        if isinstance(store, FileStore) and store.path.parent == self.folder:
-            return store
-        copy = self.successor(name, store)
-        for top in range(0, store.size.height, _COPIED_ROWS):
-            box = Box(top, 0, min(top + _COPIED_ROWS, store.size.height), store.size.width)
-            copy.write(box, store.read(box))
-        return copy
-
-    def successor(self, name: str, store: Store) -> FileStore:
-        """A store in a new file."""
-        return self.new(name, store.channels, store.size, store.dtype)
-
-    def open(self, name: str, channels: int, size: Size, dtype: torch.dtype) -> FileStore:
-        """The store in a file of this name."""
-        return FileStore(self.folder / name, channels, size, dtype, self._device, new=False)
-
-    def keep(self, stores: Iterable[Store]) -> None:
-        """Deletes the files of all others."""
-        kept = {store.path.name for store in stores if isinstance(store, FileStore)}
-        for path in self.folder.glob(f"*{SUFFIX}"):
-            if path.name not in kept:
-                path.unlink(missing_ok=True)

@@ -15,8 +15,9 @@ from pipeline.objective import Objective
 from pipeline.optimiser.descent import GREY_LEVEL, Ending, StoppedError, Watch, Work, evaluated
 from pipeline.optimiser.hessian import MultiscaleHessian
 from pipeline.optimiser.sweeps import sweep_tiles
-from pipeline.stores import Store, Workspace
+from pipeline.stores import Store
 from pipeline.tiles import Tile
+from pipeline.workspaces import Workspace
 
 
 @final

@@ -82,14 +82,18 @@ class History:
     curvatures: Float[Tensor, "pairs pairs"] = field(default_factory=lambda: _matrix([]))
     changes: Float[Tensor, "pairs pairs"] = field(default_factory=lambda: _matrix([]))
 
-    def with_pair(self, pair: Pair, curvatures: list[float], changes: list[float], length: int) -> History:
-        """The history with one pair more, of which only the newest `length` are kept.
+    def newest(self, count: int) -> History:
+        """The history of the newest `count` pairs at most."""
+        first = max(0, len(self.pairs) - count)
+        return History(self.pairs[first:], self.curvatures[first:, first:], self.changes[first:, first:])
+
+    def with_pair(self, pair: Pair, curvatures: list[float], changes: list[float]) -> History:
+        """The history with one pair more.
 
         Args:
             pair: The new one.
             curvatures: s_i . y of the new y with each s, its own last.
             changes: y_i . M y of the new y with each y, its own last.
-            length: At most so many pairs.
         """
         count = len(curvatures)
         grown = [torch.zeros(count, count, dtype=torch.float64) for _ in range(2)]
@@ -99,8 +103,7 @@ class History:
             matrix[:-1, :-1] = old
             matrix[:, -1] = torch.tensor(column, dtype=torch.float64)
         grown[1][-1] = grown[1][:, -1]
-        pairs = (*self.pairs, pair)[-length:]
-        return History(pairs, *(matrix[-length:, -length:] for matrix in grown))
+        return History((*self.pairs, pair), *grown)
 
     def direction(self, projection: Projection, first_step: float) -> Direction:
         """The direction -H g; without pairs -M g, scaled so that its largest magnitude is `first_step`."""

@@ -34,7 +34,8 @@ from pipeline.optimiser.descent import (
 from pipeline.optimiser.history import Direction, History, Pair, Projection
 from pipeline.optimiser.sweeps import Sweeper
 from pipeline.optimiser.vectors import between
-from pipeline.stores import Store, Workspace
+from pipeline.stores import Store
+from pipeline.workspaces import Workspace
 
 CURVATURE_FLOOR = 1e-8
 
@@ -245,25 +246,27 @@ class _Run:
         The pair (last step, change of gradient) is kept if its curvature is safely positive. Curvatures are
         those of the rounded pair: the inverse Hessian is positive definite only if they belong to it.
         """
-        state, length = self._state, self._settings.history
-        history, pair = state.history, None
+        state = self._state
+        history, found = state.history, None
         if state.step is not None and state.gradient is not None:
+            # The oldest pair will make room for the new one: it need not be read.
+            older = history.newest(self._settings.history - 1)
             pair = Pair(state.step, self._new("change", self._settings.history_dtype))
-        pairs = history.pairs if pair is None else (*history.pairs, pair)
-        found = self._sweeper.products(gradient, pairs, None if pair is None else state.gradient)
-        steps, changes = found.steps, found.changes
-        if pair is not None:
-            lengths = math.sqrt(found.lengths[0]) * math.sqrt(found.lengths[1])
-            if steps[-1][1] > CURVATURE_FLOOR * lengths:
-                history = history.with_pair(
-                    pair, [row[1] for row in steps], [row[1] for row in changes], length
-                )
-                steps, changes = steps[-length:], changes[-length:]
+            found = self._sweeper.products(gradient, (*older.pairs, pair), state.gradient)
+            step_length, change_length = (math.sqrt(square) for square in found.lengths)
+            curvatures, changes = ([row[1] for row in rows] for rows in (found.steps, found.changes))
+            if curvatures[-1] > CURVATURE_FLOOR * step_length * change_length:
+                history = older.with_pair(pair, curvatures, changes)
             else:
-                steps, changes = steps[:-1], changes[:-1]
+                found = None
+        if found is None:
+            found = self._sweeper.products(gradient, history.pairs)
         state.history = history
         state.projection = Projection(
-            [row[0] for row in steps], [row[0] for row in changes], found.gradient, found.largest
+            [row[0] for row in found.steps],
+            [row[0] for row in found.changes],
+            found.gradient,
+            found.largest,
         )
         state.gradient, state.step = gradient, None
         state.work.gradient_passes += 1

@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import final
 
 from jaxtyping import Float
 from torch import Tensor
 
+from pipeline.checkpoint import Checkpoint, Saved
 from pipeline.geometry import Box
 from pipeline.objective import Objective, Trial
 from pipeline.optimiser.adam import Adam, AdamState, run_adam
 from pipeline.optimiser.descent import Ending, Watch
 from pipeline.optimiser.lbfgs import Lbfgs, LbfgsState, run_lbfgs
-from pipeline.stores import MemoryWorkspace, Store, TensorStore, Workspace
+from pipeline.rasters import Raster
+from pipeline.stores import Store, TensorStore
+from pipeline.workspaces import MemoryWorkspace, Workspace
 
 Settings = Lbfgs | Adam
 State = LbfgsState | AdamState
@@ -84,7 +87,7 @@ class _Progress:
     state: State
     of: int
     on_progress: Callable[[Step], None] | None
-    trace: list[Step] = field(default_factory=list)
+    trace: list[Step]
     started_s: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
@@ -115,38 +118,53 @@ class _Progress:
 
 def minimise(
     objective: Objective,
-    image: Store | Float[Tensor, "3 height width"],
+    image: Raster | Float[Tensor, "3 height width"],
     settings: Settings,
     *,
     workspace: Workspace | None = None,
+    checkpoint: Checkpoint | None = None,
     on_progress: Callable[[Step], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Result:
     """The image of lowest loss found, from `image` on, which is left as it was.
 
-    Same objective, image and settings on the same machine: same bits, wherever the vectors are.
+    Same objective, image and settings on the same machine: same bits, wherever the vectors are, and however
+    often the run was interrupted.
 
     Args:
         objective: What to minimise.
-        image: sRGB in [0, 1], float32 or float64; a tensor on any device, or a store.
+        image: sRGB in [0, 1], float32 or float64, on any device. Not read when there is a saved state.
         settings: Of the method.
         workspace: Where vectors go; by default the memory of the image's device.
+        checkpoint: Where the state is saved, and where it is gone on from. In files, which must be those of
+            `workspace`, every iteration and the gradient before it are saved; in memory, the state is saved
+            from time to time and when the run is stopped.
         on_progress: Called with the start (iteration 0) and after each iteration.
         should_stop: Asked before each tile; True ends the run with its last completed iteration.
 
     Raises:
         PipelineError: The loss or gradient is not finite and no shorter step can mend that.
+        CheckpointError: The saved state is another run's, or damaged.
         ResourceError: The disk is full.
     """
-    start = TensorStore.of(image.detach()) if isinstance(image, Tensor) else image
+    if isinstance(image, Tensor):
+        image = TensorStore.of(image.detach())
     if workspace is None:
-        workspace = MemoryWorkspace(start.device)
-    start = workspace.hold("image", start)
-    state: State = LbfgsState(start) if isinstance(settings, Lbfgs) else AdamState(start)
-    progress = _Progress(state, settings.iterations, on_progress)
+        workspace = MemoryWorkspace(image.read(Box(0, 0, 1, 1)).device)
+    state, trace = _begun(image, settings, workspace, None if checkpoint is None else checkpoint.load())
+    progress = _Progress(state, settings.iterations, on_progress, trace)
+
+    def save() -> None:
+        if checkpoint is not None:
+            steps = [asdict(step) for step in progress.trace]
+            method = type(settings).__name__
+            checkpoint.save({"method": method, "trace": steps, **state.numbers()}, state.vectors())
 
     def keep() -> None:
-        workspace.keep(state.vectors().values())
+        if checkpoint is None:
+            workspace.keep(state.vectors().values())
+        elif checkpoint.due(state.vectors()):
+            save()
 
     watch = Watch(progress.report, keep, should_stop or _never)
     if isinstance(settings, Lbfgs) and isinstance(state, LbfgsState):
@@ -154,8 +172,25 @@ def minimise(
     elif isinstance(settings, Adam) and isinstance(state, AdamState):
         ending = run_adam(objective, state, settings, workspace, watch)
     else:
-        raise TypeError(f"{type(settings).__name__} cannot go on from a {type(state).__name__}")
+        raise TypeError(f"{type(settings).__name__} cannot go on from {type(state).__name__}")
+    if ending == "stopped":
+        save()
     return Result(state.image, tuple(progress.trace), ending)
+
+
+def _begun(
+    image: Raster, settings: Settings, workspace: Workspace, saved: Saved | None
+) -> tuple[State, list[Step]]:
+    """The state to go on from, and the steps that led there."""
+    if saved is None:
+        start = workspace.hold("image", image)
+        return (LbfgsState(start) if isinstance(settings, Lbfgs) else AdamState(start)), []
+    vectors = {name: workspace.hold(name, store) for name, store in saved.vectors.items()}
+    numbers = dict(saved.numbers)
+    trace = [Step(**step) for step in numbers.pop("trace")]
+    if numbers.pop("method") == Lbfgs.__name__:
+        return LbfgsState.restored(vectors, numbers), trace
+    return AdamState.restored(vectors, numbers), trace
 
 
 def _never() -> bool:

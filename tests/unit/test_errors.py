@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.errors import ConfigError, InputError, PipelineError, ResourceError, WeightsError
+from pipeline.errors import (
+    CheckpointError,
+    ConfigError,
+    InputError,
+    PipelineError,
+    ResourceError,
+    WeightsError,
+)
 
 
 def test_a_mistake_is_told_in_one_line() -> None:
@@ -22,7 +29,7 @@ def test_a_sentence_keeps_its_kind_and_gets_one_full_stop() -> None:
     assert str(error) == "the file is damaged."
 
 
-@pytest.mark.parametrize("kind", [ConfigError, InputError, WeightsError, ResourceError])
+@pytest.mark.parametrize("kind", [ConfigError, InputError, WeightsError, CheckpointError, ResourceError])
 def test_every_kind_is_a_pipeline_error(kind: type[PipelineError]) -> None:
     assert issubclass(kind, PipelineError)
     assert not issubclass(kind, OSError | ValueError)

@@ -16,8 +16,9 @@ from pipeline.guidance import Guidance, normalise
 from pipeline.losses import ContentTerm, GramTerm, Loss, MeansTerm, TotalVariationTerm
 from pipeline.objective import TiledObjective, WholeObjective
 from pipeline.rasters import TensorRaster
-from pipeline.stores import FolderWorkspace, TensorStore
+from pipeline.stores import TensorStore
 from pipeline.tiles import Tile
+from pipeline.workspaces import FolderWorkspace
 
 SIZE = Size(32, 80)
 IMAGE = make_image(32, 80, seed=0)

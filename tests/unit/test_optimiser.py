@@ -23,7 +23,8 @@ from pipeline.optimiser.history import Direction, History, Pair, Projection
 from pipeline.optimiser.lbfgs import run_lbfgs
 from pipeline.optimiser.sweeps import Sweeper
 from pipeline.rasters import Raster
-from pipeline.stores import MemoryWorkspace, Store, TensorStore
+from pipeline.stores import Store, TensorStore
+from pipeline.workspaces import MemoryWorkspace
 
 SHAPE = (3, 16, 16)
 SIZE = Size(16, 16)
@@ -133,20 +134,21 @@ def made_history(
             found = sweeper.products(gradient, ())
         else:
             change = TensorStore(3, gradient.size, dtype, gradient.device, gradient.device)
-            pair = Pair(TensorStore.of(step), change)
+            pair, history = Pair(TensorStore.of(step), change), history.newest(length - 1)
             found = sweeper.products(gradient, (*history.pairs, pair), old)
             curvatures, changes = [row[1] for row in found.steps], [row[1] for row in found.changes]
-            history = history.with_pair(pair, curvatures, changes, length)
+            history = history.with_pair(pair, curvatures, changes)
         step = (0.02 * (noise(*shape, seed=index + 20) - 0.5)).to(dtype)
         point, old = point + step, gradient
-    kept = slice(-length, None)
     projection = Projection(
-        [row[0] for row in found.steps[kept]],
-        [row[0] for row in found.changes[kept]],
-        found.gradient,
-        found.largest,
+        [row[0] for row in found.steps], [row[0] for row in found.changes], found.gradient, found.largest
     )
     return sweeper, history, projection, gradient
+
+
+def known(store: Store | None) -> Store:
+    assert store is not None
+    return store
 
 
 def whole(store: Store) -> Tensor:
@@ -432,6 +434,27 @@ def test_pairs_without_curvature_are_not_kept() -> None:
         == "iterations"
     )
     assert set(kept) == {0}
+
+
+def test_a_pair_of_negative_curvature_leaves_the_history_as_it_was() -> None:
+    objective, _ = quadratic(10.0)
+    images: list[Tensor] = []
+    state = LbfgsState(TensorStore.of(noise(*SHAPE)))
+    descend(objective, state, exact(4, history=2), lambda state: images.append(whole(state.image).clone()))
+    before = state.history
+    state.step = TensorStore.of(-(images[-1] - images[-2]))
+    projections: list[Projection] = []
+
+    def keep(state: LbfgsState) -> None:
+        if state.projection is not None:
+            assert state.history is before
+            projections.append(state.projection)
+
+    descend(objective, state, exact(5, history=2), keep)
+    gradient = whole(known(state.gradient))
+    (projection,) = projections
+    expected = [(whole(pair.step) * gradient).sum().item() for pair in before.pairs]
+    assert projection.steps == pytest.approx(expected, rel=1e-10)
 
 
 def test_a_minimum_is_recognised() -> None:

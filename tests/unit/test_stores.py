@@ -12,7 +12,8 @@ from torch import Tensor
 
 from pipeline.errors import ResourceError
 from pipeline.geometry import Box, Size
-from pipeline.stores import FileStore, FolderWorkspace, MemoryWorkspace, Store, TensorStore
+from pipeline.stores import FileStore, Store, TensorStore
+from pipeline.workspaces import FolderWorkspace, MemoryWorkspace
 
 CPU = torch.device("cpu")
 # Not a multiple of the blocks' 16 px, so that blocks reach past the image.
@@ -113,47 +114,13 @@ def test_bytes_of_memory_are_counted() -> None:
     assert (store.bytes_read, store.bytes_written) == (12 * 104, 12 * 3504)
 
 
-def test_a_workspace_never_gives_a_file_twice(tmp_path: Path) -> None:
-    first, second = FolderWorkspace(tmp_path, CPU), FolderWorkspace(tmp_path, CPU)
-    stores = [space.new("image", 1, Size(1, 1), torch.float32) for space in (first, second, first, second)]
-    assert len({store.path for store in stores}) == 4
-
-
-def test_keep_deletes_all_other_files_and_nothing_else(tmp_path: Path) -> None:
-    workspace = FolderWorkspace(tmp_path / "made", CPU)
-    stores = [workspace.new(name, 1, Size(1, 1), torch.float32) for name in "abc"]
-    (tmp_path / "made" / "manifest.json").touch()
-    workspace.keep([stores[1], TensorStore.of(noise(1, 1))])
-    assert {path.name for path in (tmp_path / "made").iterdir()} == {stores[1].path.name, "manifest.json"}
-
-
-def test_memory_is_held_where_it_is_and_copied_into_a_folder(tmp_path: Path) -> None:
-    values = noise(300, 20)
-    memory, folder = MemoryWorkspace(CPU), FolderWorkspace(tmp_path, CPU)
-    store = TensorStore.of(values)
-    assert memory.hold("image", store) is store
-    copy = folder.hold("image", store)
-    assert copy.read(Box.whole(store.size)).equal(values)
-    assert folder.hold("image", copy) is copy
-
-
-def test_a_successor_is_another_file_but_the_same_memory(tmp_path: Path) -> None:
-    store = TensorStore.of(noise(4, 4))
-    assert MemoryWorkspace(CPU).successor("image", store) is store
-    folder = FolderWorkspace(tmp_path, CPU)
-    file = folder.hold("image", store)
-    successor = folder.successor("image", file)
-    assert successor.path != file.path
-    assert (successor.size, successor.dtype) == (file.size, file.dtype)
-
-
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
 import torch
 from pipeline.errors import ResourceError
 from pipeline.geometry import Size
-from pipeline.stores import FolderWorkspace
+from pipeline.workspaces import FolderWorkspace
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
 workspace = FolderWorkspace(Path(sys.argv[1]), torch.device("cpu"))
@@ -225,9 +192,3 @@ def test_a_file_that_is_too_short_or_missing_is_refused(tmp_path: Path) -> None:
         ResourceError, match="gone: expected a file that can be read and written; found no such"
     ):
         workspace.open("gone", 3, SIZE, torch.float32)
-
-
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(ResourceError, match="expected a folder that can be made; found"):
-        FolderWorkspace(tmp_path / "file" / "folder", CPU)

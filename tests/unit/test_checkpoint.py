@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from interruption import CPU, METHODS, SIZE, Bowl, facts, noise, run
+
+from pipeline.checkpoint import MANIFEST, Checkpoint
+from pipeline.errors import CheckpointError, ResourceError
+from pipeline.geometry import Box, Size
+from pipeline.optimiser import Lbfgs, minimise
+from pipeline.stores import FileStore, TensorStore
+from pipeline.workspaces import FolderWorkspace
+
+KINDS, NAMES = ["files", "memory"], sorted(METHODS)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted() -> dict[str, dict[str, Any]]:
+    return {name: facts(minimise(Bowl(), noise(SIZE, 3), METHODS[name])) for name in NAMES}
+
+
+def test_the_run_of_these_tests_has_rejected_trials(uninterrupted: dict[str, dict[str, Any]]) -> None:
+    _, forward_passes, gradient_passes, _, _ = uninterrupted["lbfgs"]["steps"][-1]
+    assert forward_passes > gradient_passes + 1
+
+
+@pytest.mark.parametrize("method", NAMES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_at_random_it_ends_with_the_same_bits(kind: str, method: str, tmp_path: Path) -> None:
+    program = Path(__file__).parents[1] / "interruption.py"
+    command = [sys.executable, str(program), str(tmp_path), kind, method]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    told = json.loads(done.stdout)
+    assert told["killed"] >= 20
+    assert told["found"] == told["expected"]
+
+
+@pytest.mark.parametrize("method", NAMES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_vectors_in_files_and_in_memory_give_the_same_bits(
+    kind: str, method: str, tmp_path: Path, uninterrupted: dict[str, dict[str, Any]]
+) -> None:
+    assert facts(run(tmp_path, kind, method)) == uninterrupted[method]
+
+
+@pytest.mark.parametrize("method", NAMES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_stopped_again_and_again_it_ends_with_the_same_bits(
+    kind: str, method: str, tmp_path: Path, uninterrupted: dict[str, dict[str, Any]]
+) -> None:
+    stops = 0
+    while True:
+        # Often enough to get to the end of an iteration, and seldom enough to be stopped within one.
+        answers = itertools.chain([False] * (9 + stops % 5), itertools.repeat(True))
+        result = run(tmp_path, kind, method, should_stop=answers.__next__)
+        if result.ending != "stopped":
+            break
+        stops += 1
+    assert stops >= 5
+    assert facts(result) == uninterrupted[method]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_disk_that_fills_up_loses_nothing_that_was_saved(
+    kind: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    uninterrupted: dict[str, dict[str, Any]],
+) -> None:
+    pwrite, written = os.pwrite, itertools.count()
+    for room in (1, 10, 20, 30):
+        first = next(written)
+
+        def full(*arguments: Any, last: int = first + room) -> int:
+            if next(written) > last:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return pwrite(*arguments)
+
+        monkeypatch.setattr(os, "pwrite", full)
+        with pytest.raises(ResourceError, match="found a full disk"):
+            run(tmp_path, kind, "lbfgs")
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    steps: list[int] = []
+    result = run(tmp_path, kind, "lbfgs", on_progress=lambda step: steps.append(step.iteration))
+    assert steps[0] > 0
+    assert facts(result) == uninterrupted["lbfgs"]
+
+
+def test_a_finished_run_is_not_run_again(tmp_path: Path) -> None:
+    first, objective = run(tmp_path, "files", "lbfgs"), Bowl(on_tile=pytest.fail)
+    again = run(tmp_path, "files", "lbfgs", objective=objective)
+    assert facts(again) == facts(first)
+    assert [step.terms for step in again.trace] == [step.terms for step in first.trace]
+
+
+def test_a_state_in_memory_is_saved_when_it_is_time_and_when_it_is_stopped(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(FolderWorkspace(tmp_path, CPU), "key", every_s=3600.0)
+    minimise(Bowl(), noise(SIZE, 3), METHODS["lbfgs"], checkpoint=checkpoint)
+    assert checkpoint.load() is None
+    answers = itertools.chain([False] * 60, itertools.repeat(True))
+    result = minimise(
+        Bowl(), noise(SIZE, 3), METHODS["lbfgs"], checkpoint=checkpoint, should_stop=answers.__next__
+    )
+    saved = checkpoint.load()
+    assert saved is not None
+    assert saved.vectors["image"].read(Box.whole(SIZE)).equal(result.image)
+
+
+def test_vectors_in_memory_that_have_not_changed_are_not_copied_again(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(FolderWorkspace(tmp_path, CPU), "key")
+    fixed, changing = TensorStore.of(noise(SIZE, 1)), TensorStore.of(noise(SIZE, 2))
+    names: list[dict[str, str]] = []
+    for _ in range(2):
+        checkpoint.save({}, {"fixed": fixed, "changing": changing})
+        saved = checkpoint.load()
+        assert saved is not None
+        names.append({name: store.path.name for name, store in saved.vectors.items()})
+        changing.write(Box.whole(SIZE), noise(SIZE, 3))
+    assert saved is not None
+    assert names[0]["fixed"] == names[1]["fixed"]
+    assert names[0]["changing"] != names[1]["changing"]
+    assert saved.vectors["changing"].read(Box.whole(SIZE)).equal(noise(SIZE, 3))
+
+
+def test_the_folder_holds_what_was_saved_and_nothing_else(tmp_path: Path) -> None:
+    files = FolderWorkspace(tmp_path, CPU)
+    files.new("leftover", 3, SIZE, torch.float32)
+    checkpoint = Checkpoint(files, "key")
+    assert checkpoint.load() is None
+    assert list(tmp_path.iterdir()) == []
+    checkpoint.save({"loss": 1.0}, {"image": TensorStore.of(noise(SIZE, 1))})
+    assert len(list(tmp_path.iterdir())) == 2
+    checkpoint.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_numbers_come_back_with_every_bit(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(FolderWorkspace(tmp_path, CPU), "key")
+    numbers = {"loss": float("inf"), "third": 1 / 3, "tiny": 5e-324, "list": [[1.0, -0.0]], "none": None}
+    checkpoint.save(numbers, {})
+    saved = checkpoint.load()
+    assert saved is not None
+    assert json.dumps(saved.numbers) == json.dumps(numbers)
+
+
+def test_the_tiles_of_a_run_are_those_it_was_begun_with(tmp_path: Path) -> None:
+    files = FolderWorkspace(tmp_path, CPU)
+    first = Checkpoint(files, "key", tile_px=512)
+    first.tile_px = 256
+    first.save({}, {})
+    assert Checkpoint(files, "key", tile_px=512).tile_px == 256
+
+
+def saved_run(folder: Path) -> FolderWorkspace:
+    run(folder, "files", "lbfgs", should_stop=itertools.chain([False] * 60, itertools.repeat(True)).__next__)
+    return FolderWorkspace(folder, CPU)
+
+
+def edited(folder: Path, **changes: Any) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    (folder / MANIFEST).write_text(json.dumps(manifest | changes), encoding="utf-8")
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
+    files = saved_run(tmp_path)
+    with pytest.raises(CheckpointError) as caught:
+        Checkpoint(files, "another key")
+    assert str(caught.value) == (
+        f"{tmp_path / MANIFEST}: expected a checkpoint of these settings; found one of other settings. "
+        "Delete its folder to start from the beginning."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", "something else"),
+        ("[1]", "something else"),
+        ('{"sha256": 1}', "a damaged one"),
+        ("\0", "something"),
+    ],
+)
+def test_a_manifest_that_is_none_is_refused(text: str, found: str, tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text(text, encoding="utf-8")
+    with pytest.raises(CheckpointError, match=f"expected a checkpoint.*; found {found}"):
+        Checkpoint(FolderWorkspace(tmp_path, CPU), "key")
+
+
+def test_a_manifest_that_was_changed_is_refused(tmp_path: Path) -> None:
+    files = saved_run(tmp_path)
+    edited(tmp_path, tile_px=7)
+    with pytest.raises(CheckpointError, match="found a damaged one"):
+        Checkpoint(files, "files lbfgs")
+
+
+def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = saved_run(tmp_path)
+    monkeypatch.setattr(torch, "__version__", "9.9")
+    with pytest.raises(
+        CheckpointError, match=r"by impasto \S+ and torch 9\.9; found one by impasto \S+ and torch"
+    ):
+        Checkpoint(files, "files lbfgs")
+
+
+def test_files_that_are_gone_or_cut_are_told(tmp_path: Path) -> None:
+    files = saved_run(tmp_path)
+    (image,) = tmp_path.glob("image-*.blocks")
+    os.truncate(image, 100)
+    with pytest.raises(CheckpointError, match=rf"its file {image.name} of 36864 bytes; found one of 100\."):
+        Checkpoint(files, "files lbfgs").load()
+    image.unlink()
+    with pytest.raises(CheckpointError, match=rf"its file {image.name} of 36864 bytes; found none\."):
+        Checkpoint(files, "files lbfgs").load()
+
+
+def test_each_byte_of_a_vector_is_read_and_written_as_often_as_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[FileStore] = []
+    new = FolderWorkspace.new
+
+    def recorded(self: FolderWorkspace, *arguments: Any) -> FileStore:
+        made.append(new(self, *arguments))
+        return made[-1]
+
+    monkeypatch.setattr(FolderWorkspace, "new", recorded)
+    files, length, iterations = FolderWorkspace(tmp_path, CPU), 2, 9
+    # One tile, hence no halo, and steps that are accepted at once.
+    objective = Bowl(Size(16, 64))
+    settings = Lbfgs(iterations, history=length)
+    result = minimise(objective, noise(objective.size, 3), settings, workspace=files)
+    assert result.trace[-1].forward_passes == iterations + 1
+
+    def traffic(name: str) -> list[tuple[float, float]]:
+        """Of the vectors of this name, how often each of their bytes was read and written."""
+        return [
+            (store.bytes_read / store.file_bytes, store.bytes_written / store.file_bytes)
+            for store in made
+            if store.path.name.startswith(name)
+        ]
+
+    # An image: loss, gradient, and the step from it. The last one is judged only.
+    assert traffic("image") == [(3, 1)] * iterations + [(1, 1)]
+    # A gradient: added to what is there, both sweeps of its iteration, the difference to the next one.
+    assert traffic("gradient") == [(4, 1)] * (iterations - 1) + [(3, 1)]
+    # A pair: both sweeps of each iteration that it is in the history; the first of them makes y.
+    steps, changes = traffic("step"), traffic("change")
+    assert steps[:-length] == [(2 * length, 1)] * (len(steps) - length)
+    assert changes[:-length] == [(2 * length - 1, 1)] * (len(changes) - length)
+    assert (len(steps), len(changes)) == (iterations - 1, iterations - 1)
