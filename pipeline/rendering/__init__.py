@@ -1,1 +1,1 @@
-"""One level of one artwork, rendered: the engine's parts put together, and what is recorded of it."""
+"""One level of one artwork, or one mixture of styles: the engine's parts put together, and their record."""
