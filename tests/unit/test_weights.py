@@ -203,6 +203,47 @@ def test_onnx_initialisers_are_read(tmp_path: Path) -> None:
     assert read["floats"].tolist() == [7, 8]
 
 
+def onnx_of(tensors: dict[str, np.ndarray]) -> bytes:
+    initialisers = b""
+    for name, tensor in tensors.items():
+        dims = b"".join(b"\x08" + bytes([side]) for side in tensor.shape)
+        raw = field(9, tensor.astype("<f4").tobytes())
+        initialisers += field(5, dims + b"\x10\x01" + field(8, name.encode()) + raw)
+    return bytes([7 << 3 | 2, 0x80 | len(initialisers) & 0x7F, len(initialisers) >> 7]) + initialisers
+
+
+def test_numbered_convolutions_come_in_the_order_of_execution(tmp_path: Path) -> None:
+    first, second = np.full((2, 1, 1, 1), 3.0), np.full((1, 2, 1, 1), 5.0)
+    stored = {
+        "1000": second,
+        "1001": np.array([6.0]),
+        "out.weight": np.array([7.0]),
+        "998": first,
+        "999": np.array([4.0, 4.5]),
+    }
+    (tmp_path / "m.onnx").write_bytes(onnx_of(stored))
+    read = model_files.convert_numbered(tmp_path / "m.onnx").tensors
+    assert sorted(read) == ["000.bias", "000.weight", "001.bias", "001.weight", "out.weight"]
+    assert read["000.weight"].shape == (2, 1, 1, 1)
+    assert read["000.bias"].tolist() == [4.0, 4.5]
+    assert read["001.weight"].tolist() == second.tolist()
+    save_file(
+        {name: np.ascontiguousarray(tensor) for name, tensor in read.items()}, tmp_path / "m.safetensors"
+    )
+    again = model_files.convert_numbered(tmp_path / "m.safetensors").tensors
+    assert weights.tensors_sha256(again) == weights.tensors_sha256(read)
+
+
+@pytest.mark.parametrize("left_out", ["998", "999"])
+def test_numbers_that_are_no_convolutions_end_in_one_line(tmp_path: Path, left_out: str) -> None:
+    stored = {"998": np.zeros((2, 1, 1, 1)), "999": np.zeros(2), "1000": np.zeros(2), "1001": np.zeros(2)}
+    del stored[left_out]
+    (tmp_path / "m.onnx").write_bytes(onnx_of(stored))
+    with pytest.raises(WeightsError) as error:
+        model_files.convert(tmp_path / "m.onnx", model_files.convert_numbered)
+    assert str(tmp_path / "m.onnx") in one_line(error)
+
+
 @pytest.mark.parametrize("suffix", [".onnx", ".pth", ".safetensors"])
 @pytest.mark.parametrize("content", [b"", b"just text, no model at all", b"\x3a\xff\xff"])
 def test_files_that_are_no_models_end_in_one_line(tmp_path: Path, suffix: str, content: bytes) -> None:
@@ -387,7 +428,8 @@ def test_every_entry_is_pinned_credited_and_licensed() -> None:
             assert not isinstance(source, LocalPath)
             assert len(source.sha256) >= 8
     assert len(weights.describe("vgg16").tensors_sha256) == 64
-    assert len(weights.describe("person").tensors_sha256) == 64
+    for name in ("person", "person_detector", "subject"):
+        assert len(weights.describe(name).tensors_sha256) == 64
 
 
 def test_nothing_here_imports_torch() -> None:
