@@ -35,6 +35,8 @@ WeightsName = Literal[
     "vgg19",
     "vgg19_oxford",
     "person",
+    "person_detector",
+    "subject",
     "lraspp_mobilenet_v3_large",
     "deeplabv3_resnet101",
     "sam_vit_b",

@@ -226,15 +226,25 @@ class Print(Section):
 class Masks(Section):
     """How `person` and `background` are found."""
 
-    method: Literal["person", "lraspp_mobilenet_v3_large", "deeplabv3_resnet101"] = Field(
-        "person", description="`person` is fetched; the others are torchvision's, see `weights`."
+    method: Literal["person", "subject", "lraspp_mobilenet_v3_large", "deeplabv3_resnet101"] = Field(
+        "person",
+        description="`person` finds people, and nothing that is no person. `subject` finds what the "
+        "photograph is of, whatever it is: `person` and `background` are then the subject and the rest. Both "
+        "are fetched; the others are torchvision's networks for people, see `weights`.",
     )
     sam: Literal["vit_b", "vit_l", "vit_h"] | None = Field(
         None,
         description="Sharpen the mask with this segment-anything network, its checkpoint under `weights`.",
     )
+    on_nobody: Literal["background", "error"] = Field(
+        "background",
+        description="When nobody is found: all of the photograph is background, with a warning, or that is "
+        "an error.",
+    )
 
     @property
     def weights(self) -> tuple[str, ...]:
         """The model files that this needs, by name."""
-        return (self.method,) if self.sam is None else (self.method, f"sam_{self.sam}")
+        detector = ("person_detector",) if self.method == "person" else ()
+        sharpener = () if self.sam is None else (f"sam_{self.sam}",)
+        return (self.method, *detector, *sharpener)

@@ -1,7 +1,8 @@
-"""Sharpens a mask with segment-anything (Kirillov et al., 2023), for those who have a checkpoint."""
+"""Sharpens masks with segment-anything (Kirillov et al., 2023), for those who have a checkpoint."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +13,17 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.geometry import Box
+from pipeline.geometry import Box, Size
+from pipeline.segmentation.masks import box_of, intersection_over_union
 from pipeline.segmentation.modules import fill
 from pipeline.weights import Weights
 
 POINTS_INSIDE = 3
 POINTS_OUTSIDE = 2
 _GRID_PX = 128
+_OUTSIDE = 0.1
+_MARGIN = 0.1
+_LARGEST_LOGIT = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +69,35 @@ def build(weights: Weights) -> Any:
     return sam
 
 
-def ask(sam: Any, image: Float[Tensor, "3 height width"], prior: Float[Tensor, "height width"]) -> Answer:
-    """The mask of what the prior points at: the one with the largest quality x agreement.
+def ask_all(
+    sam: Any, image: Float[Tensor, "3 height width"], priors: Sequence[Float[Tensor, "height width"]]
+) -> list[Answer]:
+    """For each prior the mask of what it points at: of three, the one with the best quality x agreement.
+
+    Each is asked for with a box, with points inside and outside, and with the prior itself as a mask. The
+    image is encoded once.
 
     Args:
         sam: A segment-anything `Sam` in evaluation mode, on the device to compute on.
         image: sRGB in [0, 1].
-        prior: A mask in [0, 1] that is above one half somewhere.
+        priors: Masks in [0, 1], each above one half somewhere.
     """
     from segment_anything import SamPredictor  # noqa: PLC0415 - imports torchvision, 1.5 s
 
-    prompts = prompts_of(prior)
     predictor = SamPredictor(sam)
     levels = (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0)
     predictor.set_image(np.ascontiguousarray(levels.cpu().numpy()), image_format="RGB")
+    return [_ask(predictor, prior) for prior in priors]
+
+
+def _ask(predictor: Any, prior: Tensor) -> Answer:
+    prompts = prompts_of(prior)
     box = prompts.box
     logits, qualities, _ = predictor.predict(
         point_coords=prompts.points[:, ::-1].copy(),
         point_labels=prompts.inside.astype(np.int64),
         box=np.array([box.left, box.top, box.right, box.bottom], dtype=np.float64),
+        mask_input=mask_prompt(prior, predictor.model.prompt_encoder.mask_input_size).cpu().numpy()[None],
         multimask_output=True,
         return_logits=True,
     )
@@ -95,23 +110,45 @@ def ask(sam: Any, image: Float[Tensor, "3 height width"], prior: Float[Tensor, "
 
 
 def prompts_of(prior: Float[Tensor, "height width"]) -> Prompts:
-    """The box around the prior, its deepest points, and the deepest points of the rest of that box.
+    """The box around the prior, its deepest points, and those of what is surely not it, near the box.
 
     Raises:
         ValueError: The prior is nowhere above one half.
     """
     mask = prior > 0.5
-    rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
-    if not len(rows):
+    if not bool(mask.any()):
         raise ValueError("the prior is empty")
-    box = Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
-    in_box = torch.zeros_like(mask)
-    in_box[box.slices] = True
+    box = box_of(mask)
+    margin = round(_MARGIN * max(box.size.height, box.size.width))
+    near = torch.zeros_like(mask)
+    near[box.grown(margin, Size(*mask.shape)).slices] = True
     inside = deepest_points(mask, POINTS_INSIDE)
-    outside = deepest_points(in_box & ~mask, POINTS_OUTSIDE)
+    outside = deepest_points(near & (prior < _OUTSIDE), POINTS_OUTSIDE)
     labels = np.arange(len(inside) + len(outside)) < len(inside)
     points = np.array([*inside, *outside], dtype=np.float64).reshape(-1, 2)
     return Prompts(box, points, labels)
+
+
+def mask_prompt(
+    prior: Float[Tensor, "height width"], frame: tuple[int, int]
+) -> Float[Tensor, "mask_height mask_width"]:
+    """The prior as segment-anything takes masks: logits, as small as its own, in the corner of its frame.
+
+    The image's longer side becomes the frame's; what the frame has more at the bottom and right is
+    background. Logits are limited to +-6, which leaves the network its say.
+
+    Args:
+        prior: A mask in [0, 1].
+        frame: Height and width of the masks that the network takes, 256 each.
+    """
+    shrink = frame[0] / max(prior.shape)
+    inner = (max(1, round(prior.shape[0] * shrink)), max(1, round(prior.shape[1] * shrink)))
+    small = functional.interpolate(
+        prior[None, None].float(), inner, mode="bilinear", antialias=True, align_corners=False
+    )[0, 0]
+    logits = torch.logit(small, eps=1e-6).clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT)
+    borders = (0, frame[1] - inner[1], 0, frame[0] - inner[0])
+    return functional.pad(logits, borders, value=-_LARGEST_LOGIT)
 
 
 def deepest_points(mask: Bool[Tensor, "height width"], count: int) -> list[tuple[float, float]]:
@@ -140,8 +177,3 @@ def deepest_points(mask: Bool[Tensor, "height width"], count: int) -> list[tuple
         points.append((float(row * step + step // 2), float(column * step + step // 2)))
         depth[0, 0, max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1] = 0
     return points
-
-
-def intersection_over_union(a: Bool[Tensor, "height width"], b: Bool[Tensor, "height width"]) -> float:
-    """Pixels in both over pixels in either; 0 when both are empty."""
-    return float((a & b).sum() / (a | b).sum().clamp(min=1))

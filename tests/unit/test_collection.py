@@ -75,7 +75,8 @@ def test_equal_work_is_listed_once() -> None:
 
 def test_inputs_of_an_artwork() -> None:
     found = collection()
-    assert found.artwork_weights("two") == ["res/weights/vgg16.safetensors", "res/weights/person.safetensors"]
+    names = ("vgg16", "person", "person_detector")
+    assert found.artwork_weights("two") == [f"res/weights/{name}.safetensors" for name in names]
     assert found.artwork_sources("two") == ["in/c d.png", "s.png", "t.png", "in/it's.png", "n.png"]
     assert found.guides("two", 128) == ["out/r/two/levels/128/guides.tif"]
     assert found.guides("one", 128) == []
@@ -186,7 +187,7 @@ def test_masks() -> None:
     (key,) = found.masks
     assert found.segment_inputs(key) == {
         "image": f"out/r/shared/prepared/{key_of(found, 'in/c d.png')}.tif",
-        "weights": ["res/weights/person.safetensors"],
+        "weights": ["res/weights/person.safetensors", "res/weights/person_detector.safetensors"],
     }
 
 

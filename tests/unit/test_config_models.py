@@ -115,8 +115,9 @@ def test_layers_come_shallowest_first_and_once() -> None:
 
 
 def test_masks_name_their_model_files() -> None:
-    assert Masks().weights == ("person",)
-    assert Masks(sam="vit_b").weights == ("person", "sam_vit_b")
+    assert Masks().weights == ("person", "person_detector")
+    assert Masks(sam="vit_b").weights == ("person", "person_detector", "sam_vit_b")
+    assert Masks(method="subject").weights == ("subject",)
     assert Masks(method="deeplabv3_resnet101").weights == ("deeplabv3_resnet101",)
 
 

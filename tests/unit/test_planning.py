@@ -384,7 +384,7 @@ def test_several_styles_keep_their_weights() -> None:
         ({"style": "s.png"}, ["vgg16"]),
         ({"style": "s.png", "masks": {"sam": "vit_b"}}, ["vgg16"]),
         ({"style": "s.png", "network": {"name": "vgg19"}}, ["vgg19"]),
-        ({"regions": TWO_REGIONS}, ["vgg16", "person"]),
+        ({"regions": TWO_REGIONS}, ["vgg16", "person", "person_detector"]),
         ({"regions": [{"where": "m.png", "style": "s.png"}]}, ["vgg16"]),
     ],
 )

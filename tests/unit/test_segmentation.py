@@ -1,21 +1,22 @@
-"""The graph runner against literal small cases, mask refinement, SAM's real classes, torchvision's shapes."""
+"""The graph runner against literal small cases, the facade, torchvision's shapes."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tiny_sam import tiny_sam, tiny_sam_weights
 from torch import Tensor
 
 from pipeline import segmentation
 from pipeline.errors import WeightsError
-from pipeline.geometry import Box
-from pipeline.segmentation import graph, sam, torchvision_models
+from pipeline.segmentation import graph, people, sam, subject, torchvision_models
+from pipeline.segmentation.detection import Person
 from pipeline.segmentation.modules import fill
-from pipeline.segmentation.refinement import box_mean, refine
 from pipeline.weights import IMAGENET, SAM, Preprocessing, Weights
 
 
@@ -103,42 +104,44 @@ def test_mean_add_and_multiply_form_a_gate() -> None:
     assert torch.equal(y, COUNT * 8.5 + COUNT)
 
 
+def test_zeros_go_where_they_are_asked_for() -> None:
+    y = one("pad", COUNT[:, :, :1, :2], sides=[1, 0, 0, 2])
+    assert y.tolist() == [[[[0.0, 1.0, 2.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]]]
+
+
+def test_depth_to_space_takes_a_blocks_pixels_from_groups_of_channels() -> None:
+    # TensorFlow: channel (2 row + column) * C + c of a pixel is channel c of its block at (row, column).
+    x = torch.arange(8.0).reshape(1, 8, 1, 1)
+    y = one("depth_to_space", x)
+    assert y.tolist() == [[[[0.0, 2.0], [4.0, 6.0]], [[1.0, 3.0], [5.0, 7.0]]]]
+
+
+def test_rows_are_pixels_whose_channels_are_dealt_out() -> None:
+    x = torch.stack([COUNT[0, 0, :1, :2], 10 * COUNT[0, 0, :1, :2]])[None]
+    assert one("rows", x, columns=1).tolist() == [[[1.0], [10.0], [2.0], [20.0]]]
+    operations = [
+        {"kind": "rows", "inputs": [0], "output": 1, "columns": 2},
+        {"kind": "concatenate", "inputs": [1, 1], "output": 2, "axis": 1},
+        {"kind": "concatenate", "inputs": [1, 1], "output": 3, "axis": 2},
+    ]
+    assert graph.run(x, network(operations, {}, last=2)).tolist() == [
+        [[1.0, 10.0], [2.0, 20.0], [1.0, 10.0], [2.0, 20.0]]
+    ]
+    assert graph.run(x, network(operations, {}, last=3)).tolist() == [
+        [[1.0, 10.0, 1.0, 10.0], [2.0, 20.0, 2.0, 20.0]]
+    ]
+
+
+def test_an_activation_follows_its_operation() -> None:
+    weights = {"weight": [[[[-1.0]]]], "bias": [4.0]}
+    x = torch.tensor([-9.0, 0.0, 3.0, 7.0]).reshape(1, 1, 1, 4)
+    y = one("convolution", x, weights, stride=1, same=True, activation="relu6")
+    assert y.flatten().tolist() == [6.0, 4.0, 1.0, 0.0]
+
+
 def test_an_unknown_operation_is_named() -> None:
     with pytest.raises(ValueError, match="no operation is called 'tanh'"):
         one("tanh", COUNT)
-
-
-# --- refinement
-
-
-def test_box_means_ignore_what_lies_outside() -> None:
-    means = box_mean(COUNT[0].double(), 1)[0]
-    assert means[0, 0].item() == (1 + 2 + 5 + 6) / 4
-    assert means[1, 1].item() == 6.0
-    assert means[0, 2].item() == (2 + 3 + 4 + 6 + 7 + 8) / 6
-
-
-def test_refinement_moves_a_blurred_edge_onto_the_photographs_edge() -> None:
-    image = torch.zeros(3, 32, 32)
-    image[:, :, 16:] = 0.8
-    blurred = ((torch.arange(32.0) - 11) / 10).clamp(0, 1).expand(32, 32)
-    refined = refine(blurred, image, 4)
-    assert refined.dtype == torch.float32
-    assert refined.min() >= 0
-    assert refined.max() <= 1
-    before = blurred[16, 16] - blurred[16, 15]
-    after = refined[16, 16] - refined[16, 15]
-    assert before == pytest.approx(0.1, abs=1e-6)
-    assert after > 0.5
-    assert torch.equal(refined[:, :4], torch.zeros(32, 4))
-    assert torch.equal(refined[:, 28:], torch.ones(32, 4))
-
-
-def test_refinement_leaves_decided_masks_alone() -> None:
-    image = torch.rand(3, 20, 20, generator=torch.Generator().manual_seed(0))
-    for value in (0.0, 1.0):
-        mask = torch.full((20, 20), value)
-        assert torch.allclose(refine(mask, image, 3), mask, atol=1e-6)
 
 
 # --- the facade
@@ -160,144 +163,96 @@ def bright_square() -> Tensor:
     return image
 
 
-@pytest.mark.parametrize("refined", [True, False])
-def test_a_mask_has_the_photographs_size_and_knows_its_area(refined: bool) -> None:
-    found = segmentation.segment(bright_square(), bright_is_person(), refined=refined)
+HERE = Person(0.9, (20.0, 32.0), (30.0, 32.0), 20.0)
+
+
+@pytest.fixture
+def somebody(monkeypatch: pytest.MonkeyPatch) -> list[Person]:
+    """Whom the detector finds: the test's to change."""
+    found = [HERE]
+    monkeypatch.setattr(people, "find_people", lambda _, __: (found, 0.4))
+    return found
+
+
+def detector() -> Weights:
+    return Weights("person_detector", {}, Preprocessing(), "", {})
+
+
+def test_a_mask_has_the_photographs_size_and_knows_its_area(somebody: list[Person]) -> None:
+    found = segmentation.segment(bright_square(), bright_is_person(), detector=detector())
     assert found.probability.shape == (48, 64)
-    assert found.method == "person"
+    assert found.probability.dtype == torch.float32
+    assert (found.method, found.nobody, found.warnings) == ("person", "", ())
     assert found.coverage == pytest.approx(24 * 24 / (48 * 64), abs=0.02)
-    assert 0.9 < found.confidence <= 1
     assert found.probability[24, 32] > 0.99
     assert found.probability[2, 2] < 0.01
+    (person,) = found.people
+    assert person.score == somebody[0].score
+    for edge, expected in zip(dataclasses.astuple(person.box), (12, 20, 36, 44), strict=True):
+        assert edge == pytest.approx(expected, abs=1)
+    # Nearly everything probable is decided, and the detector is sure by 0.9.
+    assert 0.5 < found.confidence < 0.9
 
 
-def test_nobody_is_found_in_the_dark() -> None:
-    found = segmentation.segment(torch.zeros(3, 20, 30), bright_is_person(), tiny_sam_weights())
-    assert found.coverage < 0.01
-    assert found.method == "person"
+def test_what_the_detector_does_not_take_for_a_person_is_no_person(somebody: list[Person]) -> None:
+    somebody.clear()
+    found = segmentation.segment(bright_square(), bright_is_person(), detector=detector())
+    assert torch.equal(found.probability, torch.zeros(48, 64))
+    assert (found.coverage, found.people) == (0.0, ())
+    assert found.nobody == "the detector is sure of nobody, its best score being 0.40"
+    assert found.confidence == pytest.approx(0.6)
 
 
-def test_an_unknown_method_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected weights of person, lraspp"):
+@pytest.mark.usefixtures("somebody")
+def test_whom_the_segmenter_does_not_see_is_nobody() -> None:
+    dark = torch.zeros(3, 48, 64)
+    found = segmentation.segment(dark, bright_is_person(), detector=detector(), sharpener=tiny_sam_weights())
+    assert torch.equal(found.probability, torch.zeros(48, 64))
+    assert found.nobody == "the segmenter confirms none of the detector's 1"
+
+
+def test_a_subject_needs_no_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = torch.zeros(48, 64)
+    monkeypatch.setattr(subject, "subject_probability", lambda _, __: answer)
+    weights = Weights("subject", {}, IMAGENET, "", {})
+    nobody = segmentation.segment(bright_square(), weights)
+    assert nobody.nobody == "the mask of subject covers 0.00% of the image"
+    answer[:, :16] = 1
+    found = segmentation.segment(bright_square(), weights)
+    assert (found.method, found.coverage, found.confidence, found.people) == ("subject", 0.25, 1.0, ())
+
+
+def test_an_unknown_method_and_a_missing_detector_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected weights of person, subject, lraspp"):
         segmentation.segment(bright_square(), Weights("vgg16", {}, IMAGENET, "", {}))
+    with pytest.raises(ValueError, match="expected weights of person_detector beside"):
+        segmentation.segment(bright_square(), bright_is_person())
 
 
-# --- segment-anything
-
-
-def tiny_sam() -> Any:
-    """The package's own classes, 64 px wide, with seeded random weights."""
-    from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
-
-    torch.manual_seed(0)
-    made = Sam(
-        ImageEncoderViT(
-            img_size=64, patch_size=16, embed_dim=16, depth=1, num_heads=2, out_chans=16, window_size=2
-        ),
-        PromptEncoder(embed_dim=16, image_embedding_size=(4, 4), input_image_size=(64, 64), mask_in_chans=4),
-        MaskDecoder(
-            transformer_dim=16,
-            transformer=TwoWayTransformer(depth=1, embedding_dim=16, num_heads=2, mlp_dim=16),
-            iou_head_depth=2,
-            iou_head_hidden_dim=16,
-        ),
-    )
-    return made.eval()
-
-
-def tiny_sam_weights() -> Weights:
-    state = {name: tensor.numpy() for name, tensor in tiny_sam().state_dict().items()}
-    return Weights("sam_vit_b", state, SAM, "", {})
-
-
-def test_segment_anything_answers_with_a_mask_of_the_photographs_size() -> None:
-    prior = torch.zeros(48, 64)
-    prior[12:36, 20:44] = 1
-    first = sam.ask(tiny_sam(), bright_square(), prior)
-    second = sam.ask(tiny_sam(), bright_square(), prior)
-    assert first.probability.shape == (48, 64)
-    assert first.probability.dtype == torch.float32
-    assert 0 <= first.probability.min() <= first.probability.max() <= 1
-    assert 0 <= first.quality <= 1
-    assert 0 <= first.agreement <= 1
-    assert torch.equal(first.probability, second.probability)
-
-
-def test_the_mask_with_the_best_quality_times_agreement_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    import segment_anything
-
-    prior = torch.zeros(8, 8)
-    prior[2:6, 2:6] = 1
-    exact = np.where(prior.numpy() > 0.5, 9.0, -9.0).astype(np.float32)
-    everything = np.full((8, 8), 9.0, dtype=np.float32)
-    asked: dict[str, Any] = {}
-
-    class Predictor:
-        def __init__(self, _: Any) -> None:
-            pass
-
-        def set_image(self, image: Any, image_format: str) -> None:
-            asked["image"], asked["format"] = image, image_format
-
-        def predict(self, **prompts: Any) -> tuple[Any, Any, None]:
-            asked.update(prompts)
-            return np.stack([everything, exact, -exact]), np.array([0.95, 0.9, 0.99]), None
-
-    monkeypatch.setattr(segment_anything, "SamPredictor", Predictor)
-    image = torch.full((3, 8, 8), 0.5)
-    answer = sam.ask(None, image, prior)
-    assert answer.agreement == 1.0
-    assert answer.quality == pytest.approx(0.9)
-    assert (asked["image"].shape, asked["image"].dtype, asked["format"]) == ((8, 8, 3), np.uint8, "RGB")
-    assert asked["image"][0, 0, 0] == 128
-    assert asked["box"].tolist() == [2, 2, 6, 6]
-    assert asked["point_coords"].shape[1] == 2
-
-
+@pytest.mark.usefixtures("somebody")
 @pytest.mark.parametrize(("answered", "method"), [(0.9, "person + sam_vit_b"), (-0.9, "person")])
-def test_segment_anything_is_used_when_it_agrees(
+def test_segment_anything_is_used_when_it_agrees_and_told_of_when_not(
     answered: float, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def answer(_: Any, __: Tensor, prior: Tensor) -> sam.Answer:
-        mask = (prior > 0.5).float() if answered > 0 else (prior <= 0.5).float()
-        return sam.Answer(mask, abs(answered), float(answered > 0))
+    def answers(_: Any, __: Tensor, priors: list[Tensor]) -> list[sam.Answer]:
+        masks = [(prior > 0.5 if answered > 0 else prior <= 0.5).float() for prior in priors]
+        return [sam.Answer(mask, abs(answered), float(answered > 0)) for mask in masks]
 
     monkeypatch.setattr(sam, "build", lambda _: tiny_sam())
-    monkeypatch.setattr(sam, "ask", answer)
-    found = segmentation.segment(bright_square(), bright_is_person(), tiny_sam_weights())
+    monkeypatch.setattr(sam, "ask_all", answers)
+    found = segmentation.segment(
+        bright_square(), bright_is_person(), detector=detector(), sharpener=tiny_sam_weights()
+    )
     assert found.method == method
     assert found.probability[24, 32] > 0.9
-    if method != "person":
-        assert found.confidence == pytest.approx(0.9)
-
-
-def test_prompts_lie_where_they_should() -> None:
-    prior = torch.zeros(60, 80)
-    prior[10:50, 20:40] = 1
-    prior[40:50, 40:70] = 1
-    prompts = sam.prompts_of(prior)
-    assert prompts.box == Box(10, 20, 50, 70)
-    assert prompts.inside.tolist() == [True, True, True, False]
-    for (row, column), inside in zip(prompts.points.astype(int), prompts.inside, strict=True):
-        assert bool(prior[row, column] > 0.5) is bool(inside)
-        assert 10 <= row < 50
-        assert 20 <= column < 70
-    with pytest.raises(ValueError, match="the prior is empty"):
-        sam.prompts_of(torch.zeros(4, 4))
-
-
-def test_a_mask_that_fills_the_picture_has_points_too() -> None:
-    prompts = sam.prompts_of(torch.ones(300, 200))
-    assert prompts.box == Box(0, 0, 300, 200)
-    assert prompts.inside.all()
-    assert len(prompts.points) >= 1
-
-
-def test_intersection_over_union() -> None:
-    a = torch.tensor([[True, True, False, False]])
-    b = torch.tensor([[False, True, True, False]])
-    assert sam.intersection_over_union(a, b) == pytest.approx(1 / 3)
-    assert sam.intersection_over_union(a & b & ~a, a & ~a) == 0
+    if method == "person":
+        assert found.warnings == (
+            "sam_vit_b disagrees with person: its mask 1 of 1 overlaps what was found by 0.00, "
+            "less than 0.5, and is not used",
+        )
+    else:
+        assert found.warnings == ()
+        assert found.confidence == pytest.approx(0.9 * 0.9)
 
 
 # --- other libraries' modules
