@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.canvas import _vips
+from pipeline.canvas.inputs import read_header
 from pipeline.canvas.transform import clipped, resampled
 from pipeline.errors import InputError
 from pipeline.geometry import Size
@@ -41,8 +42,10 @@ def channel(path: Path, inverted: bool, size: Size) -> _vips.Image:
     A mask in floating point is read through once, for numbers that no mask can hold.
 
     Raises:
-        InputError: The mask cannot be read, or holds numbers that are not finite or not between 0 and 1.
+        InputError: The mask cannot be read, has bands besides its colours and alpha, or holds numbers that
+            are not finite or not between 0 and 1.
     """
+    read_header(path, min_side_px=1)
     image = _vips.load(path)
     if image.format == "float":
         _check_range(path, image)

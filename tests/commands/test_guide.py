@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import pyvips
 from pictures import broken_pictures, left_half, save
 from running import Impasto
 
@@ -34,6 +35,17 @@ def test_what_is_no_mask_is_told_in_one_line(impasto: Impasto, kind: str) -> Non
     path = broken_pictures(impasto.folder)[kind]
     line = impasto.refuses("guide", "--region", f"sky={path}", "--size", "40x30", "--output", "guides.tif")
     assert line.startswith(f"{path}: expected ")
+
+
+@pytest.mark.parametrize("bands", [5, 6])
+def test_a_mask_with_bands_besides_its_colours_and_alpha_is_refused(impasto: Impasto, bands: int) -> None:
+    pixels = np.full((40, 30, bands), 255, np.uint8)
+    pyvips.Image.new_from_array(pixels, interpretation="srgb").tiffsave(str(impasto.folder / "many.tif"))
+    line = impasto.refuses("guide", "--region", "sky=many.tif", "--size", "40x30", "--output", "guides.tif")
+    assert line == (
+        f"many.tif: expected at most one band besides the colours (alpha); found {bands} bands. "
+        "Export it as RGB without further channels."
+    )
 
 
 def test_the_second_mask_is_the_one_that_is_blamed(impasto: Impasto) -> None:
