@@ -118,7 +118,9 @@ def _merged(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, A
     gives_side = isinstance(own_print, Mapping) and _given(own_print, "width", "height")
     if gives_side:
         below = _without(below, "levels")
-    if (gives_side or _given(own, "levels")) and isinstance(below.get("print"), Mapping):
+    # `auto` asks for the levels that a print size implies, an inherited one as well.
+    gives_levels = _given(own, "levels") and own["levels"] != "auto"
+    if (gives_side or gives_levels) and isinstance(below.get("print"), Mapping):
         below["print"] = _without(below["print"], "width", "height")
     return _overlaid(below, own)
 

@@ -78,6 +78,13 @@ def test_a_print_size_displaces_inherited_levels() -> None:
     assert (found.levels, found.print.height) == (None, "20 cm")
 
 
+def test_levels_that_follow_from_the_print_size_keep_an_inherited_one() -> None:
+    found = merged({"style": "s.png", "print": {"width": "20 cm"}}, {"levels": "auto"})
+    assert (found.levels, found.print.width) == (None, "20 cm")
+    found = merged({"style": "s.png", "levels": [256]}, {"levels": "auto"})
+    assert (found.levels, found.print.width) == (None, None)
+
+
 def test_a_width_displaces_an_inherited_height() -> None:
     found = merged(
         {"style": "s.png", "print": {"height": "30 cm", "bits": 16}}, {"print": {"width": "20 cm"}}
