@@ -9,8 +9,11 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Literal, final
 
 from pipeline.errors import ResourceError
@@ -114,6 +117,28 @@ def share_processors() -> None:
     0.7 s), because the spinning thread holds the processor that the thread it waits for needs.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+
+
+@contextmanager
+def stop_requests() -> Iterator[Callable[[], bool]]:
+    """Whether somebody asked this process to stop, by SIGTERM or SIGINT, within the block.
+
+    Work that asks in between can end in good order: a scheduler sends SIGTERM some time before it kills. The
+    second request of the same kind ends the process as it would outside the block.
+    """
+    asked = False
+
+    def remember(number: int, _: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def end_with_parent() -> None:

@@ -16,6 +16,9 @@ from pipeline.config.sections import Masks, Model, Network, Optimiser
 from pipeline.errors import InputError
 from pipeline.geometry import Size
 
+_COSTS = {"memory_mib": 0, "disk_mib": 0, "runtime_min": 0}
+"""What a job asks of a scheduler, left out of what its pixels depend on."""
+
 
 @final
 class Area(Model):
@@ -102,7 +105,10 @@ class MixPlan(Model):
         compute: Device, precision and threads.
         tile_core_px: Side of a tile's core, or None when the whole image fits.
         halo_px: Pixels around a core.
+        keep_tiles: How many tiles keep their activations from one pass to the next.
+        store: Where the optimiser's vectors are.
         memory_mib: What the job will use.
+        disk_mib: Files that the job makes and deletes again.
         runtime_min: What the job asks of a scheduler.
     """
 
@@ -118,7 +124,10 @@ class MixPlan(Model):
     compute: Compute
     tile_core_px: int | None
     halo_px: int
+    keep_tiles: int
+    store: Literal["memory", "files"]
     memory_mib: int
+    disk_mib: int
     runtime_min: int
 
     @property
@@ -128,7 +137,7 @@ class MixPlan(Model):
 
     def excerpt(self) -> MixPlan:
         """The plan without what its pixels do not depend on."""
-        return self.model_copy(update={"memory_mib": 0, "runtime_min": 0})
+        return self.model_copy(update=_COSTS)
 
 
 @final
@@ -189,7 +198,10 @@ class LevelPlan(Model):
         whole: The styles of the whole image's Gram matrix, where the guidance has one.
         tile_core_px: Side of a tile's core, or None when the whole level fits.
         halo_px: Pixels around a core.
+        keep_tiles: How many tiles keep their activations from one pass to the next.
+        store: Where the optimiser's vectors are.
         memory_mib: What the job will use.
+        disk_mib: Files that the job makes and deletes again.
         runtime_min: What the job asks of a scheduler.
     """
 
@@ -206,7 +218,10 @@ class LevelPlan(Model):
     whole: tuple[WeightedTarget, ...]
     tile_core_px: int | None
     halo_px: int
+    keep_tiles: int
+    store: Literal["memory", "files"]
     memory_mib: int
+    disk_mib: int
     runtime_min: int
 
     @property
@@ -302,8 +317,7 @@ class Plan(Model):
             mixes={},
             targets={},
             levels=tuple(
-                level.model_copy(update={"memory_mib": 0, "runtime_min": 0})
-                for level in self.levels[: self.levels.index(top) + 1]
+                level.model_copy(update=_COSTS) for level in self.levels[: self.levels.index(top) + 1]
             ),
             chroma=None,
             weights={},

@@ -193,11 +193,12 @@ class _Draft:
         artwork, level = self.artwork, self.levels[index]
         own = artwork.at_level(index, level.px)
         network = _network_at(artwork.network, own)
-        cut = self._tiling(level, network, artwork.guidance_channels)
         assert own.iterations is not None
         assert own.content_weight is not None
         assert own.style_weight is not None
         assert own.tv_weight is not None
+        demand = Demand(network, artwork.optimiser, artwork.guidance_channels, own.iterations)
+        cut = self._tiling(level, demand)
         whole = artwork.guidance.whole_share > 0 and artwork.needs_guidance
         return LevelPlan(
             level_px=level.px,
@@ -213,12 +214,14 @@ class _Draft:
             whole=self._whole(index, network) if whole else (),
             tile_core_px=cut.core_px,
             halo_px=cut.halo_px,
+            keep_tiles=cut.keep_tiles,
+            store=cut.store,
             memory_mib=cut.memory_mib,
+            disk_mib=cut.disk_mib,
             runtime_min=_runtime_min(own.iterations, level, network, cut),
         )
 
-    def _tiling(self, level: Level, network: Network, channels: int) -> Tiling:
-        demand = Demand(network, self.artwork.optimiser, channels)
+    def _tiling(self, level: Level, demand: Demand) -> Tiling:
         return tiling(level, demand, self.compute.memory_budget_mib, self.name, self.budget_key)
 
     def chroma(self) -> tuple[Area, ...] | None:
@@ -284,8 +287,9 @@ class _Draft:
         network_of_mix = network.model_copy(
             update={"style_layers": taken, "content_layers": (), "layer_weights": {}}
         )
-        cut = self._tiling(Level(level.px, size), network_of_mix, 0)
         iterations = last_repeats(mixing.iterations, index)
+        demand = Demand(network_of_mix, self.artwork.optimiser, 0, iterations)
+        cut = self._tiling(Level(level.px, size), demand)
         lowest = index == 0
         plan = MixPlan(
             start=self._image(prepared, size, coarse)
@@ -304,7 +308,10 @@ class _Draft:
             ),
             tile_core_px=cut.core_px,
             halo_px=cut.halo_px,
+            keep_tiles=cut.keep_tiles,
+            store=cut.store,
             memory_mib=cut.memory_mib,
+            disk_mib=cut.disk_mib,
             runtime_min=_runtime_min(iterations, Level(level.px, size), network_of_mix, cut),
         )
         stem = f"{prepared.rpartition('-')[0]}-{size}-with-{style.fine.stem}"

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from typing import Protocol, final
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.geometry import Box, Size
+
+# Odd and large: neighbouring seeds of an artwork have no rows in common.
+_ROW_SEEDS = 0x9E3779B97F4A7C15
 
 
 class Raster(Protocol):
@@ -44,3 +48,29 @@ class TensorRaster:
         """The values inside `box`, as a view."""
         rows, columns = box.slices
         return self._values[:, rows, columns]
+
+
+@final
+class Noise:
+    """Uniform noise in [0, 1): a pixel's colours depend on the seed and its place alone, on every device.
+
+    Args:
+        size: Height and width of the level.
+        seed: Another seed is other noise.
+        device: Where the values go.
+    """
+
+    def __init__(self, size: Size, seed: int, device: torch.device) -> None:
+        self.size = size
+        self._seed = seed
+        self._device = device
+
+    def read(self, box: Box) -> Float[Tensor, "3 height width"]:
+        """The values inside `box`."""
+        rows = torch.empty(3, box.size.height, box.size.width)
+        for row in range(box.top, box.bottom):
+            # On the CPU and row by row, so that neither device nor boxes change a value.
+            generator = torch.Generator().manual_seed((self._seed + row * _ROW_SEEDS) % 2**63)
+            drawn = torch.rand(3, self.size.width, generator=generator)
+            rows[:, row - box.top] = drawn[:, box.left : box.right]
+        return rows.to(self._device)

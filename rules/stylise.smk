@@ -57,6 +57,7 @@ rule mix:
     threads: THREADS
     resources:
         mem_mb=lambda w: COLLECTION.mixes[w.key].memory_mib,
+        disk_mb=lambda w: COLLECTION.mixes[w.key].disk_mib,
         runtime=lambda w: COLLECTION.mixes[w.key].runtime_min,
         gpu=COLLECTION.gpus,
     params:
@@ -111,6 +112,7 @@ rule stylise:
     threads: THREADS
     resources:
         mem_mb=lambda w: COLLECTION.level(w.artwork, w.level).memory_mib,
+        disk_mb=lambda w: COLLECTION.level(w.artwork, w.level).disk_mib,
         runtime=lambda w: COLLECTION.level(w.artwork, w.level).runtime_min,
         gpu=COLLECTION.gpus,
     params:
@@ -166,6 +168,7 @@ rule refine:
     threads: THREADS
     resources:
         mem_mb=lambda w: COLLECTION.level(w.artwork, w.level).memory_mib,
+        disk_mb=lambda w: COLLECTION.level(w.artwork, w.level).disk_mib,
         runtime=lambda w: COLLECTION.level(w.artwork, w.level).runtime_min,
         gpu=COLLECTION.gpus,
     params:

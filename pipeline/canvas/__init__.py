@@ -19,7 +19,16 @@ from pipeline.canvas.inputs import (
 )
 from pipeline.canvas.masks import Mask
 from pipeline.canvas.matte import write_matte
-from pipeline.canvas.pixels import bands_of, read, size_of, write, write_guides, write_mask, write_png
+from pipeline.canvas.pixels import (
+    bands_of,
+    read,
+    size_of,
+    write,
+    write_guides,
+    write_mask,
+    write_png,
+    write_rows,
+)
 from pipeline.canvas.transform import resize
 
 __all__ = [
@@ -52,4 +61,5 @@ __all__ = [
     "write_mask",
     "write_matte",
     "write_png",
+    "write_rows",
 ]

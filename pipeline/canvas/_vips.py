@@ -145,6 +145,14 @@ def full_scale(image: Image) -> float:
     return _LEVELS.get(image.format, 1.0)
 
 
+def from_raw(path: Path, size: Size, bands: int) -> Image:
+    """A file of float32 samples, row by row with the bands of a pixel side by side, as an image."""
+    _settle()
+    with reading(path):
+        image = Image.rawload(str(path), size.width, size.height, 4 * bands, access="sequential")
+        return image.copy(format="float", bands=bands, interpretation="multiband")
+
+
 def as_unit_float(image: Image) -> Image:
     """The image as float32: 8 and 16 bits scaled to [0, 1], floats as they are."""
     if image.format not in _LEVELS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
 from pipeline.canvas import _vips
-from pipeline.files import atomic_path
+from pipeline.files import atomic_path, scratch_path
 from pipeline.geometry import Box, Size
 
 
@@ -41,6 +42,26 @@ def read(path: Path, box: Box | None = None) -> Float32[ndarray, "height width b
 def write(path: Path, array: Float[ndarray, "height width bands"]) -> None:
     """Writes float32 pixels as a tiled TIFF that `read` gives back bit for bit; values may leave [0, 1]."""
     _vips.save_tiff(_vips.from_array(np.asarray(array, dtype=np.float32)), path, path)
+
+
+def write_rows(
+    path: Path, size: Size, bands: int, rows: Iterable[Float[ndarray, "rows width bands"]]
+) -> None:
+    """Writes what `write` does from some rows at a time, top to bottom: an image may be larger than memory.
+
+    The rows lie in a file beside `path` until the last one is there; as many bytes as the image has.
+
+    Raises:
+        ValueError: The rows are not all of the image.
+    """
+    with scratch_path(path, "rows") as gathered:
+        with gathered.open("wb") as file:
+            for some in rows:
+                file.write(np.ascontiguousarray(some, dtype=np.float32).data)
+            count = file.tell()
+        if count != 4 * bands * size.area:
+            raise ValueError(f"{size} px of {bands} bands are {4 * bands * size.area} bytes; got {count}")
+        _vips.save_tiff(_vips.from_raw(gathered, size, bands), path, gathered)
 
 
 def write_png(path: Path, array: UInt8[ndarray, "height width *bands"]) -> None:

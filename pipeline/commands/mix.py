@@ -5,21 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from pipeline import canvas
-from pipeline.console import Reporter, say
+from pipeline.commands.rendering import Output, optimise, run_key
 from pipeline.errors import InputError
-from pipeline.files import scratch_path, write_text
+from pipeline.files import scratch_path
 from pipeline.plan import MixPlan
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from pipeline.optimiser import Step
-    from pipeline.rendering.record import RenderingRecord
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,33 +37,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     plan = _plan(arguments.plan)
+    key = run_key(plan.excerpt().model_dump_json(), (arguments.weights, arguments.start, arguments.fine))
+    output = Output(arguments.output.stem, arguments.output, arguments.record, plan.size)
     if plan.lowest:
-        image, record = _mix(plan, arguments, arguments.start)
-    else:
-        with scratch_path(arguments.output, "start") as start:
-            canvas.resize(arguments.start, start, plan.size)
-            image, record = _mix(plan, arguments, start)
-    canvas.write(arguments.output, image)
-    write_text(arguments.record, record.model_dump_json(indent=2) + "\n")
-    cost = record.level
-    ending = "" if record.ending == "iterations" else f" ({record.ending})"
-    say(
-        f"{arguments.output}: {plan.size} px, up to {plan.up_to_layer}, loss {cost.loss_first:.4g} -> "
-        f"{cost.loss_last:.4g}, {cost.iterations} of {plan.iterations} iterations{ending}, "
-        f"{cost.seconds:.1f} s, {record.precision}, {cost.peak_memory_mib:.0f} MiB"
-    )
+        _mix(plan, arguments, arguments.start, output, key)
+        return
+    with scratch_path(arguments.output, "start") as start:
+        canvas.resize(arguments.start, start, plan.size)
+        _mix(plan, arguments, start, output, key)
 
 
-def _mix(plan: MixPlan, arguments: argparse.Namespace, start: Path) -> tuple[np.ndarray, RenderingRecord]:
+def _mix(plan: MixPlan, arguments: argparse.Namespace, start: Path, output: Output, key: str) -> None:
     # torch takes seconds, which help and mistakes need not wait for.
     from pipeline.rendering.mixing import MixFiles, mix_styles  # noqa: PLC0415
 
-    with Reporter(arguments.output.stem, plan.iterations) as reporter:
-
-        def show(step: Step) -> None:
-            reporter.update(step.iteration, f"loss {step.loss:.4g}")
-
-        return mix_styles(plan, MixFiles(arguments.weights, start, arguments.fine), show)
+    files = MixFiles(arguments.weights, start, arguments.fine)
+    optimise(output, plan.iterations, key, lambda run: mix_styles(plan, files, run))
 
 
 def _plan(path: Path) -> MixPlan:

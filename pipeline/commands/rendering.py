@@ -1,20 +1,31 @@
-"""What stylise and refine share: run a level, show its progress, write its two files."""
+"""What stylise, refine and mix share: run an optimisation, show its progress, write its two files."""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import shutil
 import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 from pipeline import canvas
 from pipeline.console import Reporter, say
 from pipeline.errors import InputError
 from pipeline.files import write_text
+from pipeline.geometry import Size
+from pipeline.machine import stop_requests
 from pipeline.plan import LevelPlan, Plan, parse_plan, read_plan
 
 if TYPE_CHECKING:
     from pipeline.optimiser import Step
+    from pipeline.rendering.optimisation import Rendered, Run, Stopped
+
+_STATE_SUFFIX = ".state"
+_EXIT_STOPPED = 143
+"""128 and the number of SIGTERM, as a shell says it."""
 
 
 def render(arguments: argparse.Namespace, start: Path | None) -> None:
@@ -38,23 +49,80 @@ def render(arguments: argparse.Namespace, start: Path | None) -> None:
         guides=arguments.guides[0] if arguments.guides else None,
         start=start,
     )
-    with Reporter(f"{plan.artwork} {level.level_px}", level.iterations) as reporter:
+    named = (files.weights, files.content, *files.targets, files.guides, files.start)
+    depends_on = plan.excerpt(level.level_px).model_dump_json()
+    output = Output(f"{plan.artwork} {level.level_px}", arguments.output, arguments.record, level.size)
+    optimise(
+        output,
+        level.iterations,
+        run_key(depends_on, named),
+        lambda run: render_level(plan, level, files, run),
+    )
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What an optimised image leaves behind.
+
+    Attributes:
+        label: What progress is called.
+        image: The image, a tiled float TIFF.
+        record: Its record, as JSON.
+        size: Height and width.
+    """
+
+    label: str
+    image: Path
+    record: Path
+    size: Size
+
+
+def optimise(output: Output, iterations: int, key: str, start: Callable[[Run], Rendered | Stopped]) -> None:
+    """Runs what `start` begins, shows its progress, keeps its state, and writes its two files.
+
+    Asked to stop, it keeps the state of the last completed iteration and ends the process; the same command
+    then goes on from there.
+    """
+    from pipeline.rendering.optimisation import Run, Stopped  # noqa: PLC0415 - torch, as above
+
+    state = output.image.with_name(f".{output.image.stem}-{key}{_STATE_SUFFIX}")
+    with Reporter(output.label, iterations) as reporter, stop_requests() as should_stop:
 
         def show(step: Step) -> None:
             reporter.update(step.iteration, f"loss {step.loss:.4g}")
 
-        image, record = render_level(plan, level, files, show)
+        rendered = start(Run(state, key, show, should_stop))
+    if isinstance(rendered, Stopped):
+        done = f"{rendered.iterations} of {iterations} iterations"
+        say(f"stopped after {done}; the same command goes on from there")
+        sys.exit(_EXIT_STOPPED)
+    cost, record = rendered.record.level, rendered.record
     for warning in record.warnings:
         say(f"warning: {warning}")
-    canvas.write(arguments.output, image)
-    write_text(arguments.record, record.model_dump_json(indent=2) + "\n")
-    cost = record.level
+    canvas.write_rows(output.image, output.size, 3, rendered.rows())
+    write_text(output.record, record.model_dump_json(indent=2) + "\n")
+    rendered.discard_state()
+    for folder in state.parent.glob(f".{output.image.stem}-*{_STATE_SUFFIX}"):
+        # With it goes what interrupted runs of other settings left of this image.
+        shutil.rmtree(folder, ignore_errors=True)
     ending = "" if record.ending == "iterations" else f" ({record.ending})"
     say(
-        f"{arguments.output}: {level.size} px, loss {cost.loss_first:.4g} -> {cost.loss_last:.4g}, "
-        f"{cost.iterations} of {level.iterations} iterations{ending}, {cost.seconds:.1f} s, "
+        f"{output.image}: {output.size} px, loss {cost.loss_first:.4g} -> {cost.loss_last:.4g}, "
+        f"{cost.iterations} of {iterations} iterations{ending}, {cost.seconds:.1f} s, "
         f"{record.precision}, {cost.peak_memory_mib:.0f} MiB"
     )
+
+
+def run_key(depends_on: str, files: Iterable[Path | None]) -> str:
+    """Twelve hexadecimal digits for a run: its settings, and its files by name, length and time."""
+    digest = hashlib.sha256(depends_on.encode())
+    for file in files:
+        # A file that is missing is told of where it is read.
+        if file is not None and file.is_file():
+            found = file.stat()
+            digest.update(f"{file.name} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:12]
 
 
 def _plan(path: Path) -> Plan:

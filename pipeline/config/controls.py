@@ -225,6 +225,7 @@ class Mixing(Section):
         (200, 60), min_length=1, description="Optimiser iterations per level; the last repeats."
     )
     colours: Literal["own", "coarse", "fine"] = Field(
-        "own",
-        description="Recolour first: `coarse` gives `fine` the style image's colours, `fine` the other way.",
+        "coarse",
+        description="Recolour first: `coarse` gives `fine` the style image's colours, `fine` the other way; "
+        "`own` neither, and then the fine image's colours come with its structure.",
     )

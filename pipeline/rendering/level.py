@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
 from pipeline.config import controls
 from pipeline.config.models import Artwork
 from pipeline.errors import InputError
-from pipeline.geometry import Box, Size
+from pipeline.geometry import Size
 from pipeline.guidance import Guidance, Propagation, coverage, normalise
 from pipeline.machine import Machine, prepare_machine
-from pipeline.optimiser import Step
 from pipeline.plan import LevelPlan, Plan
 from pipeline.pyramid import STRIDE_PX
-from pipeline.rasters import Raster, TensorRaster
+from pipeline.rasters import Noise, Raster, TensorRaster
 from pipeline.rendering.inputs import FileRaster, Targets, load_encoder, read_padded, read_targets
-from pipeline.rendering.optimisation import Work, make_objective, optimise
-from pipeline.rendering.record import RenderingRecord
+from pipeline.rendering.optimisation import Rendered, Run, Stopped, Work, make_objective, optimise
 from pipeline.rendering.terms import level_loss
 from pipeline.tiles import Tile, cut
 
@@ -51,10 +44,8 @@ class LevelFiles:
     start: Path | None
 
 
-def render_level(
-    plan: Plan, level: LevelPlan, files: LevelFiles, on_progress: Callable[[Step], None]
-) -> tuple[Float[np.ndarray, "height width 3"], RenderingRecord]:
-    """The rendered image of a level, float32 and unclipped, and the record of how it came about.
+def render_level(plan: Plan, level: LevelPlan, files: LevelFiles, run: Run) -> Rendered | Stopped:
+    """The rendered image of a level, and the record of how it came about.
 
     Raises:
         PipelineError: A file is missing or is not what the plan says; a region is too small for the level.
@@ -65,13 +56,16 @@ def render_level(
     content = _raster(files.content, level, 3, machine)
     guidance = _guidance(files.guides, level, settings.guidance, machine)
     loss = level_loss(level, settings.guidance, _read_targets(level, files.targets, machine), guidance)
+    work = Work(
+        level.level_px, level.size, level.iterations, level.tile_core_px, level.keep_tiles, level.store
+    )
     return optimise(
-        Work(level.level_px, level.size, level.iterations, level.tile_core_px),
-        make_objective(encoder, loss, content.size, level.tile_core_px, content=content, guidance=guidance),
+        work,
+        make_objective(encoder, loss, content.size, work, content=content, guidance=guidance),
         _start(files.start, settings, level, content, machine),
+        run,
         optimiser=settings.optimiser,
         machine=machine,
-        on_progress=on_progress,
         warnings=() if guidance is None else (*guidance.warnings, *_cover(guidance, level)),
     )
 
@@ -128,12 +122,7 @@ def _tiles(padded: Size, level: LevelPlan) -> tuple[Tile, ...]:
 
 def _start(
     path: Path | None, settings: Artwork, level: LevelPlan, content: Raster, machine: Machine
-) -> Float[Tensor, "3 height width"]:
+) -> Raster:
     if path is not None:
-        return read_padded(path, level.size, 3, machine)
-    if settings.start == "content":
-        return content.read(Box.whole(content.size))
-    # On the CPU, so that a seed means the same noise on every device.
-    generator = torch.Generator().manual_seed(settings.seed)
-    shape = (3, content.size.height, content.size.width)
-    return torch.rand(shape, generator=generator).to(machine.device)
+        return _raster(path, level, 3, machine)
+    return content if settings.start == "content" else Noise(content.size, settings.seed, machine.device)

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-import numpy as np
-from jaxtyping import Float
-
 from pipeline.features import Encoder
-from pipeline.geometry import Size
 from pipeline.losses import GramTerm, Loss
 from pipeline.machine import Machine, prepare_machine
-from pipeline.optimiser import Step
 from pipeline.plan import MixPlan
-from pipeline.rasters import TensorRaster
-from pipeline.rendering.inputs import load_encoder, read_padded
-from pipeline.rendering.optimisation import Work, make_objective, optimise
-from pipeline.rendering.record import RenderingRecord
+from pipeline.rasters import Raster, TensorRaster
+from pipeline.rendering.inputs import FileRaster, load_encoder, read_padded
+from pipeline.rendering.optimisation import Rendered, Run, Stopped, Work, make_objective, optimise
 from pipeline.targets import style_statistics
 
 _FINE_TILE_PX = 512
@@ -44,10 +37,8 @@ class MixFiles:
     fine: Path
 
 
-def mix_styles(
-    plan: MixPlan, files: MixFiles, on_progress: Callable[[Step], None]
-) -> tuple[Float[np.ndarray, "height width 3"], RenderingRecord]:
-    """The mixture, float32 and unclipped, and the record of how it came about.
+def mix_styles(plan: MixPlan, files: MixFiles, run: Run) -> Rendered | Stopped:
+    """The mixture, and the record of how it came about.
 
     From the start image on, sum_l w_l E_l of the plan's layers alone is minimised, E_l the mean over the N^2
     entries of (G(x) - G(fine))^2 and w_l = 1e3 / (number of layers), 1e5 / (number of layers) for the
@@ -59,21 +50,28 @@ def mix_styles(
     """
     machine = prepare_machine(plan.compute.device, plan.compute.precision, plan.compute.threads)
     encoder = load_encoder(files.weights, plan.network, machine)
-    start = read_padded(files.start, plan.size, 3, machine)
-    objective = make_objective(
-        encoder, _loss(plan, encoder, files.fine, machine), Size(*start.shape[1:]), plan.tile_core_px
+    start: Raster = (
+        TensorRaster(read_padded(files.start, plan.size, 3, machine))
+        if plan.tile_core_px is None
+        else FileRaster(files.start, plan.size, 3, machine)
     )
     # A style may be larger or smaller than the level it serves: this is the mixture's own name.
-    work = Work(math.isqrt(plan.size.area), plan.size, plan.iterations, plan.tile_core_px)
-    return optimise(
-        work, objective, start, optimiser=plan.optimiser, machine=machine, on_progress=on_progress
+    work = Work(
+        math.isqrt(plan.size.area),
+        plan.size,
+        plan.iterations,
+        plan.tile_core_px,
+        plan.keep_tiles,
+        plan.store,
     )
+    objective = make_objective(encoder, _loss(plan, encoder, files.fine, machine), start.size, work)
+    return optimise(work, objective, start, run, optimiser=plan.optimiser, machine=machine)
 
 
 def _loss(plan: MixPlan, encoder: Encoder, fine: Path, machine: Machine) -> Loss:
     """The distance to the fine image's Gram matrices."""
     layers = [plan.network.architecture.layer(name) for name in plan.network.style_layers]
-    raster = TensorRaster(read_padded(fine, None, 3, machine))
+    raster = FileRaster(fine, None, 3, machine)
     targets = style_statistics(encoder, raster, None, layers, tile_px=_FINE_TILE_PX)
     weight = (_NORMALISED_STRENGTH if plan.network.normalised else _STRENGTH) / len(layers)
     return Loss(tuple(GramTerm(layer, None, weight, targets[layer.name].gram) for layer in layers))

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import final
+from pathlib import Path
+from typing import Literal, final
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from pipeline import provenance
+from pipeline.checkpoint import Checkpoint
 from pipeline.config.sections import Optimiser
-from pipeline.features import Encoder, crop
-from pipeline.geometry import Size
+from pipeline.features import Encoder
+from pipeline.geometry import Box, Size
 from pipeline.guidance import Guidance
 from pipeline.losses import Loss
 from pipeline.machine import Machine
@@ -22,53 +23,147 @@ from pipeline.objective import Objective, TiledObjective, WholeObjective
 from pipeline.optimiser import Adam, Lbfgs, Settings, Step, minimise
 from pipeline.rasters import Raster
 from pipeline.rendering.record import RenderingRecord, TracePoint
+from pipeline.stores import Store
+from pipeline.workspaces import FolderWorkspace, MemoryWorkspace, Workspace
+
+_ROWS = 256
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is optimised, and for how long.
+    """What is optimised, how it is cut, and for how long.
 
     Attributes:
         level_px: The level's name: the square root of its area.
         size: Of the image, without padding.
         iterations: Of the optimiser.
         tile_core_px: Side of a tile's core, or None when the whole image fits.
+        keep_tiles: How many tiles keep their activations from one pass to the next.
+        store: Where the optimiser's vectors are.
     """
 
     level_px: int
     size: Size
     iterations: int
     tile_core_px: int | None
+    keep_tiles: int
+    store: Literal["memory", "files"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a run is watched, stopped and resumed.
+
+    Attributes:
+        state: Where its state is kept until its result is safe; nobody else's folder. None keeps nothing.
+        key: Stands for everything that the pixels depend on.
+        on_progress: Called with the start and after each iteration.
+        should_stop: Asked before each tile.
+    """
+
+    state: Path | None
+    key: str
+    on_progress: Callable[[Step], None]
+    should_stop: Callable[[], bool]
+
+
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class Rendered:
+    """An optimised image, and the record of how it came about.
+
+    Attributes:
+        size: Height and width, without padding.
+        record: Cost, losses, device.
+    """
+
+    size: Size
+    record: RenderingRecord
+    _store: Store
+    _checkpoint: Checkpoint | None
+
+    def rows(self) -> Iterator[Float[np.ndarray, "rows width 3"]]:
+        """The pixels, some rows at a time from the top, float32 and unclipped."""
+        for top in range(0, self.size.height, _ROWS):
+            box = Box(top, 0, min(top + _ROWS, self.size.height), self.size.width)
+            yield self._store.read(box).permute(1, 2, 0).contiguous().cpu().numpy()
+
+    def discard_state(self) -> None:
+        """Deletes what was kept for resuming: the result is safe elsewhere now."""
+        if self._checkpoint is not None:
+            self._checkpoint.discard()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A run that was asked to stop; its state is kept, so that the same run goes on from there.
+
+    Attributes:
+        iterations: How many were completed.
+    """
+
+    iterations: int
 
 
 def make_objective(
     encoder: Encoder,
     loss: Loss,
     padded: Size,
-    tile_core_px: int | None,
+    work: Work,
     *,
     content: Raster | None = None,
     guidance: Guidance | None = None,
 ) -> Objective:
     """The loss over a padded image: by tiles where the plan has some, whole otherwise."""
-    if tile_core_px is None:
+    if work.tile_core_px is None:
         return WholeObjective(encoder, loss, padded, content=content, guidance=guidance)
-    return TiledObjective(encoder, loss, padded, tile_px=tile_core_px, content=content, guidance=guidance)
+    return TiledObjective(
+        encoder,
+        loss,
+        padded,
+        tile_px=work.tile_core_px,
+        content=content,
+        guidance=guidance,
+        keep_tiles=work.keep_tiles,
+        cache_content=work.store == "memory",
+    )
 
 
 def optimise(
     work: Work,
     objective: Objective,
-    start: Float[Tensor, "3 padded_height padded_width"],
+    start: Raster,
+    run: Run,
     *,
     optimiser: Optimiser,
     machine: Machine,
-    on_progress: Callable[[Step], None],
     warnings: tuple[str, ...] = (),
-) -> tuple[Float[np.ndarray, "height width 3"], RenderingRecord]:
-    """The optimised image without its padding, float32 and unclipped, and the record of how it came about."""
-    result = minimise(objective, start, _settings(optimiser, work.iterations), on_progress=on_progress)
+) -> Rendered | Stopped:
+    """The optimised image, from the start or from where an interrupted run had come to.
+
+    Raises:
+        PipelineError: The loss cannot be followed; the disk is full; the state that was kept is damaged.
+    """
+    checkpoint: Checkpoint | None = None
+    workspace: Workspace = MemoryWorkspace(machine.device)
+    if run.state is not None:
+        files = FolderWorkspace(run.state, machine.device)
+        checkpoint = Checkpoint(files, run.key, tile_px=work.tile_core_px)
+        workspace = files if work.store == "files" else workspace
+    result = minimise(
+        objective,
+        start,
+        _settings(optimiser, work.iterations),
+        workspace=workspace,
+        checkpoint=checkpoint,
+        on_progress=run.on_progress,
+        should_stop=run.should_stop,
+    )
+    if result.ending == "stopped":
+        return Stopped(result.trace[-1].iteration if result.trace else 0)
     last = result.trace[-1]
     record = RenderingRecord(
         level=provenance.LevelRecord(
@@ -92,8 +187,7 @@ def optimise(
             for s in result.trace
         ),
     )
-    image = crop(result.image, work.size).permute(1, 2, 0).contiguous().cpu().numpy()
-    return image, record
+    return Rendered(work.size, record, result.store, checkpoint)
 
 
 def _settings(optimiser: Optimiser, iterations: int) -> Settings:

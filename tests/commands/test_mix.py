@@ -91,7 +91,7 @@ def test_it_says_how_far_it_is_and_what_it_cost(mixtures: Mixtures) -> None:
     assert "torchvision" not in mixtures.done.imported
     *progress, last = mixtures.done.said
     assert progress[-1].startswith("mixed: 3/3. loss ")
-    assert last.startswith("mixed.tif: 72x57 px, up to relu1_1, loss ")
+    assert last.startswith("mixed.tif: 72x57 px, loss ")
     assert "3 of 3 iterations" in last
 
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pictures import save
-from running import Impasto
+from running import Impasto, environment
 from tiny_artwork import LOWEST, Artwork, Rendered
 
 from pipeline import canvas
@@ -80,6 +83,41 @@ def test_what_cannot_be_is_told_in_one_line(
             options[option] = value.format(key=key)
     given = [word for pair in options.items() for word in pair]
     assert said in impasto.refuses("stylise", *given, *OUTPUTS)
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_level_that_was_ended_goes_on_where_it_was(
+    impasto: Impasto, artwork: Artwork, vgg19: Path, end: signal.Signals
+) -> None:
+    level = artwork.plan.levels[0].model_copy(update={"iterations": 12, "tile_core_px": 32, "store": "files"})
+    plan = artwork.plan.model_copy(update={"levels": (level,)})
+    (impasto.folder / "plan.json").write_text(plan.model_dump_json())
+    words = [str(word) for word in artwork.level_words(level, vgg19)]
+    words[words.index("--plan") + 1] = "plan.json"
+    command = ["impasto", "stylise", *words, *OUTPUTS]
+    process = subprocess.Popen(
+        command, cwd=impasto.folder, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "12. loss" in line and not line.startswith("halves 64: 0/"):
+            break
+    process.send_signal(end)
+    _, said = process.communicate(timeout=120)
+    (state,) = impasto.folder.glob(".out-*.state")
+    assert (state / "checkpoint.json").is_file()
+    assert not (impasto.folder / "out.tif").exists()
+    if end == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+    else:
+        assert process.returncode == 143
+        assert "of 12 iterations; the same command goes on from there" in said.splitlines()[-1]
+    impasto.works("stylise", *command[2:])
+    assert not list(impasto.folder.glob(".out-*"))
+    facts = json.loads((impasto.folder / "out.json").read_text())
+    assert [point["iteration"] for point in facts["trace"]] == list(range(13))
+    impasto.works("stylise", *words, "--output", "whole.tif", "--record", "whole.json")
+    assert np.array_equal(canvas.read(impasto.folder / "out.tif"), canvas.read(impasto.folder / "whole.tif"))
 
 
 def test_only_the_lowest_level_starts_from_nothing(impasto: Impasto, artwork: Artwork, vgg19: Path) -> None:

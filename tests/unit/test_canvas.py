@@ -448,6 +448,18 @@ def test_read_scales_integers(tmp_path: Path, dtype: type, top: int) -> None:
     np.testing.assert_array_equal(canvas.read(tmp_path / "a.tif"), (array / top).astype(np.float32))
 
 
+def test_rows_are_written_as_the_whole_is(tmp_path: Path) -> None:
+    image = np.random.default_rng(3).random((300, 70, 3)).astype(np.float32) * 3 - 1
+    canvas.write(tmp_path / "whole.tif", image)
+    bands = [image[:1], image[1:130], image[130:]]
+    canvas.write_rows(tmp_path / "rows.tif", Size(300, 70), 3, iter(bands))
+    assert (tmp_path / "rows.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
+    assert np.array_equal(canvas.read(tmp_path / "rows.tif"), image)
+    with pytest.raises(ValueError, match="300x70 px of 3 bands are 252000 bytes; got 840"):
+        canvas.write_rows(tmp_path / "half.tif", Size(300, 70), 3, [image[:1]])
+    assert {path.name for path in tmp_path.iterdir()} == {"whole.tif", "rows.tif"}
+
+
 def test_write_png(tmp_path: Path) -> None:
     array = _noise(20, 30)
     canvas.write_png(tmp_path / "a.png", array)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from model_files import save_short_vgg19
+from renderings import pixels, quiet
 
 from pipeline import canvas, weights
 from pipeline.config.reading import parse
@@ -26,6 +27,7 @@ from pipeline.optimiser import Step
 from pipeline.plan import MixPlan
 from pipeline.planning import resolve
 from pipeline.rendering.mixing import MixFiles, mix_styles
+from pipeline.rendering.optimisation import Rendered
 from pipeline.rendering.record import RenderingRecord
 
 COARSE, FINE = Size(50, 82), Size(40, 40)
@@ -40,7 +42,9 @@ class Scene:
     files: MixFiles
 
     def mix(self, report: Callable[[Step], None] = lambda _: None) -> tuple[np.ndarray, RenderingRecord]:
-        return mix_styles(self.plan, self.files, report)
+        rendered = mix_styles(self.plan, self.files, quiet(report))
+        assert isinstance(rendered, Rendered)
+        return pixels(rendered), rendered.record
 
     def with_plan(self, **changes: Any) -> Scene:
         return Scene(self.plan.model_copy(update=changes), self.files)

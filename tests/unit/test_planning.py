@@ -354,8 +354,8 @@ def test_a_mixture_is_chained_from_level_to_level() -> None:
 @pytest.mark.parametrize(
     ("own", "coarse", "fine"),
     [
-        ({}, None, None),
-        ({"mixing": {"colours": "coarse"}}, None, "s.png"),
+        ({}, None, "s.png"),
+        ({"mixing": {"colours": "own"}}, None, None),
         ({"mixing": {"colours": "fine"}}, "t.png", None),
         ({"mixing": {"colours": "fine"}, "colour": {"mode": "style_to_content"}}, "c.png", "c.png"),
     ],
@@ -487,11 +487,10 @@ REFUSED: list[tuple[Callable[[], Plan], type[Exception], str]] = [
         "crop the style image.",
     ),
     (
-        lambda: plan({"style": "s.png", "levels": [8000, 9000]}),
+        lambda: plan({"style": "s.png", "levels": [8000, 9000]}, compute={"memory_budget_mib": 800}),
         ConfigError,
-        "config.yaml: compute.memory_budget_mib: expected 14472 at least for level 9000 (7348x11023 "
-        "px) of a; found "
-        "4096. Raise it or lower the top level.",
+        "config.yaml: compute.memory_budget_mib: expected 853 at least for level 9000 (7348x11023 px) "
+        "of a; found 800. Raise it, or choose shallower layers.",
     ),
     (
         lambda: plan({"regions": TWO_REGIONS, "masks": {"sam": "vit_b"}}),
@@ -573,4 +572,4 @@ def test_a_level_in_tiles_is_given_time_for_its_halos_and_its_second_pass() -> N
         10 + round(2 * 100 * 1.2 * 12 * 848 * 1264 / 60e6),
     )
     assert tiled.tile_core_px is not None
-    assert tiled.runtime_min - 10 > 1.5 * 1.4 * (whole.runtime_min - 10)
+    assert tiled.runtime_min - 10 > 1.5 * 1.35 * (whole.runtime_min - 10)

@@ -8,18 +8,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
 from model_files import save_short_vgg19
+from renderings import pixels, quiet
 from safetensors.torch import save_file
 
 from pipeline import canvas, weights
 from pipeline.config.reading import parse
-from pipeline.errors import InputError, PipelineError
+from pipeline.errors import CheckpointError, InputError, PipelineError
 from pipeline.features import Encoder
 from pipeline.geometry import Size
 from pipeline.layers import VGG19
@@ -29,6 +31,7 @@ from pipeline.plan import LevelPlan, Plan
 from pipeline.planning import resolve
 from pipeline.rendering.inputs import load_encoder, read_padded, read_targets, save_targets
 from pipeline.rendering.level import LevelFiles, render_level
+from pipeline.rendering.optimisation import Rendered, Run, Stopped
 from pipeline.rendering.record import RenderingRecord, read_record
 from pipeline.targets import StyleStatistics
 
@@ -50,7 +53,9 @@ class Scene:
         return self.plan.levels[0]
 
     def render(self, report: Callable[[Step], None] = lambda _: None) -> tuple[np.ndarray, RenderingRecord]:
-        return render_level(self.plan, self.level, self.files, report)
+        rendered = render_level(self.plan, self.level, self.files, quiet(report))
+        assert isinstance(rendered, Rendered)
+        return pixels(rendered), rendered.record
 
     def with_level(self, **changes: Any) -> Scene:
         return Scene(
@@ -219,6 +224,52 @@ def test_tiles_render_what_the_whole_renders(
         [point.loss for point in record.trace], rel=1e-3
     )
     np.testing.assert_allclose(tiled_image, image, atol=2e-3)
+
+
+def test_vectors_in_files_give_the_same_bits(tmp_path: Path, network: Path) -> None:
+    layers = {"name": "vgg19", "style_layers": STYLE_LAYERS, "content_layers": ["relu2_1"]}
+    scene = make_scene(tmp_path, network, network=layers)
+    in_memory = scene.with_level(tile_core_px=32)
+    in_files = scene.with_level(tile_core_px=32, store="files")
+    kept = scene.with_level(tile_core_px=32, store="files", keep_tiles=3)
+    image, _ = in_memory.render()
+    for number, each in enumerate((in_files, kept)):
+        run = quiet(state=tmp_path / f"state-{number}")
+        rendered = render_level(each.plan, each.level, each.files, run)
+        assert isinstance(rendered, Rendered)
+        np.testing.assert_array_equal(pixels(rendered), image)
+        rendered.discard_state()
+        assert list((tmp_path / f"state-{number}").iterdir()) == []
+
+
+def _reached(steps: list[Step], iteration: int) -> bool:
+    return bool(steps) and steps[-1].iteration >= iteration
+
+
+@pytest.mark.parametrize("store", ["memory", "files"])
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
+    tmp_path: Path, network: Path, store: Literal["memory", "files"]
+) -> None:
+    scene = make_scene(tmp_path, network, iterations=[6]).with_level(tile_core_px=32, store=store)
+    expected, _ = scene.render()
+    steps: list[Step] = []
+    for wanted in (2, 4):
+        # Stopped in the middle of the iteration after.
+        run = Run(tmp_path / "state", "key", steps.append, partial(_reached, steps, wanted))
+        assert render_level(scene.plan, scene.level, scene.files, run) == Stopped(wanted)
+    rendered = render_level(scene.plan, scene.level, scene.files, quiet(state=tmp_path / "state"))
+    assert isinstance(rendered, Rendered)
+    np.testing.assert_array_equal(pixels(rendered), expected)
+    assert [point.iteration for point in rendered.record.trace] == list(range(7))
+
+
+def test_the_state_of_another_run_is_refused(tmp_path: Path, network: Path) -> None:
+    scene = make_scene(tmp_path, network, iterations=[3])
+    stopped = Run(tmp_path / "state", "one", lambda _: None, lambda: True)
+    assert render_level(scene.plan, scene.level, scene.files, stopped) == Stopped(0)
+    other = Run(tmp_path / "state", "two", lambda _: None, lambda: False)
+    with pytest.raises(CheckpointError, match="expected a checkpoint of these settings; found one of other"):
+        render_level(scene.plan, scene.level, scene.files, other)
 
 
 def test_the_record_tells_what_happened(scene: Scene) -> None:
