@@ -79,10 +79,11 @@ rule segment:
         runtime=30,
     params:
         threads=THREADS,
+        on_nobody=lambda w: COLLECTION.masks[w.key].settings.on_nobody,
         code=fingerprint("segment"),
     shell:
         "exec impasto --end-with-parent segment {input.image:q} --weights {input.weights:q} "
-        "--threads {params.threads} --output {output.mask:q} --record {output.record:q} > {log:q} 2>&1"
+        "--on-nobody {params.on_nobody} --threads {params.threads} --output {output.mask:q} --record {output.record:q} > {log:q} 2>&1"
 
 
 rule recolour:

@@ -113,6 +113,9 @@ def _region(
     layers = _styled_layers(level)
     present = [layer for layer in layers if not _vanished(guidance, layer, index)]
     if layers and not present:
+        if region.where in controls.AUTOMATIC_REGIONS:
+            # Nobody was found, or nothing is left beside whom was found: the other regions are all there is.
+            return
         raise InputError(
             f"region {region.label}",
             expected=f"a mask that covers at least one unit of {layers[0].name} at level {level.level_px}",

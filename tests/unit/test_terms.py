@@ -223,6 +223,17 @@ def test_a_region_that_is_nowhere_is_refused() -> None:
         loss(found, empty)
 
 
+def test_an_automatic_region_that_is_nowhere_leaves_the_image_to_the_others() -> None:
+    found = plan(regions=[{**TWO[0], "where": "person"}, {**TWO[1], "where": "background"}])
+    layers = [VGG16.layer(name) for name in STYLE_LAYERS]
+    channels = torch.zeros(2, 64, 64, dtype=torch.float64)
+    channels[1] = 1
+    nobody = normalise(TensorRaster(channels), layers, [Tile.whole(SIZE)], ["person", "background"])
+    terms = weights(loss(found, nobody))
+    assert [name for name in terms if name.endswith("person")] == []
+    assert len([name for name in terms if name.endswith("background")]) == 5
+
+
 def test_a_style_without_statistics_at_a_layer_is_left_out_there() -> None:
     styles = [{"image": "s.png"}, {"image": "t.png", "mask": "m.png"}]
     found = plan(regions=[{"where": "everything", "styles": styles}])
