@@ -13,6 +13,7 @@ from typing import Any, final
 import numpy as np
 import pytest
 import torch
+from renderings import pixels, quiet
 
 from pipeline import canvas, weights
 from pipeline.config.reading import parse
@@ -95,7 +96,7 @@ class Studio:
             given = [(self.folder / mask, False) for mask in masks if mask is not None]
             canvas.compose_guides(given, guides, level.size)
         files = LevelFiles(self.model_file, self.at_level("content"), tuple(targets), guides, None)
-        image, _ = render_level(plan, level, files, lambda _: None)
+        image = pixels(render_level(plan, level, files, quiet()))
         return torch.from_numpy(image).permute(2, 0, 1).clamp(0, 1)
 
     def distance(self, image: torch.Tensor, region: str, style: str, part: str | None = None) -> float:
