@@ -16,7 +16,7 @@ from pipeline.config.models import SMALLEST_LEVEL_PX, ArtworkSettings
 from pipeline.config.sections import Network, Optimiser, length_px
 from pipeline.errors import ConfigError
 from pipeline.geometry import Size, align_down
-from pipeline.tiles import cut, halo_overhead
+from pipeline.tiles import halo_overhead
 
 STRIDE_PX = 16
 """Images are padded to a multiple of this once per level, so that no pooling ever rounds."""
@@ -282,4 +282,4 @@ def computed_share(padded: Size, network: Network, core_px: int | None, halo_px:
     if core_px is None:
         return 1.0
     stride_px = network.architecture.deepest(network.layers).stride_px
-    return halo_overhead(cut(padded, core_px, halo_px, stride_px))
+    return halo_overhead(padded, core_px, halo_px, stride_px)

@@ -66,9 +66,21 @@ def cut(size: Size, core_px: int, halo_px: int, stride_px: int) -> tuple[Tile, .
     return tuple(Tile(core, core.grown(halo_px, within=size)) for core in cores)
 
 
-def halo_overhead(tiles: tuple[Tile, ...]) -> float:
-    """Pixels computed per pixel of the image: 1.0 without halos, 1.27 for 1024 px cores with 64 px."""
-    return sum(tile.haloed.size.area for tile in tiles) / sum(tile.core.size.area for tile in tiles)
+def halo_overhead(size: Size, core_px: int, halo_px: int, stride_px: int) -> float:
+    """Pixels computed per pixel of the image when it is cut so: 1.0 without halos, 1.27 for 1024 px and 64 px.
+
+    A planner asks it of images with millions of tiles: rows and columns are enough to know the areas' sum.
+    """
+    rows = _haloed_length(_edges(size.height, core_px, stride_px), halo_px)
+    columns = _haloed_length(_edges(size.width, core_px, stride_px), halo_px)
+    return rows * columns / size.area
+
+
+def _haloed_length(edges: list[int], halo_px: int) -> int:
+    """The lengths of all cores along one side with their halos, cut off at the borders, added."""
+    return sum(
+        min(edges[-1], end + halo_px) - max(0, start - halo_px) for start, end in itertools.pairwise(edges)
+    )
 
 
 def _edges(length_px: int, core_px: int, stride_px: int) -> list[int]:

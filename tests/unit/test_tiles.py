@@ -48,8 +48,15 @@ def test_the_core_in_the_frame_of_its_tile() -> None:
 
 def test_overhead_of_square_tiles_inside_a_large_image() -> None:
     # 4x4 cores of 1024 px with 64 px: two inner tiles per side of 1152 px, two border tiles of 1088 px.
-    tiles = cut(Size(4096, 4096), core_px=1024, halo_px=64, stride_px=16)
-    assert halo_overhead(tiles) == (2 * 1152 + 2 * 1088) ** 2 / 4096**2
+    assert halo_overhead(Size(4096, 4096), 1024, 64, 16) == (2 * 1152 + 2 * 1088) ** 2 / 4096**2
+    assert halo_overhead(Size(1024, 512), 1024, 64, 16) == 1.0
+
+
+@pytest.mark.parametrize(("core_px", "halo_px"), [(16, 16), (48, 32), (128, 64), (512, 64)])
+def test_overhead_is_that_of_the_tiles(core_px: int, halo_px: int) -> None:
+    size = Size(352, 496)
+    areas = [tile.haloed.size.area for tile in cut(size, core_px, halo_px, 16)]
+    assert halo_overhead(size, core_px, halo_px, 16) == sum(areas) / size.area
 
 
 @pytest.mark.parametrize(
