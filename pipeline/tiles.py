@@ -67,7 +67,7 @@ def cut(size: Size, core_px: int, halo_px: int, stride_px: int) -> tuple[Tile, .
 
 
 def halo_overhead(size: Size, core_px: int, halo_px: int, stride_px: int) -> float:
-    """Pixels computed per pixel of the image when it is cut so: 1.0 without halos, 1.27 for 1024 px and 64 px.
+    """Pixels computed per pixel of an image that is cut so: 1.0 without halos, 1.27 for 1024 px and 64 px.
 
     A planner asks it of images with millions of tiles: rows and columns are enough to know the areas' sum.
     """

@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from real_weights import real_weights
+
+# A busy machine is no reason to fail: tests have a time limit of their own.
+settings.register_profile("impasto", deadline=None)
+settings.load_profile("impasto")
 
 
 @pytest.fixture(scope="session")
