@@ -26,7 +26,6 @@ _IMAGE_STAGE_MIB = 1024
 _NETWORK_STAGE_MIB = 2560
 # vit_b was measured (4.8 GiB); of the others, what their larger weights and attention add to it.
 _SAM_STAGE_MIB = {None: _NETWORK_STAGE_MIB, "vit_b": 5632, "vit_l": 9216, "vit_h": 13312}
-_READING_BYTES_PER_PX = 36  # three copies in float32 while an image is read and padded
 
 
 @final
@@ -157,6 +156,8 @@ class Collection:
             mask = region.mask_file or self.mask_file(next(iter(plan.masks)))
             inverted = "not:" if region.where == "background" else ""
             words += ["--region", f"{region.label}={inverted}{mask}"]
+            if region.mask_file is None:
+                words += ["--may-be-empty", region.label]
         return shlex.join([*words, "--size", str(self.level(artwork, level).size)])
 
     def level_targets(self, artwork: str, level: str | int) -> list[str]:
@@ -196,6 +197,8 @@ class Collection:
                 "mask": None if how.area is None else self.area_word(how.area),
                 "reference_mask": None if how.reference_area is None else self.area_word(how.reference_area),
                 "everywhere": how.everywhere,
+                "measured_everywhere": how.measured_everywhere,
+                "may_be_empty": any(area.mask is not None for area in how.areas),
             }
             for how in self.images[key].recolourings
         ]
@@ -308,14 +311,9 @@ class Collection:
         """Memory of finding this mask: that of its networks, which see images of about 1024 px."""
         return _SAM_STAGE_MIB[self.masks[key].settings.sam]
 
-    def target_memory_mib(self, key: str) -> int:
-        """Memory of these style statistics: the network sees tiles, the image is read whole."""
-        image = self._pixels(self.targets[key].image)
-        return _NETWORK_STAGE_MIB + image.height * image.width * _READING_BYTES_PER_PX // 2**20
-
-    def _pixels(self, key: str) -> ImagePlan | MixPlan:
-        """The plan of the image or mixture of this key."""
-        return self.mixes[key] if key in self.mixes else self.images[key]
+    def target_memory_mib(self) -> int:
+        """Memory of style statistics, whatever the image's size: the network sees tiles."""
+        return _NETWORK_STAGE_MIB
 
 
 def resolve_collection(raw: Any, size_of: Callable[[Path], Size], where: str = "config.yaml") -> Collection:

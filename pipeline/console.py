@@ -34,6 +34,7 @@ class Reporter:
         self._total = total
         self._last_line = -_SECONDS_BETWEEN_LINES
         self._started = time.monotonic()
+        self._first: int | None = None
         self._bar: Progress | None = None
         if self._stream.isatty():
             self._bar = Progress(
@@ -58,12 +59,23 @@ class Reporter:
     def update(self, done: int, note: str = "") -> None:
         """Says that `done` steps of the total are finished; `note` is the figure to watch."""
         if self._bar is not None:
+            if self._first is None:
+                # What an earlier run has done says nothing of this one's pace.
+                self._bar.reset(self._task, completed=done, total=self._total, note=note)
+            self._first = 0
             self._bar.update(self._task, completed=done, note=note)
             return
+        if self._first is None:
+            self._first = max(0, done - 1)
         elapsed = time.monotonic() - self._started
         if done < self._total and elapsed - self._last_line < _SECONDS_BETWEEN_LINES:
             return
         self._last_line = elapsed
-        left = f", about {elapsed / done * (self._total - done):.0f} s left" if 0 < done < self._total else ""
+        fresh = done - self._first
+        left = (
+            f", about {elapsed / fresh * (self._total - done):.0f} s left"
+            if fresh > 0 and done < self._total
+            else ""
+        )
         self._stream.write(f"{self._title}: {done}/{self._total}{left}. {note}\n")
         self._stream.flush()

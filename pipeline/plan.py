@@ -47,6 +47,7 @@ class Recolouring(Model):
         area: The part of the image whose statistics count.
         reference_area: The part of the reference whose statistics count.
         everywhere: Whether the colours change outside the area as well.
+        measured_everywhere: Whether all of the image counts, though its colours change in the area alone.
     """
 
     mode: Literal["keep", "linear", "luma"] = "keep"
@@ -56,6 +57,7 @@ class Recolouring(Model):
     area: Area | None = None
     reference_area: Area | None = None
     everywhere: bool = False
+    measured_everywhere: bool = False
 
     @property
     def areas(self) -> tuple[Area, ...]:

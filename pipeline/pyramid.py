@@ -218,12 +218,13 @@ def tiling(level: Level, demand: Demand, budget_mib: int, artwork: str, where: s
     halo = network.architecture.deepest(network.layers).halo_px
     per_px = activation_bytes_per_px(network, 4, guided=channels > 0)
     content_values = content_values_per_px(network)
-    # The result lies in a file once more while it is written.
-    result_mib = area * 12 / _MIB
+    # Vectors in memory are saved from time to time; and the result lies in a file of rows before it is one.
+    per_px_on_disk = 12 + vector_bytes_per_px(demand.optimiser, demand.iterations)
+    disk_mib = math.ceil(area * per_px_on_disk / _MIB)
     state_mib = area * state_bytes_per_px(demand.optimiser, content_values, channels) / _MIB
     whole_mib = _PROCESS_MIB + state_mib + area * per_px / _MIB
     if whole_mib <= budget_mib:
-        return Tiling(None, halo, 0, "memory", math.ceil(whole_mib), math.ceil(result_mib))
+        return Tiling(None, halo, 0, "memory", math.ceil(whole_mib), disk_mib)
     # Content and guides are read by tiles; the content's features stay, where there is memory for vectors.
     vectors_mib = area * (vector_bytes_per_px(demand.optimiser) + 4 * content_values) / _MIB
     room_mib = budget_mib - _PROCESS_MIB
@@ -238,9 +239,8 @@ def tiling(level: Level, demand: Demand, budget_mib: int, artwork: str, where: s
         )
     in_memory = _fastest(level.padded, network, room_mib - vectors_mib, per_px, halo)
     if in_memory is not None and in_memory.work <= _WORTH_FILES * in_files.work:
-        return Tiling(in_memory.core_px, halo, in_memory.kept, "memory", budget_mib, math.ceil(result_mib))
-    disk_mib = area * vector_bytes_per_px(demand.optimiser, demand.iterations) / _MIB + result_mib
-    return Tiling(in_files.core_px, halo, in_files.kept, "files", budget_mib, math.ceil(disk_mib))
+        return Tiling(in_memory.core_px, halo, in_memory.kept, "memory", budget_mib, disk_mib)
+    return Tiling(in_files.core_px, halo, in_files.kept, "files", budget_mib, disk_mib)
 
 
 @final

@@ -123,6 +123,7 @@ class Palette:
             mode="linear",
             transform=colour.transform,
             reference=self.source(colour.source or style.image),
-            area=area if colour.per_region else None,
+            area=area,
             reference_area=mask,
+            measured_everywhere=area is not None and not colour.per_region,
         )

@@ -80,7 +80,7 @@ rule targets:
         f"{RESULTS}/benchmarks/targets/{{key}}.tsv"
     threads: THREADS
     resources:
-        mem_mb=lambda w: COLLECTION.target_memory_mib(w.key),
+        mem_mb=COLLECTION.target_memory_mib(),
         runtime=30,
         gpu=COLLECTION.gpus,
     params:

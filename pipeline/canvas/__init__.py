@@ -17,7 +17,7 @@ from pipeline.canvas.inputs import (
     prepare,
     read_header,
 )
-from pipeline.canvas.masks import Mask
+from pipeline.canvas.masks import Mask, is_dark
 from pipeline.canvas.matte import write_matte
 from pipeline.canvas.pixels import (
     bands_of,
@@ -48,6 +48,7 @@ __all__ = [
     "export_preview",
     "export_print",
     "histogram",
+    "is_dark",
     "join_pictures",
     "moments",
     "prepare",

@@ -54,6 +54,17 @@ def channel(path: Path, inverted: bool, size: Size) -> _vips.Image:
     return 1 - light if inverted else light
 
 
+def is_dark(mask: Mask) -> bool:
+    """Whether the mask covers nothing at all.
+
+    Raises:
+        InputError: As `channel`.
+    """
+    header = read_header(mask.path, min_side_px=1)
+    with _vips.reading(mask.path):
+        return float(channel(mask.path, mask.inverted, header.size).max()) == 0
+
+
 def _check_range(path: Path, image: _vips.Image) -> None:
     with _vips.reading(path):
         found = image.stats()

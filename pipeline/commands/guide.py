@@ -21,6 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=MASK",
         help="a region and its mask file; `NAME=not:MASK` takes what the mask leaves; once for each region",
     )
+    parser.add_argument(
+        "--may-be-empty",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a region that may cover nothing, because nobody may be in the photograph; once for each",
+    )
     parser.add_argument("--size", type=size, required=True, metavar="HxW", help="height and width in pixels")
     parser.add_argument("--output", type=Path, required=True, help="a tiled 16-bit TIFF, one band per region")
 
@@ -33,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
         canvas.compose_guides(masks, guides, arguments.size)
         coverages = canvas.band_means(guides)
         for (name, path, _), coverage in zip(regions, coverages, strict=True):
-            if coverage == 0:
+            if coverage == 0 and name not in arguments.may_be_empty:
                 raise InputError(
                     f"region {name}",
                     expected="a mask that covers some of the image",

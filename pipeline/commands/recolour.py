@@ -54,6 +54,9 @@ class MapWords(Model):
         mask: The part of the image whose statistics count, and where the map applies: `FILE` or `not:FILE`.
         reference_mask: The part of the reference whose statistics count.
         everywhere: Apply the map outside the mask as well.
+        measured_everywhere: Count all of the image, and apply the map inside the mask only.
+        may_be_empty: The masks may have no light, as where nobody is found: then the map applies nowhere, and
+            all of the reference counts.
     """
 
     mode: Mode = "keep"
@@ -63,6 +66,8 @@ class MapWords(Model):
     mask: str | None = Field(None, min_length=1)
     reference_mask: str | None = Field(None, min_length=1)
     everywhere: bool = False
+    measured_everywhere: bool = False
+    may_be_empty: bool = False
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> MapWords:
@@ -156,12 +161,18 @@ def _checked(raw: Any, where: str) -> tuple[MapWords, ...]:
 def _maps(image: Path, wanted: Sequence[MapWords]) -> list[MaskedMap]:
     """The maps of colours, from statistics of the prepared images at their own sizes, each measured once."""
     moments, histogram = cache(canvas.moments), cache(canvas.histogram)
+    is_dark = cache(canvas.is_dark)
+
+    def is_nowhere(words: MapWords, text: str | None) -> bool:
+        return words.may_be_empty and text is not None and is_dark(Mask.parse(text))
 
     def made(words: MapWords) -> ColourMap:
-        own = (image, _mask(words.mask))
+        own = (image, None if words.measured_everywhere else _mask(words.mask))
         if words.reference is None:
             return AffineMap.identity() if words.mode == "keep" else grey_map()
-        other = (words.reference, _mask(words.reference_mask))
+        # Where nobody is in the reference, all of it counts.
+        part = None if is_nowhere(words, words.reference_mask) else _mask(words.reference_mask)
+        other = (words.reference, part)
         if words.mode == "luma":
             match = words.luma_match or "deviation"
             return grey_map(*luminance_map(moments(*own).luma, moments(*other).luma, match))
@@ -169,7 +180,9 @@ def _maps(image: Path, wanted: Sequence[MapWords]) -> list[MaskedMap]:
             return histogram_map(histogram(*own), histogram(*other))
         return linear_map(moments(*own), moments(*other), words.transform or "pca")
 
-    return [MaskedMap(made(words), None if words.everywhere else _mask(words.mask)) for words in wanted]
+    # A map without a place changes nothing, and has no statistics either.
+    placed = [words for words in wanted if not is_nowhere(words, words.mask)]
+    return [MaskedMap(made(words), None if words.everywhere else _mask(words.mask)) for words in placed]
 
 
 def _mask(text: str | None) -> Mask | None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from pipeline import canvas
 from pipeline.console import Reporter, say
-from pipeline.errors import InputError
-from pipeline.files import write_text
+from pipeline.errors import InputError, ResourceError
+from pipeline.files import hold, write_text
+from pipeline.fingerprint import fingerprint
 from pipeline.geometry import Size
 from pipeline.machine import stop_requests
 from pipeline.plan import LevelPlan, Plan, parse_plan, read_plan
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.rendering.optimisation import Rendered, Run, Stopped
 
 _STATE_SUFFIX = ".state"
+_IN_USE = ".in-use"
 _EXIT_STOPPED = 143
 """128 and the number of SIGTERM, as a shell says it."""
 
@@ -50,6 +55,7 @@ def render(arguments: argparse.Namespace, start: Path | None) -> None:
         start=start,
     )
     named = (files.weights, files.content, *files.targets, files.guides, files.start)
+    named = (*named, level.network.channel_means)
     depends_on = plan.excerpt(level.level_px).model_dump_json()
     output = Output(f"{plan.artwork} {level.level_px}", arguments.output, arguments.record, level.size)
     optimise(
@@ -84,15 +90,22 @@ def optimise(output: Output, iterations: int, key: str, start: Callable[[Run], R
     Asked to stop, it keeps the state of the last completed iteration and ends the process; the same command
     then goes on from there.
     """
-    from pipeline.rendering.optimisation import Run, Stopped  # noqa: PLC0415 - torch, as above
+    from pipeline.checkpoint import MANIFEST  # noqa: PLC0415 - torch, as above
+    from pipeline.rendering.optimisation import Run, Stopped  # noqa: PLC0415
 
     state = output.image.with_name(f".{output.image.stem}-{key}{_STATE_SUFFIX}")
-    with Reporter(output.label, iterations) as reporter, stop_requests() as should_stop:
+    hold(state / _IN_USE)
+    try:
+        with Reporter(output.label, iterations) as reporter, stop_requests() as should_stop:
 
-        def show(step: Step) -> None:
-            reporter.update(step.iteration, f"loss {step.loss:.4g}")
+            def show(step: Step) -> None:
+                reporter.update(step.iteration, f"loss {step.loss:.4g}")
 
-        rendered = start(Run(state, key, show, should_stop))
+            rendered = start(Run(state, key, show, should_stop))
+    finally:
+        if not (state / MANIFEST).exists():
+            # Nothing to go on from: a mistake in the inputs, say.
+            shutil.rmtree(state, ignore_errors=True)
     if isinstance(rendered, Stopped):
         done = f"{rendered.iterations} of {iterations} iterations"
         say(f"stopped after {done}; the same command goes on from there")
@@ -103,9 +116,8 @@ def optimise(output: Output, iterations: int, key: str, start: Callable[[Run], R
     canvas.write_rows(output.image, output.size, 3, rendered.rows())
     write_text(output.record, record.model_dump_json(indent=2) + "\n")
     rendered.discard_state()
-    for folder in state.parent.glob(f".{output.image.stem}-*{_STATE_SUFFIX}"):
-        # With it goes what interrupted runs of other settings left of this image.
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(state, ignore_errors=True)
+    _remove_others(output.image)
     ending = "" if record.ending == "iterations" else f" ({record.ending})"
     say(
         f"{output.image}: {output.size} px, loss {cost.loss_first:.4g} -> {cost.loss_last:.4g}, "
@@ -114,9 +126,20 @@ def optimise(output: Output, iterations: int, key: str, start: Callable[[Run], R
     )
 
 
+def _remove_others(image: Path) -> None:
+    """Removes what interrupted runs of other settings left of this image, unless they are at work."""
+    theirs = re.compile(re.escape(f".{image.stem}-") + f"[0-9a-f]{{12}}{re.escape(_STATE_SUFFIX)}")
+    for folder in image.parent.iterdir():
+        if theirs.fullmatch(folder.name):
+            with contextlib.suppress(ResourceError):
+                hold(folder / _IN_USE)
+                shutil.rmtree(folder, ignore_errors=True)
+
+
 def run_key(depends_on: str, files: Iterable[Path | None]) -> str:
-    """Twelve hexadecimal digits for a run: its settings, and its files by name, length and time."""
+    """Twelve hexadecimal digits for a run: its settings, its files by name, length and time, its code."""
     digest = hashlib.sha256(depends_on.encode())
+    digest.update(f"{fingerprint('refine')} {metadata.version('torch')}".encode())
     for file in files:
         # A file that is missing is told of where it is read.
         if file is not None and file.is_file():

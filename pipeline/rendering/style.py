@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from pipeline import canvas
@@ -10,8 +11,7 @@ from pipeline.files import scratch_path
 from pipeline.geometry import Size
 from pipeline.guidance import SIMPLE, Propagation
 from pipeline.machine import Machine
-from pipeline.rasters import TensorRaster
-from pipeline.rendering.inputs import load_encoder, read_padded, save_targets
+from pipeline.rendering.inputs import FileRaster, load_encoder, save_targets
 from pipeline.targets import style_statistics
 
 _TILE_PX = 512
@@ -42,15 +42,16 @@ def write_targets(
         PipelineError: A file is missing or unsuitable, or the mask covers nothing.
     """
     encoder = load_encoder(weights, network, machine)
-    style = TensorRaster(read_padded(image, None, 3, machine))
-    guide = None
-    if mask is not None:
-        with scratch_path(output.with_suffix(".tif"), "mask") as sized:
-            canvas.compose_guides([(mask, False)], sized, canvas.size_of(image))
-            guide = TensorRaster(read_padded(sized, None, 1, machine))
+    style = FileRaster(image, None, 3, machine)
     layers = [network.architecture.layer(name) for name in network.style_layers]
-    found = style_statistics(
-        encoder, style, guide, layers, tile_px=_TILE_PX, name=str(mask or "style guide"), how=how
-    )
+    with ExitStack() as scratch:
+        guide = None
+        if mask is not None:
+            sized = scratch.enter_context(scratch_path(output.with_suffix(".tif"), "mask"))
+            canvas.compose_guides([(mask, False)], sized, canvas.size_of(image))
+            guide = FileRaster(sized, None, 1, machine)
+        found = style_statistics(
+            encoder, style, guide, layers, tile_px=_TILE_PX, name=str(mask or "style guide"), how=how
+        )
     save_targets(output, found, [name for name in network.style_layers if name not in found])
     return style.size, tuple(found)

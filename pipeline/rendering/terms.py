@@ -123,7 +123,7 @@ def _region(
             fix="Enlarge the mask, or leave the region out",
         )
     where, subject = (None, "") if guidance is None else (index, region.label)
-    share = region.weight / len(level.regions)
+    share = region.weight / max(1, len(level.regions) - _missing(level, guidance))
     for layer in present:
         found = _statistics(region.targets, targets, layer)
         if not found:
@@ -157,6 +157,16 @@ def _whole(level: LevelPlan, settings: controls.Guidance, targets: Targets) -> I
         found = _statistics(level.whole, targets, layer)
         weight = settings.whole_share * gram_weight(level, layer)
         yield GramTerm(layer, None, weight, _mixed(found, _gram), "everywhere")
+
+
+def _missing(level: LevelPlan, guidance: Guidance | None) -> int:
+    """How many automatic regions are nowhere in the photograph: the others share the style weight."""
+    layers = _styled_layers(level)
+    return sum(
+        all(_vanished(guidance, layer, index) for layer in layers)
+        for index, region in enumerate(level.regions)
+        if region.where in controls.AUTOMATIC_REGIONS
+    )
 
 
 def _styled_layers(level: LevelPlan) -> list[Layer]:

@@ -83,3 +83,13 @@ def test_a_wrong_option_is_told_in_one_line(impasto: Impasto, region: str, size:
     save(impasto.folder / "left.png", left_half(80, 60))
     line = impasto.refuses("guide", "--region", region, "--size", size, "--output", "guides.tif")
     assert said in line
+
+
+def test_a_region_may_be_empty_where_nobody_may_be(impasto: Impasto) -> None:
+    save(impasto.folder / "nobody.png", np.zeros((40, 30, 1), np.uint8))
+    words = ["--region", "person=nobody.png", "--region", "rest=not:nobody.png", "--size", "40x30"]
+    line = impasto.refuses("guide", *words, "--output", "guides.tif")
+    assert line.startswith("region person: expected a mask that covers some of the image; found nothing")
+    impasto.works("guide", *words, "--may-be-empty", "person", "--output", "guides.tif")
+    guides = canvas.read(impasto.folder / "guides.tif")
+    assert (guides[..., 0].max(), guides[..., 1].min()) == (0, 1)

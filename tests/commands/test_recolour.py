@@ -197,7 +197,7 @@ def test_no_maps_keep_the_colours(impasto: Impasto) -> None:
         (
             '[{"masks": "m.png"}]',
             "standard input: map 1, masks: expected a key among mode, transform, reference, luma_match, "
-            "mask, reference_mask, everywhere; found an unknown one.",
+            "mask, reference_mask, everywhere, measured_everywhere, may_be_empty; found an unknown one.",
         ),
         ('[{"mode": "linear"}]', "standard input: map 1: mode linear needs a reference."),
         ('[{"mask": ""}]', "standard input: map 1, mask: expected a path; found ''."),
@@ -232,3 +232,44 @@ def test_a_transparent_image_has_no_colours_to_give(impasto: Impasto) -> None:
     words = ["--mode", "linear", "--reference", "clear.png", "--size", "40x40", "--output", "out.tif"]
     line = impasto.refuses("recolour", "style.png", *words)
     assert line == "clear.png: expected pixels that are not wholly transparent; found none."
+
+
+def test_where_nobody_is_all_of_the_reference_counts_and_no_map_applies(impasto: Impasto) -> None:
+    save(impasto.folder / "style.png", noise(80, 60, seed=0))
+    save(impasto.folder / "photo.png", gradient(70, 90))
+    save(impasto.folder / "nobody.png", np.zeros((70, 90, 1), np.uint8))
+    linear = {"mode": "linear", "reference": "photo.png"}
+    maps = {
+        "whole": linear,
+        "masked": {**linear, "reference_mask": "nobody.png", "may_be_empty": True},
+        "nowhere": {"mode": "luma", "mask": "nobody.png", "may_be_empty": True},
+        "kept": {"mode": "keep"},
+    }
+    for name, words in maps.items():
+        size = ["--size", "80x60", "--maps", "-", "--output", f"{name}.tif"]
+        impasto.works("recolour", "style.png", *size, stdin=json.dumps([words]))
+    read = {name: canvas.read(impasto.folder / f"{name}.tif") for name in maps}
+    assert np.array_equal(read["masked"], read["whole"])
+    assert np.array_equal(read["nowhere"], read["kept"])
+    words = json.dumps([{**linear, "reference_mask": "nobody.png"}])
+    refused = ["--size", "80x60", "--maps", "-", "--output", "out.tif"]
+    assert "expected light on visible pixels" in impasto.refuses(
+        "recolour", "style.png", *refused, stdin=words
+    )
+
+
+def test_a_map_may_be_measured_everywhere_and_apply_in_a_part(impasto: Impasto) -> None:
+    save(impasto.folder / "photo.png", gradient(80, 60))
+    save(impasto.folder / "source.png", noise(40, 40, seed=2))
+    save(impasto.folder / "left.png", left_half(80, 60))
+    linear = {"mode": "linear", "reference": "source.png"}
+    for name, words in (
+        ("whole", linear),
+        ("part", {**linear, "mask": "left.png", "measured_everywhere": True}),
+    ):
+        size = ["--size", "80x60", "--maps", "-", "--output", f"{name}.tif"]
+        impasto.works("recolour", "photo.png", *size, stdin=json.dumps([words]))
+    impasto.works("recolour", "photo.png", "--size", "80x60", "--output", "kept.tif")
+    whole, part, kept = (canvas.read(impasto.folder / f"{name}.tif") for name in ("whole", "part", "kept"))
+    assert part[:, :28] == pytest.approx(whole[:, :28], abs=1e-5)
+    assert part[:, 32:] == pytest.approx(kept[:, 32:], abs=1e-5)

@@ -49,12 +49,12 @@ class Paintings:
 def paintings(tmp_path_factory: pytest.TempPathFactory) -> Paintings:
     folder = tmp_path_factory.mktemp("paintings")
     night, fields = (paint(PAINTED) / 255 for paint in (paint_night, paint_fields))
-    for name, pixels in (
+    for name, picture in (
         ("night", night),
         ("fields", fields),
         ("fields_at_night", recoloured(fields, night)),
     ):
-        canvas.write(folder / f"{name}.tif", pixels.astype(np.float32))
+        canvas.write(folder / f"{name}.tif", picture.astype(np.float32))
     return Paintings(folder)
 
 

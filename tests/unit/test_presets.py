@@ -88,6 +88,12 @@ def test_presets_combine_later_above_earlier() -> None:
     assert (found.network.normalised, found.colour.mode) == (True, "luminance")
 
 
+@pytest.mark.parametrize("name", [name for name in presets() if not name.startswith("colour")])
+def test_every_preset_can_be_had_on_the_normalised_network_in_any_order(name: str) -> None:
+    assert artwork(preset=[name, "normalised"]).network.normalised
+    assert artwork(preset=["normalised", name]).network.normalised
+
+
 def test_what_the_artwork_says_stands_above_its_preset_and_that_above_the_defaults() -> None:
     defaults = {"content_weight": 5, "levels": [128], "seed": 7, "guidance": {"form": "means"}}
     found = artwork(defaults, preset="one_style_gram", iterations=3)

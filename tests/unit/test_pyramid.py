@@ -154,13 +154,13 @@ def test_what_lies_in_files_per_pixel() -> None:
 @pytest.mark.parametrize(
     ("size", "regions", "found"),
     [
-        (Size(512, 512), [], Tiling(None, 64, 0, "memory", 1356, 3)),
-        (Size(512, 512), [PERSON, BACKGROUND], Tiling(None, 64, 0, "memory", 1486, 3)),
-        (Size(1024, 1024), [], Tiling(None, 64, 0, "memory", 3324, 12)),
-        (Size(1024, 1024), [PERSON, BACKGROUND], Tiling(None, 64, 0, "memory", 3844, 12)),
+        (Size(512, 512), [], Tiling(None, 64, 0, "memory", 1356, 30)),
+        (Size(512, 512), [PERSON, BACKGROUND], Tiling(None, 64, 0, "memory", 1486, 30)),
+        (Size(1024, 1024), [], Tiling(None, 64, 0, "memory", 3324, 120)),
+        (Size(1024, 1024), [PERSON, BACKGROUND], Tiling(None, 64, 0, "memory", 3844, 120)),
         (Size(2048, 2048), [], Tiling(1072, 64, 0, "files", 4096, 48 + 4 * 108)),
-        (Size(3008, 3008), [], Tiling(832, 64, 0, "memory", 4096, 104)),
-        (Size(2048, 2048), [PERSON, BACKGROUND], Tiling(864, 64, 0, "memory", 4096, 48)),
+        (Size(3008, 3008), [], Tiling(832, 64, 0, "memory", 4096, 1036)),
+        (Size(2048, 2048), [PERSON, BACKGROUND], Tiling(864, 64, 0, "memory", 4096, 480)),
         (Size(8192, 8192), [], Tiling(1072, 64, 0, "files", 4096, 768 + 64 * 108)),
     ],
 )

@@ -18,5 +18,6 @@ def test_noise_is_the_same_however_it_is_read() -> None:
     assert abs(float(whole.mean()) - 0.5) < 0.02
     # No row is another one, and no seed's rows are another's.
     rows = {tuple(row.tolist()) for row in whole[0]}
-    other = Noise(noise.size, 8, torch.device("cpu")).read(Box.whole(noise.size))
-    assert len(rows | {tuple(row.tolist()) for row in other[0]}) == 80
+    for seed in (8, 7 + 2**32):
+        other = Noise(noise.size, seed, torch.device("cpu")).read(Box.whole(noise.size))
+        assert len(rows | {tuple(row.tolist()) for row in other[0]}) == 80

@@ -232,6 +232,8 @@ def test_an_automatic_region_that_is_nowhere_leaves_the_image_to_the_others() ->
     terms = weights(loss(found, nobody))
     assert [name for name in terms if name.endswith("person")] == []
     assert len([name for name in terms if name.endswith("background")]) == 5
+    # Alone, it has the whole of the style weight.
+    assert terms["style relu1_1 background"] == 3 * 1e3 / 64**2
 
 
 def test_a_style_without_statistics_at_a_layer_is_left_out_there() -> None:
