@@ -46,17 +46,18 @@ def portrait(side_px: int, background: Background, seed: int, strands: int = 300
     hair = _strands(side_px, random, seed, strands)
     alpha = 1 - (1 - np.maximum(head, shoulders)) * (1 - hair)
 
-    tone = np.clip(random.normal(size=(side_px, side_px, 1)), -2, 2)
-    person = np.array(_HAIR[background]) * (1 + 0.12 * tone)
+    tone = np.clip(_normal(random, side_px, side_px, 1), -2, 2)
+    person = np.array(_HAIR[background], np.float32) * (1 + 0.12 * tone)
     face = np.hypot((x - 0.5) / 0.13, (y - 0.47) / 0.19) < 1
     person[face] = np.array([0.82, 0.62, 0.52]) * (1 + 0.02 * tone[face])
     coat = (shoulders > 0.5) & (y > 0.72)
-    person[coat] = (np.array([0.7, 0.25, 0.15]) + 0.04 * _texture(side_px, random, 1.0))[coat]
+    person[coat] = np.array([0.7, 0.25, 0.15]) + 0.04 * _texture(side_px, random, 1.0)[coat]
     colour, contrast, decay = _BEHIND[background]
-    behind = np.array(colour) + contrast * _texture(side_px, random, decay)
-    mixed = alpha[..., None] * np.clip(person, 0, 1) + (1 - alpha[..., None]) * np.clip(behind, 0, 1)
-    grain = random.normal(scale=0.006, size=mixed.shape)
-    return Composite(np.clip(mixed + grain, 0, 1).astype(np.float32), alpha.astype(np.float32))
+    image = np.array(colour, np.float32) + np.float32(contrast) * _texture(side_px, random, decay)
+    np.clip(image, 0, 1, out=image)
+    image += alpha[..., None].astype(np.float32) * (np.clip(person, 0, 1) - image)
+    image += 0.006 * _normal(random, side_px, side_px, 3)
+    return Composite(np.clip(image, 0, 1), alpha.astype(np.float32))
 
 
 def coarse(alpha: Plane, seed: int, side_px: int = 256) -> Plane:
@@ -130,16 +131,23 @@ def _strands(side_px: int, random: np.random.Generator, seed: int, count: int) -
 
 def _texture(side_px: int, random: np.random.Generator, decay: float) -> Float[ndarray, "height width 3"]:
     """Coloured noise of unit deviation at all scales from a quarter of the side to four pixels."""
-    total = np.zeros((side_px, side_px, 3))
+    total = np.zeros((side_px, side_px, 3), np.float32)
     points = 4
     while points <= side_px // 4:
-        knots = random.normal(size=(points + 1, points + 1, 3))
+        knots = _normal(random, points + 1, points + 1, 3) * np.float32((4 / points) ** (decay / 2))
         position = np.arange(side_px) * points / side_px
-        row, column = np.meshgrid(position, position, indexing="ij")
-        bands = [_sampled(knots[..., band], row, column) for band in range(3)]
-        total += np.stack(bands, axis=-1) * (4 / points) ** (decay / 2)
+        below = position.astype(int)
+        share = (position - below).astype(np.float32)[:, None, None]
+        rows = knots[below] * (1 - share) + knots[below + 1] * share
+        share = share[:, 0]
+        total += rows[:, below] * (1 - share)
+        total += rows[:, below + 1] * share
         points *= 2
     return np.asarray(total / total.std())
+
+
+def _normal(random: np.random.Generator, *shape: int) -> Float[ndarray, "*shape"]:
+    return random.standard_normal(shape, dtype=np.float32)
 
 
 def _smooth_field(side_px: int, random: np.random.Generator) -> Plane:
