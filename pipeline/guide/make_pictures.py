@@ -22,7 +22,7 @@ HORIZON = 0.55
 """Where the ground begins in painted_fields.png, as a share of its height."""
 
 STRIPS: Mapping[str, tuple[str, ...]] = {
-    "content-weight": ("content-1", "content-5", "content-40"),
+    "content-weight": ("content-5", "content-200", "content-2000"),
     "regions": ("one-style", "two-styles", "face-readable"),
     "several-styles": ("demo:painted_fields", "demo:painted_night", "weighted-styles"),
     "style-masks": ("demo:painted_fields", "one-style", "style-masks"),
