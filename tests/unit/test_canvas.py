@@ -722,6 +722,7 @@ def test_a_100_megapixel_image_streams(tmp_path: Path) -> None:
         [sys.executable, "-c", STREAMED, str(tmp_path)], capture_output=True, text=True, check=True
     )
     assert run.stderr == ""
-    assert int(run.stdout) < 300
+    # The whole image is 1.2 GB in float; rows and tiles of it are what may be held.
+    assert int(run.stdout) < 400
     with_resolution = pyvips.Image.tiffload(str(tmp_path / "print.tif"))
     assert (with_resolution.height, with_resolution.width) == (10000, 10000)

@@ -415,9 +415,11 @@ def test_models_and_demo_pictures_are_credited_with_their_licence_and_where_to_r
     ]
     config = parse({"artworks": {"a": {"content": "resources/demo/astronaut.png", "regions": regions}}})
     found = credits_of([resolve(config, "a", lambda _: Size(512, 512))] * 2)
-    vgg16, person, *pictures = [(credit.what, credit.licence, credit.licence_url) for credit in found]
+    vgg16, person, detector, *pictures = [(credit.what, credit.licence, credit.licence_url) for credit in found]
     assert vgg16 == ("vgg16 weights", "CC BY 4.0", CC_BY)
-    assert person == ("person weights", "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0")
+    apache = ("Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0")
+    assert person == ("person weights", *apache)
+    assert detector == ("person_detector weights", *apache)
     # A user's coffee.png is not the demo's.
     assert pictures == [
         ("astronaut.png", "public domain", ""),
