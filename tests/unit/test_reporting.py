@@ -415,7 +415,9 @@ def test_models_and_demo_pictures_are_credited_with_their_licence_and_where_to_r
     ]
     config = parse({"artworks": {"a": {"content": "resources/demo/astronaut.png", "regions": regions}}})
     found = credits_of([resolve(config, "a", lambda _: Size(512, 512))] * 2)
-    vgg16, person, detector, *pictures = [(credit.what, credit.licence, credit.licence_url) for credit in found]
+    vgg16, person, detector, *pictures = [
+        (credit.what, credit.licence, credit.licence_url) for credit in found
+    ]
     assert vgg16 == ("vgg16 weights", "CC BY 4.0", CC_BY)
     apache = ("Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0")
     assert person == ("person weights", *apache)
@@ -426,7 +428,7 @@ def test_models_and_demo_pictures_are_credited_with_their_licence_and_where_to_r
         ("ihc.png", "no known copyright restrictions", ""),
     ]
     assert "Simonyan" in found[0].who
-    assert found[2].who == "NASA: the astronaut Eileen Collins"
+    assert found[3].who == "NASA: the astronaut Eileen Collins"
 
 
 def test_every_licence_of_a_model_can_be_read_somewhere() -> None:
