@@ -53,7 +53,7 @@ def test_a_print_has_its_resolution_profile_and_record(impasto: Impasto, words: 
 
     record = json.loads((impasto.folder / "provenance.json").read_text())
     assert record["artwork"] == "halves"
-    assert record["settings"]["levels"] == [64, 80]
+    assert [level["px"] for level in record["settings"]["levels"]] == [64, 80]
     assert [level["level_px"] for level in record["levels"]] == [64, 80]
     assert [weights["name"] for weights in record["weights"]] == ["vgg19"]
     assert record["versions"]["torch"]

@@ -74,7 +74,6 @@ def test_the_configuration_may_come_from_standard_input(impasto: Impasto) -> Non
         ("artworks.halves.content", "nobody.png", "nobody.png: expected an image file; found no such file."),
         ("artworks.halves.content", "notes.jpg", "notes.jpg: expected an image (JPEG, PNG, TIFF, WebP, GIF"),
         ("artworks.halves.content", "dot.png", "dot.png: expected sides of at least 16 px; found 1x1 px"),
-        ("artworks.halves.regions.0.where", "dot.png", "dot.png: expected sides of at least 16 px"),
         ("artworks.halves.regions.1.style", "empty.png", "empty.png: expected an image file; found an empty"),
         ("artworks", {}, "config.yaml: artworks: expected "),
         ("artworks.halves", None, "config.yaml: artworks.halves: expected "),
