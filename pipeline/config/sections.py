@@ -6,7 +6,6 @@ Units stand in names (`_px`, `_mib`) or in the value itself (`20 cm`). The whole
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, final, get_args
@@ -21,11 +20,9 @@ from pydantic import (
 )
 
 from pipeline.layers import CONTENT_LAYERS, DEEPEST_LAYER, STYLE_LAYERS, VGG16, VGG19, Architecture
+from pipeline.lengths import LENGTH_PATTERN, in_px
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
-_LENGTH_PATTERN = r"\s*([0-9]+(?:\.[0-9]+)?)\s*(mm|cm|in|px)\s*"
-_MM_PER_INCH = 25.4
-_MM_PER_UNIT = {"mm": 1.0, "cm": 10.0, "in": _MM_PER_INCH}
 
 
 def length_px(text: str, dpi: float) -> int:
@@ -34,14 +31,7 @@ def length_px(text: str, dpi: float) -> int:
     Raises:
         ValueError: The text is no such length.
     """
-    match = re.fullmatch(_LENGTH_PATTERN, text)
-    if match is None or float(match[1]) == 0:
-        raise ValueError(
-            f"must be a length with its unit (mm, cm, in or px), such as '20 cm'; found {text!r}"
-        )
-    if match[2] == "px":
-        return max(1, round(float(match[1])))
-    return max(1, round(float(match[1]) * _MM_PER_UNIT[match[2]] / _MM_PER_INCH * dpi))
+    return max(1, round(in_px(text, dpi)))
 
 
 def _checked_length(value: Any) -> Any:
@@ -69,7 +59,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 FilePath = Annotated[Path, AfterValidator(checked_path)]
 Length = Annotated[
-    str, BeforeValidator(_checked_length), Field(json_schema_extra={"pattern": f"^{_LENGTH_PATTERN}$"})
+    str, BeforeValidator(_checked_length), Field(json_schema_extra={"pattern": f"^{LENGTH_PATTERN}$"})
 ]
 NetworkName = Literal["vgg16", "vgg19", "vgg19_oxford"]
 NETWORKS: Mapping[str, Architecture] = dict(zip(get_args(NetworkName), (VGG16, VGG19, VGG19), strict=True))
