@@ -6,6 +6,7 @@ unsigned integers, whole range = [0, 1]. Memory grows with an image's width at m
 """
 
 from pipeline.canvas.colours import MaskedMap, combine_luminance, histogram, moments, recolour
+from pipeline.canvas.combining import combine_masks
 from pipeline.canvas.compose import add_alpha, band_means, compose_guides, export_masks
 from pipeline.canvas.export import export_preview, export_print, join_pictures
 from pipeline.canvas.inputs import (
@@ -43,6 +44,7 @@ __all__ = [
     "bands_of",
     "check_sides",
     "combine_luminance",
+    "combine_masks",
     "compose_guides",
     "export_masks",
     "export_preview",
