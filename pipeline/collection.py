@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from pipeline.combination import EVERYTHING, mapped, to_plain
 from pipeline.config.models import Config, WeightsSource
 from pipeline.config.reading import for_artwork, parse, read_yaml
 from pipeline.config.sections import Network
 from pipeline.errors import ConfigError
 from pipeline.geometry import Size
 from pipeline.headers import HeaderCache
-from pipeline.plan import Area, ImagePlan, LevelPlan, MaskPlan, MixPlan, Plan, TargetPlan
+from pipeline.plan import Area, CombinationPlan, ImagePlan, LevelPlan, MaskPlan, MixPlan, Plan, TargetPlan
 from pipeline.planning import resolve
 
 _IMAGE_STAGE_MIB = 1024
@@ -42,6 +43,7 @@ class Collection:
     plans: Mapping[str, Plan]
     sources: Mapping[str, Path]
     masks: Mapping[str, MaskPlan]
+    combinations: Mapping[str, CombinationPlan]
     images: Mapping[str, ImagePlan]
     mixes: Mapping[str, MixPlan]
     targets: Mapping[str, TargetPlan]
@@ -68,8 +70,8 @@ class Collection:
         return f"{self.results}/shared/{'mixed' if key in self.mixes else 'images'}/{key}.tif"
 
     def mask_file(self, key: str) -> str:
-        """The automatic mask of this key."""
-        return f"{self.results}/shared/masks/{key}.tif"
+        """The automatic mask of this key, or the combination."""
+        return f"{self.results}/shared/masks/{'combined/' if key in self.combinations else ''}{key}.tif"
 
     def target_file(self, key: str) -> str:
         """The style statistics of this key."""
@@ -141,23 +143,15 @@ class Collection:
 
     def guide_masks(self, artwork: str) -> list[str]:
         """The masks that an artwork's regions are made from, without repeats."""
-        plan = self.plans[artwork]
-        automatic = [self.mask_file(key) for key in plan.masks]
-        given = [region.mask_file for region in plan.settings.regions]
-        return automatic + [path.as_posix() for path in dict.fromkeys(given) if path is not None]
+        return list(dict.fromkeys(self._area_file(area) for area in self.plans[artwork].areas.values()))
 
     def guide_options(self, artwork: str, level: str | int) -> str:
         """`impasto guide`'s options for this artwork's regions."""
-        plan = self.plans[artwork]
         words: list[str] = []
-        for region in plan.settings.regions:
-            if region.where == "everything":
-                continue
-            mask = region.mask_file or self.mask_file(next(iter(plan.masks)))
-            inverted = "not:" if region.where == "background" else ""
-            words += ["--region", f"{region.label}={inverted}{mask}"]
-            if region.mask_file is None:
-                words += ["--may-be-empty", region.label]
+        for name, area in self.plans[artwork].areas.items():
+            words += ["--region", f"{name}={self.area_word(area)}"]
+            if self._may_be_empty(area):
+                words += ["--may-be-empty", name]
         return shlex.join([*words, "--size", str(self.level(artwork, level).size)])
 
     def level_targets(self, artwork: str, level: str | int) -> list[str]:
@@ -198,7 +192,7 @@ class Collection:
                 "reference_mask": None if how.reference_area is None else self.area_word(how.reference_area),
                 "everywhere": how.everywhere,
                 "measured_everywhere": how.measured_everywhere,
-                "may_be_empty": any(area.mask is not None for area in how.areas),
+                "may_be_empty": any(self._may_be_empty(area) for area in how.areas),
             }
             for how in self.images[key].recolourings
         ]
@@ -206,6 +200,12 @@ class Collection:
 
     def _area_file(self, area: Area) -> str:
         return self.mask_file(area.mask) if area.mask is not None else Path(area.file or "").as_posix()
+
+    def _may_be_empty(self, area: Area) -> bool:
+        """Whether there may be nothing in an area because nobody is in the image."""
+        combination = self.combinations.get(area.mask or "")
+        found = (area.mask,) if combination is None else combination.leaves
+        return any(key in self.masks for key in found)
 
     def area_word(self, area: Area) -> str:
         """An area as commands take it: its mask's file, with `not:` before it where that is inverted."""
@@ -251,6 +251,25 @@ class Collection:
             "weights": [self.weights_file(name) for name in mask.settings.weights],
         }
 
+    def combine_inputs(self, key: str) -> list[str]:
+        """The masks that a combination is made of."""
+        return [self._leaf_file(leaf) for leaf in self.combinations[key].leaves if leaf != EVERYTHING]
+
+    def combine_options(self, key: str) -> str:
+        """`impasto combine`'s options for this combination."""
+        plan = self.combinations[key]
+        expression = mapped(plan.expression, self._leaf_file, lambda length: length)
+        words = [
+            "--expression",
+            json.dumps(to_plain(expression)),
+            "--size",
+            str(Size(plan.height, plan.width)),
+        ]
+        return shlex.join(words)
+
+    def _leaf_file(self, leaf: str) -> str:
+        return self.mask_file(leaf) if leaf in self.masks else leaf
+
     def target_inputs(self, key: str) -> dict[str, str]:
         """The files that style statistics are made from."""
         target = self.targets[key]
@@ -259,7 +278,7 @@ class Collection:
             "weights": self.weights_file(target.network.name),
         }
         if target.mask is not None:
-            inputs["mask"] = target.mask.as_posix()
+            inputs["mask"] = self._area_file(target.mask)
         return inputs | self._means(target.network)
 
     def target_options(self, key: str) -> str:
@@ -269,7 +288,7 @@ class Collection:
         words += ["--layers", *target.network.style_layers, "--precision", target.precision]
         words += ["--device", self.config.compute.device, "--threads", str(self.config.compute.threads)]
         if target.mask is not None:
-            words += ["--mask", target.mask.as_posix(), "--propagation", target.propagation]
+            words += ["--mask", self.area_word(target.mask), "--propagation", target.propagation]
             words += ["--grow-units", str(target.grow_units)]
         if target.network.normalised:
             words.append("--normalised")
@@ -369,6 +388,7 @@ def _resolved(config: Config, size_of: Callable[[Path], Size], where: str) -> Co
         plans=plans,
         sources={key: path for plan in plans.values() for key, path in plan.sources.items()},
         masks={key: mask for plan in plans.values() for key, mask in plan.masks.items()},
+        combinations={key: mask for plan in plans.values() for key, mask in plan.combinations.items()},
         images={key: image for plan in plans.values() for key, image in plan.images.items()},
         mixes={key: mix for plan in plans.values() for key, mix in plan.mixes.items()},
         targets={key: target for plan in plans.values() for key, target in plan.targets.items()},

@@ -6,11 +6,16 @@ has one name and is done once.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from pathlib import Path
-from typing import Literal, final
+from typing import Any, Literal, final
 
 from pydantic import ValidationError
 
+from pipeline.combination import leaves
+from pipeline.config.masks import ContentMask, ResolvedMask, mask_files
 from pipeline.config.models import Artwork, Compute, WeightsSource
 from pipeline.config.sections import Masks, Model, Network, Optimiser
 from pipeline.errors import InputError
@@ -25,7 +30,7 @@ class Area(Model):
     """A part of an image.
 
     Attributes:
-        mask: Key of an automatic mask, or None.
+        mask: Key of an automatic mask or of a combination, or None.
         file: A mask of the user's, or None.
         inverted: Whether what the mask leaves is meant.
     """
@@ -88,6 +93,27 @@ class MaskPlan(Model):
 
     prepared: str
     settings: Masks
+
+
+@final
+class CombinationPlan(Model):
+    """Masks combined into one: `results/shared/masks/combined/{key}.tif`.
+
+    Attributes:
+        height: Of the file, in pixels: that of the image that it is a mask of.
+        width: Of the file, in pixels.
+        expression: Its leaves are `everything`, mask files, which have a suffix, and keys of automatic masks,
+            which have none; its lengths are in px.
+    """
+
+    height: int
+    width: int
+    expression: ResolvedMask
+
+    @property
+    def leaves(self) -> tuple[str, ...]:
+        """Every mask that it is made of, without repeats."""
+        return tuple(dict.fromkeys(leaves(self.expression)))
 
 
 @final
@@ -156,7 +182,7 @@ class TargetPlan(Model):
     """
 
     image: str
-    mask: Path | None
+    mask: Area | None
     network: Network
     precision: Literal["auto", "bfloat16", "float32"]
     propagation: Literal["simple", "cubic", "all", "inside"]
@@ -176,7 +202,7 @@ class RegionPlan(Model):
     """One region of a level and its styles."""
 
     label: str
-    where: str
+    where: ContentMask
     weight: float
     content_weight: float | None
     targets: tuple[WeightedTarget, ...]
@@ -249,6 +275,8 @@ class Plan(Model):
         content: Key of the prepared content image.
         sources: The user's images by key.
         masks: Automatic masks by key.
+        combinations: Masks made of others by key.
+        areas: Where each region that is less than everything is, by its label.
         images: Images at a level's size and colours by key.
         mixes: Mixed style images by key.
         targets: Style statistics by key.
@@ -264,6 +292,8 @@ class Plan(Model):
     content: str
     sources: dict[str, Path]
     masks: dict[str, MaskPlan]
+    combinations: dict[str, CombinationPlan]
+    areas: dict[str, Area]
     images: dict[str, ImagePlan]
     mixes: dict[str, MixPlan]
     targets: dict[str, TargetPlan]
@@ -276,10 +306,11 @@ class Plan(Model):
     def inputs(self) -> tuple[Path, ...]:
         """Every image and mask file of the user's that the artwork is made from, without repeats."""
         regions = self.settings.regions
-        masks = [region.mask_file for region in regions]
-        masks += [style.mask for region in regions for style in region.styles]
-        masks += [self.settings.network.channel_means]
-        return tuple(dict.fromkeys([*self.sources.values(), *(mask for mask in masks if mask is not None)]))
+        masks = [region.where for region in regions]
+        masks += [style.mask for region in regions for style in region.styles if style.mask is not None]
+        means = self.settings.network.channel_means
+        others = [*mask_files(masks), *([] if means is None else [means])]
+        return tuple(dict.fromkeys([*self.sources.values(), *others]))
 
     def mixed_from(self, key: str) -> tuple[str, str]:
         """The keys of the coarse and the fine image of a mixture: the coarse one is the lowest level's."""
@@ -315,6 +346,8 @@ class Plan(Model):
             content=self.content,
             sources={},
             masks={},
+            combinations={},
+            areas={},
             images={},
             mixes={},
             targets={},
@@ -372,3 +405,10 @@ def parse_plan(text: str, where: object) -> Plan:
             found=f"{first['msg'].lower()} at {key or 'its start'}",
             fix="Run the plan stage again",
         ) from None
+
+
+def make_key(stem: str, depends_on: Any) -> str:
+    """A readable name with a hash of everything the thing depends on: ASCII letters, digits, hyphens."""
+    text = json.dumps(depends_on, sort_keys=True)
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", stem)[:60].strip("-") or "image"
+    return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -6,31 +6,31 @@ mistake that can be known before the work begins is found here.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from pipeline.canvas import MIN_SIDE_PX, check_sides
-from pipeline.config.controls import AUTOMATIC_REGIONS, Region, Style
+from pipeline.combination import Expression
+from pipeline.config.controls import Region, Style
+from pipeline.config.masks import mask_files
 from pipeline.config.models import Compute, Config, LevelSettings, WeightsSource, last_repeats
 from pipeline.config.sections import Network
 from pipeline.errors import ConfigError, InputError
 from pipeline.geometry import Size
 from pipeline.layers import STYLE_LAYERS
+from pipeline.masking import Masking, check_lengths, combined_files, content_dpi
 from pipeline.plan import (
     Area,
     ImagePlan,
     LevelPlan,
-    MaskPlan,
     MixPlan,
     Plan,
     Recolouring,
     RegionPlan,
     TargetPlan,
     WeightedTarget,
+    make_key,
 )
 from pipeline.pyramid import SMALLEST_SIDE_PX, Demand, Level, Tiling, computed_share, levels, tiling
 from pipeline.recolouring import Palette
@@ -77,13 +77,15 @@ def resolve(config: Config, name: str, size_of: Callable[[Path], Size], where: s
         compute=config.compute,
         content=draft.content,
         sources=draft.sources,
-        masks=draft.masks,
+        masks=draft.masking.masks,
+        combinations=draft.masking.combinations,
+        areas={label: area for label, area in draft.areas.items() if area is not None},
         images=draft.images,
         mixes=draft.mixes,
         targets=draft.targets,
         levels=planned,
         chroma=draft.chroma(),
-        weights=_weights(config, name, where),
+        weights=_weights(config, name, draft.masking, where),
         warnings=tuple(draft.warnings),
     )
 
@@ -107,15 +109,21 @@ class _Draft:
         self.where = f"{where}: artworks.{name}"
         self.budget_key = f"{where}: compute"
         self.sources: dict[str, Path] = {}
-        self.masks: dict[str, MaskPlan] = {}
+        self.masking = Masking(artwork.masks)
         self.images: dict[str, ImagePlan] = {}
         self.mixes: dict[str, MixPlan] = {}
         self.targets: dict[str, TargetPlan] = {}
         self.warnings: list[str] = []
         self._size_of = size_of
         self.content = self.source(artwork.content)
-        areas = {region.label: self._area(region) for region in artwork.regions}
-        self._palette = Palette(artwork, self.content, areas, self.source)
+        content = size_of(artwork.content)
+        self._content_dpi = dpi = content_dpi(content, levels[-1].size, artwork.print.dpi)
+        combined = combined_files(region.where for region in artwork.regions)
+        self.areas = {
+            region.label: self.masking.area(region.where, self.content, content, dpi, combined)
+            for region in artwork.regions
+        }
+        self._palette = Palette(artwork, self.content, self.areas, self.source, self._style_area)
 
     def warn(self, text: str) -> None:
         if text not in self.warnings:
@@ -127,10 +135,11 @@ class _Draft:
         """Looks at every file the artwork names; warns of a mask that will be stretched."""
         for index, region in enumerate(self.artwork.regions):
             key = f"regions.{index}"
-            self._check_mask(region.mask_file, f"{key}.where", content, "content image")
+            self._check_mask(region.where, f"{key}.where", content, "content image")
             for style in region.styles:
                 size = self._size(style.image, f"{key}.style", MIN_SIDE_PX)
-                self._check_mask(style.mask, f"{key}.style.mask", size, "style image")
+                if style.mask is not None:
+                    self._check_mask(style.mask, f"{key}.style.mask", size, "style image")
                 if style.fine is not None:
                     self._size(style.fine, f"{key}.style.fine", MIN_SIDE_PX)
             if region.colour is not None and region.colour.source is not None:
@@ -154,35 +163,26 @@ class _Draft:
     def _size(self, path: Path, key: str, min_side_px: int = 1) -> Size:
         return _size(self._size_of, path, f"{self.where}.{key}", min_side_px)
 
-    def _check_mask(self, mask: Path | None, key: str, image: Size, what: str) -> None:
-        if mask is None:
-            return
-        found = self._size(mask, key)
-        ratio = (found.height * image.width) / (found.width * image.height)
-        if max(ratio, 1 / ratio) > _OTHER_SHAPE:
-            self.warn(f"{mask} ({found} px) has another shape than its {what} ({image} px) and is stretched")
+    def _check_mask(self, mask: Expression, key: str, image: Size, what: str) -> None:
+        check_lengths(mask, image, self._content_dpi, f"{self.where}.{key}", what)
+        for file in mask_files([mask]):
+            found = self._size(file, key)
+            ratio = (found.height * image.width) / (found.width * image.height)
+            if max(ratio, 1 / ratio) > _OTHER_SHAPE:
+                self.warn(
+                    f"{file} ({found} px) has another shape than its {what} ({image} px) and is stretched"
+                )
 
     # -- what artworks can share -----------------------------------------------------------------
 
     def source(self, path: Path) -> str:
-        key = _key(path.stem, {"path": path.as_posix()})
+        key = make_key(path.stem, {"path": path.as_posix()})
         self.sources[key] = path
-        return key
-
-    def _area(self, region: Region) -> Area | None:
-        if region.where in AUTOMATIC_REGIONS:
-            return Area(mask=self._mask(), inverted=region.where == "background")
-        return None if region.mask_file is None else Area(file=region.mask_file)
-
-    def _mask(self) -> str:
-        plan = MaskPlan(prepared=self.content, settings=self.artwork.masks)
-        key = _key(self.content.rpartition("-")[0], plan.model_dump(mode="json"))
-        self.masks[key] = plan
         return key
 
     def _image(self, prepared: str, size: Size, recolourings: tuple[Recolouring, ...]) -> str:
         plan = ImagePlan(prepared=prepared, height=size.height, width=size.width, recolourings=recolourings)
-        key = _key(f"{prepared.rpartition('-')[0]}-{size}", plan.model_dump(mode="json"))
+        key = make_key(f"{prepared.rpartition('-')[0]}-{size}", plan.model_dump(mode="json"))
         self.images[key] = plan
         return key
 
@@ -231,7 +231,9 @@ class _Draft:
     def _region(self, region: Region, index: int, network: Network) -> RegionPlan:
         targets = tuple(
             WeightedTarget(
-                target=self._target(self._style_image(style, region, index, network), style.mask, network),
+                target=self._target(
+                    self._style_image(style, region, index, network), self._style_area(style), network
+                ),
                 weight=style.weight,
             )
             for style in region.styles
@@ -255,7 +257,7 @@ class _Draft:
                 shares[key] = shares.get(key, 0.0) + region.weight * style.weight / total
         return tuple(WeightedTarget(target=key, weight=share) for key, share in shares.items())
 
-    def _target(self, image: str, mask: Path | None, network: Network) -> str:
+    def _target(self, image: str, mask: Area | None, network: Network) -> str:
         guidance = self.artwork.guidance
         plan = TargetPlan(
             image=image,
@@ -266,11 +268,17 @@ class _Draft:
             propagation=guidance.propagation if mask is not None else "simple",
             grow_units=guidance.grow_units if mask is not None else 0,
         )
-        key = _key(image.rpartition("-")[0], plan.model_dump(mode="json"))
+        key = make_key(image.rpartition("-")[0], plan.model_dump(mode="json"))
         self.targets[key] = plan
         return key
 
     # -- style images ----------------------------------------------------------------------------
+
+    def _style_area(self, style: Style) -> Area | None:
+        """The part of a style image that counts; its lengths are in px."""
+        if style.mask is None:
+            return None
+        return self.masking.area(style.mask, self.source(style.image), self._size_of(style.image), dpi=1)
 
     def _style_image(self, style: Style, region: Region, index: int, network: Network) -> str:
         """The key of a style's image at a level, or of its mixture with a fine one."""
@@ -315,7 +323,7 @@ class _Draft:
             runtime_min=_runtime_min(iterations, Level(level.px, size), network_of_mix, cut),
         )
         stem = f"{prepared.rpartition('-')[0]}-{size}-with-{style.fine.stem}"
-        key = _key(stem, plan.excerpt().model_dump(mode="json"))
+        key = make_key(stem, plan.excerpt().model_dump(mode="json"))
         self.mixes[key] = plan
         return key
 
@@ -378,14 +386,13 @@ def _runtime_min(iterations: int, level: Level, network: Network, cut: Tiling) -
     return 10 + round(2 * seconds / 60)
 
 
-def _weights(config: Config, name: str, where: str) -> dict[str, WeightsSource | None]:
+def _weights(config: Config, name: str, masking: Masking, where: str) -> dict[str, WeightsSource | None]:
     """The model files the artwork needs, each with the source the user gave, or None."""
     artwork = config.artworks[name]
     needed: list[str] = [artwork.network.name]
-    if any(region.where in AUTOMATIC_REGIONS for region in artwork.regions):
-        needed.extend(artwork.masks.weights)
+    needed.extend(file for mask in masking.masks.values() for file in mask.settings.weights)
     given: Mapping[str, WeightsSource] = {str(key): source for key, source in config.weights.items()}
-    for file in needed:
+    for file in dict.fromkeys(needed):
         source = given.get(file)
         if source is None and not REGISTRY[file].sources:
             raise ConfigError(
@@ -399,10 +406,3 @@ def _weights(config: Config, name: str, where: str) -> dict[str, WeightsSource |
                 f"{where}: weights.{file}.path", expected="a file", found=f"none at {source.path}"
             )
     return {file: given.get(file) for file in needed}
-
-
-def _key(stem: str, depends_on: Any) -> str:
-    """A readable name with a hash of everything the thing depends on: ASCII letters, digits, hyphens."""
-    text = json.dumps(depends_on, sort_keys=True)
-    readable = re.sub(r"[^A-Za-z0-9]+", "-", stem)[:60].strip("-") or "image"
-    return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

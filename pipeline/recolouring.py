@@ -26,12 +26,14 @@ class Palette:
         content: Key of the prepared content image.
         areas: Where each region is, by its label; None where that is everywhere.
         source: Gives the key of the prepared image of a path.
+        style_area: Gives the part of a style image that counts; None where all of it does.
     """
 
     artwork: ArtworkSettings
     content: str
     areas: Mapping[str, Area | None]
     source: Callable[[Path], str]
+    style_area: Callable[[Style], Area | None]
 
     def colour(self, region: Region) -> Colour:
         """The colour control that holds in a region."""
@@ -57,7 +59,7 @@ class Palette:
     def of_style(self, style: Style, region: Region) -> tuple[Recolouring, ...]:
         """What happens to a style image of a region; statistics are those of the part its mask leaves."""
         colour = self.colour(region)
-        area = None if style.mask is None else Area(file=style.mask)
+        area = self.style_area(style)
         covered = self.areas[region.label] if colour.per_region else None
         if colour.mode == "style_to_content":
             third = colour.source is not None
@@ -118,7 +120,7 @@ class Palette:
     def _to_style(self, colour: Colour, region: Region, area: Area | None) -> Recolouring:
         style = region.styles[0]
         # The whole of a third image counts; of a style, the part that the region takes from it.
-        mask = None if colour.source is not None or style.mask is None else Area(file=style.mask)
+        mask = None if colour.source is not None else self.style_area(style)
         return Recolouring(
             mode="linear",
             transform=colour.transform,

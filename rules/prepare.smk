@@ -86,6 +86,26 @@ rule segment:
         "--on-nobody {params.on_nobody} --threads {params.threads} --output {output.mask:q} --record {output.record:q} > {log:q} 2>&1"
 
 
+rule combine:
+    input:
+        lambda w: COLLECTION.combine_inputs(w.key),
+    output:
+        f"{RESULTS}/shared/masks/combined/{{key}}.tif",
+    log:
+        f"{RESULTS}/logs/combine/{{key}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/combine/{{key}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=COLLECTION.image_memory_mib(),
+        runtime=60,
+    params:
+        options=lambda w: COLLECTION.combine_options(w.key),
+        code=fingerprint("combine"),
+    shell:
+        "exec impasto --end-with-parent combine {params.options} --output {output:q} > {log:q} 2>&1"
+
+
 rule recolour:
     input:
         unpack(lambda w: COLLECTION.recolour_inputs(w.key)),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from pipeline import canvas
 from pipeline.commands.options import positive
 from pipeline.config.mistakes import as_error
 from pipeline.config.sections import NETWORKS, Network
@@ -19,7 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("image", type=Path, help="a style image at its level's size and colours")
     parser.add_argument("--weights", type=Path, required=True, help="the network's model file")
-    parser.add_argument("--mask", type=Path, help="use the light part of this mask only")
+    parser.add_argument(
+        "--mask",
+        type=canvas.Mask.parse,
+        help="use the light part of this mask only; `not:MASK` is what MASK leaves",
+    )
     parser.add_argument(
         "--propagation",
         choices=("simple", "cubic", "all", "inside"),

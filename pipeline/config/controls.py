@@ -6,24 +6,20 @@ docstrings of guidance.py, losses.py, colour.py.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, final
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from pipeline import combination
+from pipeline.config.masks import ContentMask, StyleMask
 from pipeline.config.sections import (
     NAME_PATTERN,
     FilePath,
     NonNegative,
     Positive,
     Section,
-    checked_path,
 )
-
-AUTOMATIC_REGIONS = ("person", "background")
-
 
 Iterations = Annotated[int, Field(ge=1, le=100_000)]
 
@@ -45,8 +41,11 @@ class Style(Section):
         le=8,
         description="Size of the style against the level: 2 makes its strokes twice as large.",
     )
-    mask: FilePath | None = Field(
-        None, description="Use only the light part of this mask on the style image."
+    mask: StyleMask | None = Field(
+        None,
+        description="Use only the light part of this mask on the style image: a mask file, `person`, "
+        "`background`, `subject`, or a combination as for a region's `where`, its lengths in px of the "
+        "style image.",
     )
     fine: FilePath | None = Field(
         None,
@@ -108,8 +107,12 @@ class Colour(Section):
 class Region(Section):
     """A part of the content and the styles that it is painted in."""
 
-    where: str = Field(
-        description="`everything`, `person`, `background`, or a mask file (light is inside the region)."
+    where: ContentMask = Field(
+        description="`everything`, `person`, `background`, `subject`, a mask file (light is inside the "
+        "region), or a combination of them: `not X`, `{not: X}`, `{union: [X, Y]}`, "
+        "`{intersection: [X, Y]}`, `{minus: [X, Y]}`, `{grow: LENGTH, of: X}`, `{shrink: LENGTH, of: X}`, "
+        "`{feather: LENGTH, of: X}`. Lengths are in px of the content image, or in mm, cm or in on the "
+        "print.",
     )
     styles: tuple[Style, ...] = Field(
         min_length=1, description="One or more style images, or `style: IMAGE`."
@@ -139,27 +142,10 @@ class Region(Section):
             raise ValueError("must have one image under `style`, several under `styles`; found a list")
         return {**rest, "styles": [style if isinstance(style, Mapping) else {"image": style}]}
 
-    @field_validator("where")
-    @classmethod
-    def _is_somewhere(cls, where: str) -> str:
-        if where != "everything" and where not in AUTOMATIC_REGIONS:
-            if not Path(where).suffix:
-                raise ValueError(
-                    f"must be everything, {', '.join(AUTOMATIC_REGIONS)}, or the path of a mask image; "
-                    f"found {where!r}"
-                )
-            checked_path(Path(where))
-        return where
-
-    @property
-    def mask_file(self) -> Path | None:
-        """The mask that the user gave, or None where the region is found without one."""
-        return None if self.where in ("everything", *AUTOMATIC_REGIONS) else Path(self.where)
-
     @property
     def label(self) -> str:
         """The region's name in file names, logs and the report."""
-        return self.name or re.sub(r"[^A-Za-z0-9_-]+", "-", Path(self.where).stem)
+        return self.name or combination.label(self.where)
 
 
 @final

@@ -153,18 +153,20 @@ def _known_keys() -> dict[tuple[str, ...], tuple[str, ...]]:
     schema = json_schema()
     found: dict[tuple[str, ...], tuple[str, ...]] = {}
 
-    def visit(node: Mapping[str, Any], place: tuple[str, ...]) -> None:
-        if "$ref" in node:
-            visit(schema["$defs"][node["$ref"].rpartition("/")[2]], place)
-        for name, child in node.get("properties", {}).items():
-            found[place] = (*found.get(place, ()), name)
-            visit(child, (*place, name))
+    def visit(node: Mapping[str, Any], place: tuple[str, ...], within: tuple[str, ...] = ()) -> None:
+        name = node.get("$ref", "").rpartition("/")[2]
+        # A mask may be made of masks, to any depth.
+        if name and name not in within:
+            visit(schema["$defs"][name], place, (*within, name))
+        for key, child in node.get("properties", {}).items():
+            found[place] = (*found.get(place, ()), key)
+            visit(child, (*place, key), within)
         for child in (*node.get("anyOf", ()), node.get("items")):
             if child is not None:
-                visit(child, place)
+                visit(child, place, within)
         for child in (*node.get("patternProperties", {}).values(), node.get("additionalProperties")):
             if isinstance(child, Mapping):
-                visit(child, (*place, _ANY))
+                visit(child, (*place, _ANY), within)
 
     visit(schema, ())
     return found

@@ -6,13 +6,25 @@ import json
 from functools import cache
 from typing import Any
 
+from pipeline.combination import BY_LENGTH, OF_SEVERAL, OPERATIONS
 from pipeline.config.models import Config
+from pipeline.lengths import LENGTH_PATTERN
 
 _STYLE = {
     "description": "The only style: an image, or a mapping as under `styles`.",
     "anyOf": [{"type": "string", "format": "path"}, {"$ref": "#/$defs/Style"}],
 }
 _LEVEL = "#/$defs/LevelSettings"
+_MASK = {"anyOf": [{"type": "string", "minLength": 1}, {"$ref": "#/$defs/Combination"}]}
+_MASKS_TELL = {
+    "not": "What this mask leaves.",
+    "union": "What any of these masks covers.",
+    "intersection": "What all of these masks cover.",
+    "minus": "The first of these masks without the others.",
+    "grow": "`of`, and all that is within this length of it.",
+    "shrink": "What is farther than this length from all that `of` leaves.",
+    "feather": "`of` with softer edges: blurred by a Gaussian whose standard deviation is this length.",
+}
 
 
 def schema_text() -> str:
@@ -39,11 +51,41 @@ def json_schema() -> dict[str, Any]:
     region["oneOf"] = [{"required": ["style"]}, {"required": ["styles"]}]
     # pydantic lets names through that the pattern does not fit.
     schema["properties"]["artworks"]["additionalProperties"] = False
+    schema["$defs"]["Combination"] = _combination()
+    for properties, name in (
+        (region["properties"], "where"),
+        (schema["$defs"]["Style"]["properties"], "mask"),
+    ):
+        properties[name] = _MASK | {"description": properties[name]["description"]}
     about = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$comment": "Made from the models in models.py and sections.py by tests/make_schema.py.",
     }
     return about | schema
+
+
+def _combination() -> dict[str, Any]:
+    """A mapping with one operation, whose masks may be such mappings again."""
+    properties: dict[str, Any] = {"of": _MASK | {"description": "The mask that is changed by a length."}}
+    for operation, told in _MASKS_TELL.items():
+        if operation in BY_LENGTH:
+            shape: dict[str, Any] = {"type": "string", "pattern": f"^{LENGTH_PATTERN}$"}
+        elif operation in OF_SEVERAL:
+            shape = {"type": "array", "minItems": 1, "items": _MASK}
+        else:
+            shape = _MASK
+        properties[operation] = shape | {"description": told}
+    return {
+        "description": "Masks combined into one.",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": properties,
+        "oneOf": [
+            {"required": [operation, "of"] if operation in BY_LENGTH else [operation]}
+            | {"maxProperties": 2 if operation in BY_LENGTH else 1}
+            for operation in OPERATIONS
+        ],
+    }
 
 
 def _also_alone(properties: dict[str, Any], *names: str) -> None:

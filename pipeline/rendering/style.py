@@ -20,7 +20,7 @@ _TILE_PX = 512
 def write_targets(
     output: Path,
     image: Path,
-    mask: Path | None,
+    mask: canvas.Mask | None,
     *,
     weights: Path,
     network: Network,
@@ -32,7 +32,7 @@ def write_targets(
     Args:
         output: A safetensors file.
         image: The style image at its level's size and colours.
-        mask: Its light part alone counts, at any size; a layer where that is less than a unit is left out.
+        mask: The part of it that counts, at any size; a layer where that is less than a unit is left out.
         weights: The network's model file.
         network: Its name, pooling and style layers.
         machine: Where to compute, and how precisely.
@@ -48,7 +48,7 @@ def write_targets(
         guide = None
         if mask is not None:
             sized = scratch.enter_context(scratch_path(output.with_suffix(".tif"), "mask"))
-            canvas.compose_guides([(mask, False)], sized, canvas.size_of(image))
+            canvas.compose_guides([mask], sized, canvas.size_of(image))
             guide = FileRaster(sized, None, 1, machine)
         found = style_statistics(
             encoder, style, guide, layers, tile_px=_TILE_PX, name=str(mask or "style guide"), how=how

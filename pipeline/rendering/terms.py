@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.config import controls
+from pipeline.config.masks import is_automatic
 from pipeline.errors import InputError
 from pipeline.guidance import Guidance
 from pipeline.layers import Layer
@@ -113,7 +114,7 @@ def _region(
     layers = _styled_layers(level)
     present = [layer for layer in layers if not _vanished(guidance, layer, index)]
     if layers and not present:
-        if region.where in controls.AUTOMATIC_REGIONS:
+        if is_automatic(region.where):
             # Nobody was found, or nothing is left beside whom was found: the other regions are all there is.
             return
         raise InputError(
@@ -165,7 +166,7 @@ def _missing(level: LevelPlan, guidance: Guidance | None) -> int:
     return sum(
         all(_vanished(guidance, layer, index) for layer in layers)
         for index, region in enumerate(level.regions)
-        if region.where in controls.AUTOMATIC_REGIONS
+        if is_automatic(region.where)
     )
 
 

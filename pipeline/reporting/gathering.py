@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import __version__, canvas, demo, weights
-from pipeline.config.controls import AUTOMATIC_REGIONS, Style
+from pipeline.combination import leaves, words
+from pipeline.config.controls import Style
+from pipeline.config.masks import AUTOMATIC_MASKS
 from pipeline.errors import InputError
 from pipeline.plan import LevelPlan, Plan, RegionPlan, read_plan
 from pipeline.rendering.record import RenderingRecord, read_record
@@ -111,10 +113,15 @@ def _masks(pictures: Path, plan: Plan) -> list[MaskPicture]:
 
 
 def _method(plan: Plan, region: RegionPlan) -> str:
-    if region.where not in AUTOMATIC_REGIONS:
-        return Path(region.where).name
-    sam = plan.settings.masks.sam
-    return f"found by the network {plan.settings.masks.method}" + (f", sharpened by sam_{sam}" if sam else "")
+    """How a region's mask was made, in words."""
+    automatic = {leaf for leaf in leaves(region.where) if leaf in AUTOMATIC_MASKS}
+    if not automatic:
+        return words(region.where)
+    settings = plan.settings.masks
+    networks = sorted({"subject" if name == "subject" else settings.method for name in automatic})
+    found = f"found by the network {' and '.join(networks)}"
+    found += f", sharpened by sam_{settings.sam}" if settings.sam else ""
+    return found if isinstance(region.where, str) else f"{words(region.where)}; {found}"
 
 
 def _level(pictures: Path, level: LevelPlan, record: RenderingRecord) -> LevelResult:

@@ -69,7 +69,7 @@ def test_the_configuration_may_come_from_standard_input(impasto: Impasto) -> Non
         (
             "artworks.halves.regions.0.where",
             "sky",
-            "config.yaml: artworks.halves.regions.0.where must be everything, person, background, or the",
+            "config.yaml: artworks.halves.regions.0.where must be everything, person, background, subj",
         ),
         ("artworks.halves.content", "nobody.png", "nobody.png: expected an image file; found no such file."),
         ("artworks.halves.content", "notes.jpg", "notes.jpg: expected an image (JPEG, PNG, TIFF, WebP, GIF"),

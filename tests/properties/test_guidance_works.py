@@ -22,6 +22,7 @@ from pipeline.evaluation import style_distance
 from pipeline.geometry import Size
 from pipeline.guidance import Propagation
 from pipeline.machine import prepare_machine
+from pipeline.plan import Area
 from pipeline.planning import resolve
 from pipeline.rendering.level import LevelFiles, render_level
 from pipeline.rendering.style import write_targets
@@ -83,7 +84,7 @@ class Studio:
             write_targets(
                 targets[-1],
                 self.at_level(plan.sources[plan.images[target.image].prepared].stem),
-                None if target.mask is None else self.folder / target.mask,
+                None if target.mask is None else self.mask(target.mask),
                 weights=self.model_file,
                 network=target.network,
                 machine=machine,
@@ -92,12 +93,15 @@ class Studio:
         guides = None
         if plan.settings.needs_guidance:
             guides = self.folder / "guides.tif"
-            masks = [region.mask_file for region in plan.settings.regions]
-            given = [(self.folder / mask, False) for mask in masks if mask is not None]
-            canvas.compose_guides(given, guides, level.size)
+            canvas.compose_guides([self.mask(area) for area in plan.areas.values()], guides, level.size)
         files = LevelFiles(self.model_file, self.at_level("content"), tuple(targets), guides, None)
         image = pixels(render_level(plan, level, files, quiet()))
         return torch.from_numpy(image).permute(2, 0, 1).clamp(0, 1)
+
+    def mask(self, area: Area) -> canvas.Mask:
+        """The mask file of an area, which is none that is found or combined."""
+        assert area.file is not None
+        return canvas.Mask(self.folder / area.file, area.inverted)
 
     def distance(self, image: torch.Tensor, region: str, style: str, part: str | None = None) -> float:
         """From a region of an image to a style, or to a part of it, by the evaluator."""

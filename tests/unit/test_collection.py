@@ -197,6 +197,47 @@ def test_masks() -> None:
     }
 
 
+def test_combined_masks() -> None:
+    hat = {"minus": ["person", {"grow": "2 px", "of": "in/it's.png"}]}
+    regions = [
+        {"where": hat, "style": {"image": "s.png", "mask": {"union": ["n.png", "everything"]}}},
+        {"where": {"not": hat}, "style": "s.png", "name": "rest", "colour": {"mode": "luminance"}},
+    ]
+    found = collection(artworks={"a": {"content": "in/c d.png", "regions": regions}})
+    (person,) = found.masks
+    style, content = sorted(found.combinations, key=lambda key: "union" not in key)
+    file = f"out/r/shared/masks/combined/{content}.tif"
+    assert found.mask_file(person) == f"out/r/shared/masks/{person}.tif"
+    assert found.mask_file(content) == file
+    assert found.combine_inputs(content) == [f"out/r/shared/masks/{person}.tif", "in/it's.png"]
+    assert found.combine_inputs(style) == ["n.png"]
+    option, expression, *size = shlex.split(found.combine_options(content))
+    assert (option, size) == ("--expression", ["--size", "200x300"])
+    assert json.loads(expression) == {
+        "minus": [f"out/r/shared/masks/{person}.tif", {"grow": "2 px", "of": "in/it's.png"}]
+    }
+    # Both regions are made from one file.
+    assert found.guide_masks("a") == [file]
+    assert shlex.split(found.guide_options("a", 128))[:8] == [
+        "--region",
+        f"person-minus-it-s-grown={file}",
+        "--may-be-empty",
+        "person-minus-it-s-grown",
+        "--region",
+        f"rest=not:{file}",
+        "--may-be-empty",
+        "rest",
+    ]
+    assert found.assemble_options("a") == f"--colour luminance --luminance-mask not:{file}"
+    masked = next(key for key, target in found.targets.items() if target.mask)
+    assert found.target_inputs(masked)["mask"] == found.mask_file(style)
+    assert f"--mask {found.mask_file(style)} " in found.target_options(masked)
+    assert found.artwork_sources("a") == ["in/c d.png", "s.png", "in/it's.png", "n.png"]
+    regions = [{"where": {"union": ["n.png", "not in/it's.png"]}, "style": "s.png"}]
+    found = collection(artworks={"a": {"content": "in/c d.png", "regions": regions}})
+    assert "--may-be-empty" not in found.guide_options("a", 128)
+
+
 def test_model_files(tmp_path: Path) -> None:
     own = tmp_path / "my v.pth"
     own.touch()

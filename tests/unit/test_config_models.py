@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipeline.config.controls import Region
+from pipeline.config.masks import mask_files
 from pipeline.config.models import Artwork, Config, Defaults
 from pipeline.config.sections import Masks, Network, length_px
 from pipeline.layers import VGG16, VGG19
@@ -36,7 +37,7 @@ def test_a_content_and_a_style_are_a_whole_artwork() -> None:
 def test_the_short_form_of_a_style_can_say_more() -> None:
     found = artwork(style={"image": "s.png", "scale": 2, "weight": 3, "mask": "m.png"})
     (style,) = found.regions[0].styles
-    assert (style.scale, style.weight, style.mask) == (2, 3, Path("m.png"))
+    assert (style.scale, style.weight, style.mask) == (2, 3, "m.png")
 
 
 def test_regions_have_labels_mask_files_and_channels() -> None:
@@ -50,12 +51,10 @@ def test_regions_have_labels_mask_files_and_channels() -> None:
         ],
     )
     assert [region.label for region in found.regions] == ["person", "background", "the-sky", "water"]
-    assert [region.mask_file for region in found.regions] == [
-        None,
-        None,
+    assert mask_files(region.where for region in found.regions) == (
         Path("masks/the sky.png"),
         Path("masks/sea.png"),
-    ]
+    )
     assert (found.needs_guidance, found.guidance_channels) == (True, 4)
 
 

@@ -65,12 +65,18 @@ VALID = [
     artworks(style={"image": "s.png", "scale": 2}),
     artworks(regions=[{"where": "person", "style": "s.png"}]),
     artworks(regions=[{"where": "m.png", "styles": [{"image": "s.png", "weight": 2}], "name": "sky"}]),
+    artworks(
+        regions=[{"where": {"grow": "3 mm", "of": {"minus": ["person", "not m.png"]}}, "style": "s.png"}]
+    ),
+    artworks(
+        style={"image": "s.png", "mask": {"not": {"union": ["m.png", {"feather": "2 px", "of": "n.png"}]}}}
+    ),
     artworks(style="s.png", levels=[256, 512], iterations=[3]),
     artworks(style="s.png", print={"width": "20 cm", "bits": 16}),
     {**artworks(style="s.png"), "weights": {"vgg19_oxford": {"path": "v.pth"}}},
     {**artworks(), "defaults": {"style": "s.png"}},
 ]
-INVALID = [
+INVALID: list[dict[str, Any]] = [
     {},
     {"artworks": {}},
     {"artworks": {"a b": MINIMAL}},
@@ -87,6 +93,20 @@ INVALID = [
     artworks(style="s.png", network={"name": "alexnet"}),
     {**artworks(style="s.png"), "weights": {"alexnet": {"path": "v.pth"}}},
 ]
+NO_MASKS: list[Any] = [
+    {"unoin": ["m.png"]},
+    {"union": []},
+    {"union": "m.png"},
+    {"union": ["m.png"], "minus": ["m.png"]},
+    {"not": "m.png", "of": "m.png"},
+    {"grow": "3 mm"},
+    {"grow": "-3 mm", "of": "m.png"},
+    {"not": {"grow": 3, "of": "m.png"}},
+    {"of": "m.png"},
+    {},
+    5,
+]
+INVALID += [artworks(regions=[{"where": where, "style": "s.png"}]) for where in NO_MASKS]
 
 
 @pytest.mark.parametrize("raw", VALID)

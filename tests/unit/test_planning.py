@@ -261,7 +261,7 @@ def test_the_whole_images_target_is_each_style_once_and_without_its_mask() -> No
     whole = found.targets[found.levels[0].whole[0].target]
     assert (whole.mask, whole.propagation, whole.grow_units) == (None, "simple", 0)
     masked = found.targets[found.levels[0].regions[0].targets[0].target]
-    assert (masked.mask, masked.propagation, masked.grow_units) == (Path("m.png"), "inside", 2)
+    assert (masked.mask, masked.propagation, masked.grow_units) == (Area(file=Path("m.png")), "inside", 2)
 
 
 def test_a_strip_of_colours_may_be_one_pixel_wide_and_nothing_else() -> None:

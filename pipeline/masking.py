@@ -1,0 +1,133 @@
+"""Where regions are, and which parts of style images count: masks as files, keys, and combinations of them.
+
+A pure function of the settings and image sizes, without torch. A mask file, an automatic mask, and what
+either leaves are used as they are; anything else is a combination, made once for all who ask for it. A mask
+file that one region combines and another takes as it is, is brought to the image's size for both in the same
+way, so that their sum is one where it should be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import final
+
+from pipeline.combination import (
+    EVERYTHING,
+    Combination,
+    Expression,
+    label,
+    leaves,
+    lengths,
+    mapped,
+    without_not,
+)
+from pipeline.config.masks import AUTOMATIC_MASKS, is_file
+from pipeline.config.sections import Masks
+from pipeline.errors import ConfigError
+from pipeline.geometry import Size
+from pipeline.lengths import in_px
+from pipeline.plan import Area, CombinationPlan, MaskPlan, make_key
+
+
+@final
+class Masking:
+    """Gathers the masks that an artwork needs while its plan is made.
+
+    Args:
+        settings: How automatic masks are found.
+
+    Attributes:
+        masks: Automatic masks by key.
+        combinations: Combinations by key.
+    """
+
+    def __init__(self, settings: Masks) -> None:
+        self._settings = settings
+        self.masks: dict[str, MaskPlan] = {}
+        self.combinations: dict[str, CombinationPlan] = {}
+
+    def area(
+        self,
+        expression: Expression,
+        prepared: str,
+        size: Size,
+        dpi: float,
+        combined: frozenset[str] = frozenset(),
+    ) -> Area | None:
+        """The part of an image that an expression means; None for everything.
+
+        Args:
+            expression: As the configuration has it.
+            prepared: Key of the prepared image.
+            size: The image's size.
+            dpi: The image's pixels per inch of the print, for lengths in mm, cm or in.
+            combined: The mask files that are combined elsewhere.
+        """
+        if expression == EVERYTHING:
+            return None
+        inner, inverted = without_not(expression)
+        if isinstance(inner, Combination) or inner in (EVERYTHING, *combined):
+            return Area(mask=self._combination(inner, prepared, size, dpi), inverted=inverted)
+        if inner in AUTOMATIC_MASKS:
+            return Area(mask=self._automatic(inner, prepared), inverted=inverted != (inner == "background"))
+        return Area(file=Path(inner), inverted=inverted)
+
+    def _automatic(self, name: str, prepared: str) -> str:
+        settings = self._settings
+        if name == "subject":
+            settings = settings.model_copy(update={"method": "subject"})
+        plan = MaskPlan(prepared=prepared, settings=settings)
+        key = make_key(prepared.rpartition("-")[0], plan.model_dump(mode="json"))
+        self.masks[key] = plan
+        return key
+
+    def _combination(self, expression: Expression, prepared: str, size: Size, dpi: float) -> str:
+        def leaf(name: str) -> Expression:
+            if name in AUTOMATIC_MASKS:
+                key = self._automatic(name, prepared)
+                return Combination("not", (key,)) if name == "background" else key
+            return name if name == EVERYTHING else Path(name).as_posix()
+
+        resolved = mapped(expression, leaf, lambda length: f"{in_px(length, dpi):.10g} px")
+        plan = CombinationPlan(height=size.height, width=size.width, expression=resolved)
+        stem = f"{prepared.rpartition('-')[0]}-{label(expression)}"
+        key = make_key(stem, plan.model_dump(mode="json"))
+        self.combinations[key] = plan
+        return key
+
+
+def combined_files(expressions: Iterable[Expression]) -> frozenset[str]:
+    """The mask files that are more than taken as they are, or inverted."""
+    inner = (without_not(expression)[0] for expression in expressions)
+    found = (leaf for each in inner if isinstance(each, Combination) for leaf in leaves(each))
+    return frozenset(leaf for leaf in found if is_file(leaf))
+
+
+def content_dpi(content: Size, top: Size, print_dpi: float) -> float:
+    """The content image's pixels per inch of the print, whose size is the top level's."""
+    return print_dpi * math.sqrt(content.area / top.area)
+
+
+def check_lengths(expression: Expression, size: Size, dpi: float, where: str, what: str) -> None:
+    """Refuses a length by which nothing sensible could be changed.
+
+    Args:
+        expression: A mask of an image.
+        size: The image's size.
+        dpi: As for `Masking.area`.
+        where: The expression's key in the configuration.
+        what: The image, in words.
+
+    Raises:
+        ConfigError: It is longer than the image's longer side.
+    """
+    longest = max(size.height, size.width)
+    for length in lengths(expression):
+        if in_px(length, dpi) > longest:
+            raise ConfigError(
+                where,
+                expected=f"lengths of at most {longest} px, the longer side of its {what}",
+                found=f"{length} ({in_px(length, dpi):.0f} px)",
+            )

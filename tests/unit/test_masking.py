@@ -1,0 +1,211 @@
+"""From expressions to masks: what stays a file, what becomes a combination, and how long its lengths are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.combination import to_plain
+from pipeline.config.reading import parse
+from pipeline.errors import ConfigError, InputError
+from pipeline.geometry import Size
+from pipeline.masking import content_dpi
+from pipeline.plan import Area, Plan, read_plan
+from pipeline.planning import resolve
+
+SIZES = {name: Size(400, 600) for name in ("c.png", "m.png", "n.png")} | {"s.png": Size(512, 512)}
+HAT = {"minus": ["person", "m.png"]}
+
+
+def size_of(path: Path) -> Size:
+    if path.name not in SIZES:
+        raise InputError(path, expected="an image file", found="no such file")
+    return SIZES[path.name]
+
+
+def plan(*wheres: Any, mask: Any = None, **settings: Any) -> Plan:
+    style = {"image": "s.png", "mask": mask}
+    regions = [{"where": where, "style": style, "name": f"r{index}"} for index, where in enumerate(wheres)]
+    artwork = {"content": "c.png", "levels": [256, 512], "regions": regions, **settings}
+    return resolve(parse({"artworks": {"a": artwork}}), "a", size_of)
+
+
+@pytest.mark.parametrize(
+    ("where", "inverted"),
+    [("m.png", False), ("not m.png", True), ({"not": "m.png"}, True), ("not not m.png", False)],
+)
+def test_a_mask_file_and_what_it_leaves_are_used_as_they_are(where: Any, inverted: bool) -> None:
+    found = plan(where)
+    assert found.areas == {"r0": Area(file=Path("m.png"), inverted=inverted)}
+    assert (found.masks, found.combinations, found.inputs[-1]) == ({}, {}, Path("m.png"))
+
+
+@pytest.mark.parametrize(
+    ("where", "inverted"),
+    [("person", False), ("background", True), ("not person", True), ("not background", False)],
+)
+def test_an_automatic_mask_and_what_it_leaves_are_one_file(where: str, inverted: bool) -> None:
+    found = plan(where)
+    ((key, mask),) = found.masks.items()
+    assert mask.prepared == found.content
+    assert found.areas == {"r0": Area(mask=key, inverted=inverted)}
+    assert found.combinations == {}
+    assert {"person", "person_detector"} <= set(found.weights)
+
+
+def test_everything_needs_no_mask_and_nothing_is_made_to_be_seen_empty() -> None:
+    found = plan("everything", mask="everything")
+    assert (found.areas, found.masks, found.combinations) == ({}, {}, {})
+    assert [target.mask for target in found.targets.values()] == [None] * len(found.targets)
+    found = plan("not everything")
+    ((key, mask),) = found.combinations.items()
+    assert (mask.expression, found.areas["r0"]) == ("everything", Area(mask=key, inverted=True))
+
+
+def test_the_subject_may_stand_beside_the_person() -> None:
+    found = plan({"minus": ["subject", "person"]}, masks={"sam": None})
+    assert sorted(mask.settings.method for mask in found.masks.values()) == ["person", "subject"]
+    assert {"person", "person_detector", "subject"} <= set(found.weights)
+
+
+def test_a_combination_is_made_of_files_and_keys_at_the_contents_size() -> None:
+    found = plan({"union": ["background", {"grow": "2.50 px", "of": "not x/../n.png"}, "everything"]})
+    ((person, _),) = found.masks.items()
+    ((key, mask),) = found.combinations.items()
+    assert (mask.height, mask.width) == (400, 600)
+    assert to_plain(mask.expression) == {
+        "union": [{"not": person}, {"grow": "2.5 px", "of": {"not": "x/../n.png"}}, "everything"]
+    }
+    assert mask.leaves == (person, "x/../n.png", "everything")
+    assert key.startswith("c-background-union-not-n-grown-union-everything-")
+    assert found.areas == {"r0": Area(mask=key)}
+    assert found.inputs == (Path("c.png"), Path("s.png"), Path("x/../n.png"))
+
+
+def test_what_a_combination_leaves_is_the_same_file() -> None:
+    found = plan(HAT, {"not": HAT})
+    ((key, _),) = found.combinations.items()
+    assert found.areas == {"r0": Area(mask=key), "r1": Area(mask=key, inverted=True)}
+
+
+def test_a_file_that_is_combined_as_well_is_brought_to_size_as_the_combination_is() -> None:
+    parts = ["m.png", {"minus": ["n.png", "m.png"]}, {"not": {"union": ["m.png", "n.png"]}}]
+    found = plan(*parts)
+    expressions = [to_plain(found.combinations[area.mask or ""].expression) for area in found.areas.values()]
+    assert expressions == ["m.png", parts[1], {"union": ["m.png", "n.png"]}]
+    found = plan("m.png", {"minus": ["n.png", "person"]}, mask={"not": {"union": ["m.png"]}})
+    assert found.areas["r0"] == Area(file=Path("m.png"))
+
+
+def test_a_key_changes_with_what_the_combination_depends_on() -> None:
+    def key(where: Any, **settings: Any) -> str:
+        (found,) = plan(where, **settings).combinations
+        return found.rpartition("-")[2]
+
+    same = key(HAT)
+    assert same == key(HAT, seed=3, levels=[300], content_weight=3)
+    grown = {"grow": "3 mm", "of": "m.png"}
+    others = [
+        key({"minus": ["person", "n.png"]}),
+        key({"minus": ["m.png", "person"]}),
+        key(HAT, masks={"method": "subject"}),
+        key(grown),
+        key(grown, print={"dpi": 100}),
+        key(grown, levels=[256, 600]),
+    ]
+    assert len({same, *others}) == 1 + len(others)
+
+
+def test_millimetres_are_those_of_the_print() -> None:
+    # The content has 600 px where the print has 20 cm, whatever the print's resolution: 3 px a millimetre.
+    for dpi in (100, 300):
+        found = plan(
+            {"grow": "4 mm", "of": {"feather": "1 cm", "of": {"shrink": "1 in", "of": "m.png"}}},
+            levels=None,
+            print={"width": "20 cm", "dpi": dpi},
+        )
+        ((_, mask),) = found.combinations.items()
+        lengths = [12.0, 30.0, 76.2]
+        plain: Any = to_plain(mask.expression)
+        for operation, length in zip(("grow", "feather", "shrink"), lengths, strict=True):
+            number, unit = plain[operation].split()
+            assert float(number) == pytest.approx(length, rel=2e-3)
+            assert unit == "px"
+            plain = plain["of"]
+    # Without a print size, the top level is printed at the print's resolution.
+    assert content_dpi(Size(400, 600), Size(800, 1200), 300) == pytest.approx(150)
+
+
+def test_style_masks_are_of_the_style_image() -> None:
+    found = plan("person", mask={"intersection": ["person", {"grow": "5 px", "of": "m.png"}]})
+    ((key, mask),) = found.combinations.items()
+    assert (mask.height, mask.width) == (512, 512)
+    prepared = {plan.prepared: key for key, plan in found.masks.items()}
+    style = next(key for key, path in found.sources.items() if path == Path("s.png"))
+    assert set(prepared) == {found.content, style}
+    assert to_plain(mask.expression) == {"intersection": [prepared[style], {"grow": "5 px", "of": "m.png"}]}
+    assert {target.mask for target in found.targets.values()} == {Area(mask=key)}
+    found = plan("everything", mask="not m.png", colour={"mode": "style_to_content"})
+    assert {target.mask for target in found.targets.values()} == {Area(file=Path("m.png"), inverted=True)}
+    recoloured = [how for image in found.images.values() for how in image.recolourings]
+    assert (
+        [how.area for how in recoloured] == [Area(file=Path("m.png"), inverted=True)] * len(recoloured) != []
+    )
+
+
+def test_a_plan_with_combinations_is_written_as_it_is_read(tmp_path: Path) -> None:
+    found = plan(HAT, {"feather": "2 mm", "of": {"not": HAT}}, mask={"union": ["m.png", "not n.png"]})
+    (tmp_path / "plan.json").write_text(found.model_dump_json(), encoding="utf-8")
+    assert read_plan(tmp_path / "plan.json") == found
+    excerpt = found.excerpt(256)
+    assert (excerpt.combinations, excerpt.areas) == ({}, {})
+    assert excerpt.levels[0].regions[0].where == found.settings.regions[0].where
+
+
+@pytest.mark.parametrize(
+    ("where", "mask", "said"),
+    [
+        (
+            {"union": ["m.png", "x.png"]},
+            None,
+            "regions.0.where: x.png: expected an image file; found no such file.",
+        ),
+        (
+            "m.png",
+            "not x.png",
+            "regions.0.style.mask: x.png: expected an image file; found no such file.",
+        ),
+        (
+            {"grow": "601 px", "of": "m.png"},
+            None,
+            "regions.0.where: expected lengths of at most 600 px, the longer side of its "
+            "content image; found 601 px (601 px).",
+        ),
+        (
+            {"not": {"feather": "2.5 in", "of": "m.png"}},
+            None,
+            "regions.0.where: expected lengths of at most 600 px, the longer side of its "
+            "content image; found 2.5 in (718 px).",
+        ),
+        (
+            "m.png",
+            {"shrink": "513 px", "of": "m.png"},
+            "regions.0.style.mask: expected lengths of at most 512 px, the longer side of "
+            "its style image; found 513 px (513 px).",
+        ),
+    ],
+)
+def test_what_cannot_be_is_told_before_the_work(where: Any, mask: Any, said: str) -> None:
+    with pytest.raises((ConfigError, InputError)) as caught:
+        plan(where, mask=mask)
+    assert str(caught.value).startswith(f"config.yaml: artworks.a.{said}")
+
+
+def test_a_mask_of_another_shape_is_told_wherever_it_stands() -> None:
+    SIZES["tall.png"] = Size(600, 400)
+    found = plan({"union": ["m.png", {"not": "tall.png"}]})
+    assert found.warnings == (
+        "tall.png (600x400 px) has another shape than its content image (400x600 px) and is stretched",
+    )
