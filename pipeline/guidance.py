@@ -71,6 +71,16 @@ class Propagation:
         }
         return max(1, least[self.method] + shrinking)
 
+    def remedy(self, layer: Layer) -> str:
+        """How large a region does not vanish at the layer, and which settings would ask for less."""
+        side = self.least_side_px(layer)
+        ways = ["a larger mask or level"]
+        if self.method == "inside":
+            ways.append("propagation `simple`")
+        if self.grow_units < 0:
+            ways.append("less shrinking")
+        return f"({side}x{side} px would do: {', or '.join(ways)})"
+
 
 SIMPLE = Propagation()
 """Area averages: our default."""
@@ -150,20 +160,9 @@ def normalise(
                 covered = max(0.0, min(float(total.energy[region]), float(total.sum[region])))
                 vanished[layer.name, region] = (
                     f"region {label} covers {covered:.2g} of one unit of {layer.name} "
-                    f"at {channels.size} px; it is not styled at this layer {_remedy(layer, how)}"
+                    f"at {channels.size} px; it is not styled at this layer {how.remedy(layer)}"
                 )
     return Guidance(channels, how, scales, means, frozenset(vanished), tuple(vanished.values()))
-
-
-def _remedy(layer: Layer, how: Propagation) -> str:
-    """How large a region does not vanish, and which settings would ask for less."""
-    side = how.least_side_px(layer)
-    ways = ["a larger mask or level"]
-    if how.method == "inside":
-        ways.append("propagation `simple`")
-    if how.grow_units < 0:
-        ways.append("less shrinking")
-    return f"({side}x{side} px would do: {', or '.join(ways)})"
 
 
 def propagate(

@@ -120,11 +120,16 @@ class Palette:
     def _to_style(self, colour: Colour, region: Region, area: Area | None) -> Recolouring:
         style = region.styles[0]
         # The whole of a third image counts; of a style, the part that the region takes from it.
-        mask = None if colour.source is not None else self.style_area(style)
+        reference, mask = colour.source, None
+        if reference is None and style.fine is not None and self.artwork.mixing.colours == "fine":
+            # The mixture that the content will be painted with has the fine image's colours.
+            reference = style.fine
+        if reference is None:
+            reference, mask = style.image, self.style_area(style)
         return Recolouring(
             mode="linear",
             transform=colour.transform,
-            reference=self.source(colour.source or style.image),
+            reference=self.source(reference),
             area=area,
             reference_area=mask,
             measured_everywhere=area is not None and not colour.per_region,

@@ -68,6 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
     from pipeline.guidance import Propagation  # noqa: PLC0415
     from pipeline.rendering.style import write_targets  # noqa: PLC0415
 
+    how = Propagation(arguments.propagation, arguments.grow_units)
     machine = prepare_machine(arguments.device, arguments.precision, arguments.threads)
     size, found = write_targets(
         arguments.output,
@@ -76,9 +77,13 @@ def run(arguments: argparse.Namespace) -> None:
         weights=arguments.weights,
         network=network,
         machine=machine,
-        how=Propagation(arguments.propagation, arguments.grow_units),
+        how=how,
     )
     for name in network.style_layers:
         if name not in found:
-            say(f"warning: {arguments.mask} covers less than one unit of {name}; it is left out there")
+            remedy = how.remedy(network.architecture.layer(name))
+            say(
+                f"warning: {arguments.mask} covers less than one unit of {name} at {size} px; "
+                f"it is left out there {remedy}"
+            )
     say(f"{arguments.output}: {', '.join(found)} of {size} px, {machine.precision}")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from pipeline.config import controls
 from pipeline.config.models import Artwork
 from pipeline.errors import InputError
 from pipeline.geometry import Size
@@ -18,7 +17,7 @@ from pipeline.pyramid import STRIDE_PX
 from pipeline.rasters import Noise, Raster, TensorRaster
 from pipeline.rendering.inputs import FileRaster, Targets, load_encoder, read_padded, read_targets
 from pipeline.rendering.optimisation import Rendered, Run, Stopped, Work, make_objective, optimise
-from pipeline.rendering.terms import level_loss
+from pipeline.rendering.terms import absent_styles, level_loss
 from pipeline.tiles import Tile, cut
 
 _NOTEWORTHY = 0.005
@@ -54,8 +53,13 @@ def render_level(plan: Plan, level: LevelPlan, files: LevelFiles, run: Run) -> R
     machine = prepare_machine(plan.compute.device, plan.compute.precision, plan.compute.threads)
     encoder = load_encoder(files.weights, level.network, machine)
     content = _raster(files.content, level, 3, machine)
-    guidance = _guidance(files.guides, level, settings.guidance, machine)
-    loss = level_loss(level, settings.guidance, _read_targets(level, files.targets, machine), guidance)
+    how = Propagation(settings.guidance.propagation, settings.guidance.grow_units)
+    guidance = _guidance(files.guides, level, how, machine)
+    targets = _read_targets(level, files.targets, machine)
+    loss = level_loss(level, settings.guidance, targets, guidance)
+    warnings = [*absent_styles(level, targets, how)]
+    if guidance is not None:
+        warnings += [*guidance.warnings, *_cover(guidance, level)]
     work = Work(
         level.level_px, level.size, level.iterations, level.tile_core_px, level.keep_tiles, level.store
     )
@@ -66,7 +70,7 @@ def render_level(plan: Plan, level: LevelPlan, files: LevelFiles, run: Run) -> R
         run,
         optimiser=settings.optimiser,
         machine=machine,
-        warnings=() if guidance is None else (*guidance.warnings, *_cover(guidance, level)),
+        warnings=tuple(warnings),
     )
 
 
@@ -84,15 +88,12 @@ def _absent(key: str) -> Targets:
     raise InputError("--targets", expected=f"{key}.safetensors, which the plan names", found="other files")
 
 
-def _guidance(
-    path: Path | None, level: LevelPlan, settings: controls.Guidance, machine: Machine
-) -> Guidance | None:
+def _guidance(path: Path | None, level: LevelPlan, how: Propagation, machine: Machine) -> Guidance | None:
     if path is None:
         return None
     channels = _raster(path, level, len(level.regions), machine)
     style_layers = [level.network.architecture.layer(name) for name in level.network.style_layers]
     labels = [region.label for region in level.regions]
-    how = Propagation(settings.propagation, settings.grow_units)
     return normalise(channels, style_layers, _tiles(channels.size, level), labels, how)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from pipeline.config import controls
 from pipeline.config.masks import is_automatic
 from pipeline.errors import InputError
-from pipeline.guidance import Guidance
+from pipeline.guidance import Guidance, Propagation
 from pipeline.layers import Layer
 from pipeline.losses import (
     ContentTerm,
@@ -67,6 +67,18 @@ def level_loss(
             fix="Raise the content weight, or use larger style masks",
         )
     return Loss(tuple(terms))
+
+
+def absent_styles(level: LevelPlan, targets: Targets, how: Propagation) -> Iterator[str]:
+    """Where a style's own mask leaves it without statistics: a sentence for each layer."""
+    for region in level.regions:
+        for style in region.targets:
+            for layer in _styled_layers(level):
+                if layer.name not in targets[style.target]:
+                    yield (
+                        f"region {region.label} takes nothing of {style.target} at {layer.name}: the mask "
+                        f"on the style covers less than one unit there {how.remedy(layer)}"
+                    )
 
 
 def gram_weight(level: LevelPlan, layer: Layer) -> float:

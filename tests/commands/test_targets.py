@@ -62,6 +62,22 @@ def test_a_mask_leaves_the_rest_out(impasto: Impasto, vgg19: Path) -> None:
     assert not list(impasto.folder.glob(".*"))
 
 
+def test_a_mask_that_is_too_small_for_a_layer_is_told_how_large_it_would_have_to_be(
+    impasto: Impasto, vgg19: Path
+) -> None:
+    save(impasto.folder / "style.png", noise(48, 64, seed=0))
+    spot = np.zeros((48, 64, 1), np.uint8)
+    spot[16:20, 16:20] = 255
+    save(impasto.folder / "spot.png", spot)
+    words = ["--weights", vgg19, *NETWORK, "--layers", "relu1_1", "relu4_1", "--mask", "spot.png"]
+    done = impasto.works("targets", "style.png", *words, "--output", "style.safetensors")
+    assert done.said == [
+        "warning: spot.png covers less than one unit of relu4_1 at 48x64 px; it is left out there "
+        "(15x15 px would do: a larger mask or level)",
+        "style.safetensors: relu1_1 of 48x64 px, float32",
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -371,6 +371,14 @@ def test_whose_colours_a_mixture_has(own: dict[str, Any], coarse: str | None, fi
     assert (reference(lowest.start), reference(lowest.fine)) == (coarse, fine)
 
 
+@pytest.mark.parametrize(("colours", "expected"), [("coarse", "s.png"), ("own", "s.png"), ("fine", "t.png")])
+def test_the_content_takes_the_colours_that_the_mixture_has(colours: str, expected: str) -> None:
+    own = {"mixing": {"colours": colours}, "colour": {"mode": "content_to_style"}}
+    found = plan({"style": {"image": "s.png", "fine": "t.png"}, **own})
+    (recolouring,) = found.images[found.levels[0].content].recolourings
+    assert str(found.sources[recolouring.reference or ""]) == expected
+
+
 def test_several_styles_keep_their_weights() -> None:
     styles = [{"image": "s.png", "weight": 3}, {"image": "t.png"}]
     (region,) = plan({"regions": [{"where": "everything", "styles": styles, "weight": 2}]}).levels[0].regions

@@ -12,13 +12,13 @@ import torch
 from pipeline.config.reading import parse
 from pipeline.errors import InputError
 from pipeline.geometry import Size
-from pipeline.guidance import Guidance, normalise
+from pipeline.guidance import Guidance, Propagation, normalise
 from pipeline.layers import STYLE_LAYERS, VGG16
 from pipeline.losses import ContentTerm, GramTerm, Loss, MeansTerm, TotalVariationTerm
 from pipeline.plan import LevelPlan, Plan
 from pipeline.planning import resolve
 from pipeline.rasters import TensorRaster
-from pipeline.rendering.terms import level_loss
+from pipeline.rendering.terms import absent_styles, level_loss
 from pipeline.targets import StyleStatistics
 from pipeline.tiles import Tile
 
@@ -243,6 +243,21 @@ def test_a_style_without_statistics_at_a_layer_is_left_out_there() -> None:
     terms = {t.name: t for t in loss(found, without={masked: "relu5_1"}).terms if isinstance(t, GramTerm)}
     assert float(terms["style relu4_1"].target[0, 0]) == 1.5
     assert float(terms["style relu5_1"].target[0, 0]) == 1
+
+
+def test_a_style_without_statistics_at_a_layer_is_told() -> None:
+    styles = [{"image": "s.png"}, {"image": "t.png", "mask": "m.png"}]
+    found = plan(regions=[{"where": "everything", "styles": styles}], guidance={"propagation": "inside"})
+    level = found.levels[0]
+    plain, masked = level.targets
+    known = {
+        plain: {name: statistics(name, 1) for name in STYLE_LAYERS},
+        masked: {name: statistics(name, 1) for name in STYLE_LAYERS[:-1]},
+    }
+    assert list(absent_styles(level, known, Propagation("inside"))) == [
+        f"region everything takes nothing of {masked} at relu5_1: the mask on the style covers less than one "
+        "unit there (147x147 px would do: a larger mask or level, or propagation `simple`)"
+    ]
 
 
 def test_nothing_to_optimise_is_refused() -> None:
