@@ -237,7 +237,7 @@ class Collection:
 
     def mix_plan(self, key: str) -> str:
         """The part of a mixture's plan that its pixels depend on, as one line of JSON."""
-        return self.mixes[key].excerpt().model_dump_json()
+        return self.mixes[key].without_costs().model_dump_json()
 
     def _means(self, network: Network) -> dict[str, str]:
         """The user's channel means of a network, as an input where there are some."""

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, Self, final
 
 from pydantic import ValidationError
 
@@ -20,9 +20,6 @@ from pipeline.config.models import Artwork, Compute, WeightsSource
 from pipeline.config.sections import Masks, Model, Network, Optimiser
 from pipeline.errors import InputError
 from pipeline.geometry import Size
-
-_COSTS = {"memory_mib": 0, "disk_mib": 0, "runtime_min": 0}
-"""What a job asks of a scheduler, left out of what its pixels depend on."""
 
 
 @final
@@ -116,23 +113,16 @@ class CombinationPlan(Model):
         return tuple(dict.fromkeys(leaves(self.expression)))
 
 
-@final
-class MixPlan(Model):
-    """A style image mixed from a coarse and a fine one at one level: `results/shared/mixed/{key}.tif`.
+class BudgetedPlan(Model):
+    """Abstract: an image that is optimised, how it is cut, and what its job asks for.
 
     Attributes:
-        start: Key of the coarse image at this level, for the lowest; else of the mixture one level below.
-        lowest: Which of the two `start` is.
-        fine: Key of the image whose fine structure is taken, at its size for this level.
-        height: Of the mixture, in pixels.
-        width: Of the mixture, in pixels.
+        height: Of its files, in pixels.
+        width: Of its files, in pixels.
         iterations: Of the optimiser.
-        up_to_layer: The deepest layer whose Gram matrix is taken from the fine image.
-        network: The network; its style layers are those that are taken.
-        optimiser: The optimiser.
-        compute: Device, precision and threads.
+        network: The network with the layers in use.
         tile_core_px: Side of a tile's core, or None when the whole image fits.
-        halo_px: Pixels around a core.
+        halo_px: Pixels around a core that are computed but not owned.
         keep_tiles: How many tiles keep their activations from one pass to the next.
         store: Where the optimiser's vectors are.
         memory_mib: What the job will use.
@@ -140,16 +130,10 @@ class MixPlan(Model):
         runtime_min: What the job asks of a scheduler.
     """
 
-    start: str
-    lowest: bool
-    fine: str
     height: int
     width: int
     iterations: int
-    up_to_layer: str
     network: Network
-    optimiser: Optimiser
-    compute: Compute
     tile_core_px: int | None
     halo_px: int
     keep_tiles: int
@@ -160,12 +144,34 @@ class MixPlan(Model):
 
     @property
     def size(self) -> Size:
-        """Height and width of the mixture."""
+        """Height and width of its files."""
         return Size(self.height, self.width)
 
-    def excerpt(self) -> MixPlan:
-        """The plan without what its pixels do not depend on."""
-        return self.model_copy(update=_COSTS)
+    def without_costs(self) -> Self:
+        """The same without what the job asks for, which its pixels do not depend on."""
+        return self.model_copy(update={"memory_mib": 0, "disk_mib": 0, "runtime_min": 0})
+
+
+@final
+class MixPlan(BudgetedPlan):
+    """A style image mixed from a coarse and a fine one at one level: `results/shared/mixed/{key}.tif`.
+
+    Attributes:
+        start: Key of the coarse image at this level, for the lowest; else of the mixture one level below.
+        lowest: Which of the two `start` is.
+        fine: Key of the image whose fine structure is taken, at its size for this level.
+        up_to_layer: The deepest layer whose Gram matrix is taken from the fine image; the network's style
+            layers are those that are taken.
+        optimiser: The optimiser.
+        compute: Device, precision and threads.
+    """
+
+    start: str
+    lowest: bool
+    fine: str
+    up_to_layer: str
+    optimiser: Optimiser
+    compute: Compute
 
 
 @final
@@ -209,53 +215,26 @@ class RegionPlan(Model):
 
 
 @final
-class LevelPlan(Model):
+class LevelPlan(BudgetedPlan):
     """One level: everything that stylise or refine needs beside files.
 
     Attributes:
         level_px: Its name.
-        height: Of its files, in pixels.
-        width: Of its files, in pixels.
-        iterations: Of the optimiser.
-        network: The network with this level's layers.
         content_weight: alpha at this level.
         style_weight: beta at this level.
         tv_weight: Of total variation.
         content: Key of the content image.
         regions: The regions and their styles.
         whole: The styles of the whole image's Gram matrix, where the guidance has one.
-        tile_core_px: Side of a tile's core, or None when the whole level fits.
-        halo_px: Pixels around a core.
-        keep_tiles: How many tiles keep their activations from one pass to the next.
-        store: Where the optimiser's vectors are.
-        memory_mib: What the job will use.
-        disk_mib: Files that the job makes and deletes again.
-        runtime_min: What the job asks of a scheduler.
     """
 
     level_px: int
-    height: int
-    width: int
-    iterations: int
-    network: Network
     content_weight: float
     style_weight: float
     tv_weight: float
     content: str
     regions: tuple[RegionPlan, ...]
     whole: tuple[WeightedTarget, ...]
-    tile_core_px: int | None
-    halo_px: int
-    keep_tiles: int
-    store: Literal["memory", "files"]
-    memory_mib: int
-    disk_mib: int
-    runtime_min: int
-
-    @property
-    def size(self) -> Size:
-        """Height and width of the level's files."""
-        return Size(self.height, self.width)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -340,9 +319,7 @@ class Plan(Model):
                 start=settings.start,
                 seed=settings.seed,
             ),
-            compute=Compute(
-                device=self.compute.device, precision=self.compute.precision, threads=self.compute.threads
-            ),
+            compute=self.compute.for_pixels(),
             content=self.content,
             sources={},
             masks={},
@@ -351,9 +328,7 @@ class Plan(Model):
             images={},
             mixes={},
             targets={},
-            levels=tuple(
-                level.model_copy(update=_COSTS) for level in self.levels[: self.levels.index(top) + 1]
-            ),
+            levels=tuple(level.without_costs() for level in self.levels[: self.levels.index(top) + 1]),
             chroma=None,
             weights={},
             warnings=(),

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from pipeline.budget import computed_share
 from pipeline.config.models import Config
 from pipeline.config.reading import load, parse, read_yaml_text
 from pipeline.errors import ConfigError, InputError
@@ -13,7 +14,7 @@ from pipeline.files import write_text
 from pipeline.headers import HeaderCache
 from pipeline.plan import LevelPlan, Plan
 from pipeline.planning import resolve
-from pipeline.pyramid import STRIDE_PX, computed_share
+from pipeline.pyramid import STRIDE_PX
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

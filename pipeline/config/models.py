@@ -248,6 +248,10 @@ class Compute(Section):
         4096, ge=512, description="What one job may use for its activations and state; sets the tile size."
     )
 
+    def for_pixels(self) -> Compute:
+        """What pixels depend on: not budgets, which reach them only through the tiles of a plan."""
+        return Compute(device=self.device, precision=self.precision, threads=self.threads)
+
 
 @final
 class Config(Section):

@@ -4,39 +4,19 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.models import ArtworkSettings, Defaults
-from pipeline.config.sections import Network, Optimiser
 from pipeline.errors import ConfigError
 from pipeline.geometry import Size
-from pipeline.pyramid import (
-    Demand,
-    Level,
-    Tiling,
-    activation_bytes_per_px,
-    computed_share,
-    content_values_per_px,
-    levels,
-    state_bytes_per_px,
-    tiling,
-    vector_bytes_per_px,
-)
-from pipeline.tiles import cut
+from pipeline.pyramid import Level, levels
 
 LANDSCAPE = Size(2000, 3000)
-PERSON = {"where": "person", "style": "s.png"}
-BACKGROUND = {"where": "background", "style": "s.png"}
 
 
 def artwork(**values: Any) -> ArtworkSettings:
     return Defaults.model_validate(values)
-
-
-def cut_up(level: Level, settings: ArtworkSettings, budget_mib: int, name: str, where: str) -> Tiling:
-    demand = Demand(settings.network, settings.optimiser, settings.guidance_channels, iterations=50)
-    return tiling(level, demand, budget_mib, name, where)
 
 
 def sizes(content: Size, **values: Any) -> list[tuple[int, str]]:
@@ -121,120 +101,3 @@ def test_a_print_too_small_for_any_level_is_refused() -> None:
 def test_a_level_is_padded_to_the_deepest_stride() -> None:
     assert Level(256, Size(209, 314)).padded == Size(224, 320)
     assert Level(256, Size(256, 256)).padded == Size(256, 256)
-
-
-def test_what_an_evaluation_holds_per_pixel() -> None:
-    # VGG-16 to relu5_1: convolutions 128 + 64 + 48 + 24 + 2 values, poolings 16 + 8 + 4 + 2, int64 indices.
-    assert activation_bytes_per_px(Network(), 4, guided=False) == (266 + 30 + 2 * 128) * 4 + 8 * 30
-    assert activation_bytes_per_px(Network(), 4, guided=True) == (266 + 30 + 3 * 128) * 4 + 8 * 30
-    assert activation_bytes_per_px(Network(pooling="average"), 2, guided=False) == (266 + 30 + 256) * 2
-    only = Network(style_layers=("relu1_1",), content_layers=())
-    assert activation_bytes_per_px(only, 4, guided=False) == 3 * 64 * 4
-
-
-def test_what_the_optimiser_keeps_per_pixel() -> None:
-    assert content_values_per_px(Network()) == 8.0
-    assert content_values_per_px(Network(content_layers=("relu2_2", "relu4_2"))) == 40.0
-    # Seven vectors of three float32, a channel, content targets; a pair of the history costs 12 bytes.
-    assert state_bytes_per_px(Optimiser(), 8.0, 1) == 84 + 4 + 32 + 5 * 12
-    assert state_bytes_per_px(Optimiser(history=7, history_precision="float32"), 8.0, 0) == 84 + 32 + 7 * 24
-    assert state_bytes_per_px(Optimiser(method="adam"), 0.0, 0) == 84 + 24
-
-
-def test_what_lies_in_files_per_pixel() -> None:
-    # Image, next image, gradient and old gradient; pairs of two bytes a value.
-    assert vector_bytes_per_px(Optimiser()) == 48 + 5 * 12
-    assert vector_bytes_per_px(Optimiser(), iterations=100) == 48 + 5 * 12
-    assert vector_bytes_per_px(Optimiser(), iterations=3) == 48 + 12
-    assert vector_bytes_per_px(Optimiser(), iterations=2) == 48
-    assert vector_bytes_per_px(Optimiser(), iterations=1) == 36
-    assert vector_bytes_per_px(Optimiser(method="adam")) == 36 + 24
-
-
-@pytest.mark.parametrize(
-    ("size", "regions", "found"),
-    [
-        (Size(512, 512), [], Tiling(None, 64, 0, "memory", 1356, 30)),
-        (Size(512, 512), [PERSON, BACKGROUND], Tiling(None, 64, 0, "memory", 1486, 30)),
-        (Size(1024, 1024), [], Tiling(None, 64, 0, "memory", 3324, 120)),
-        (Size(1024, 1024), [PERSON, BACKGROUND], Tiling(None, 64, 0, "memory", 3844, 120)),
-        (Size(2048, 2048), [], Tiling(1072, 64, 0, "files", 4096, 48 + 4 * 108)),
-        (Size(3008, 3008), [], Tiling(832, 64, 0, "memory", 4096, 1036)),
-        (Size(2048, 2048), [PERSON, BACKGROUND], Tiling(864, 64, 0, "memory", 4096, 480)),
-        (Size(8192, 8192), [], Tiling(1072, 64, 0, "files", 4096, 768 + 64 * 108)),
-    ],
-)
-def test_the_tiling_that_a_budget_affords(size: Size, regions: list[Any], found: Tiling) -> None:
-    assert cut_up(Level(size.height, size), artwork(regions=regions), 4096, "a", "compute") == found
-
-
-def test_tiles_are_kept_where_that_computes_less() -> None:
-    level = Level(1280, Size(1280, 1280))
-    found = cut_up(level, artwork(), 4096, "a", "compute")
-    # 2 x 2 tiles either way: of the largest that fit one at a time, or of smaller ones, two at a time.
-    assert (found.core_px, found.keep_tiles, found.store) == (688, 1, "memory")
-    whole = cut_up(level, artwork(), 16384, "a", "compute")
-    assert (whole.core_px, whole.keep_tiles) == (None, 0)
-
-
-def test_the_halo_is_the_deepest_layers() -> None:
-    def halo(**network: Any) -> int:
-        return cut_up(Level(512, Size(512, 512)), artwork(network=network), 4096, "a", "compute").halo_px
-
-    assert halo() == 64
-    assert halo(name="vgg19") == 80
-    assert halo(style_layers=["relu1_1", "relu4_1"]) == 40
-    assert halo(style_layers=["relu1_1", "relu4_1"], content_layers=[]) == 32
-
-
-def test_a_budget_below_the_smallest_tile_is_refused_with_the_one_that_would_do() -> None:
-    level = Level(4096, Size(4096, 4096))
-    with pytest.raises(ConfigError) as caught:
-        cut_up(level, artwork(), 800, "poster", "config.yaml: compute")
-    assert str(caught.value) == (
-        "config.yaml: compute.memory_budget_mib: expected 853 at least for level 4096 (4096x4096 px) of "
-        "poster; found 800. Raise it, or choose shallower layers."
-    )
-    assert cut_up(level, artwork(), 853, "a", "compute").core_px == 128
-    with pytest.raises(ConfigError, match="expected 853 at least"):
-        cut_up(level, artwork(), 852, "a", "compute")
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    height=st.integers(64, 20_000),
-    width=st.integers(64, 20_000),
-    budget=st.integers(1024, 65_536),
-    regions=st.sampled_from([[], [PERSON], [PERSON, BACKGROUND]]),
-    style_layers=st.sampled_from([("relu1_1", "relu5_1"), ("relu3_1",)]),
-)
-def test_a_tiling_covers_its_level_within_the_budget(
-    height: int, width: int, budget: int, regions: list[Any], style_layers: tuple[str, ...]
-) -> None:
-    level = Level(1000, Size(height, width))
-    chosen = artwork(regions=regions, network={"style_layers": style_layers})
-    found = cut_up(level, chosen, budget, "a", "compute")
-    assert found == cut_up(level, chosen, budget, "a", "compute")
-    assert found.memory_mib <= budget
-    if found.core_px is None:
-        return
-    assert found.core_px >= 128
-    deepest = chosen.network.architecture.deepest(chosen.network.layers)
-    tiles = cut(level.padded, found.core_px, found.halo_px, deepest.stride_px)
-    assert sum(tile.core.size.area for tile in tiles) == level.padded.area
-    activations = activation_bytes_per_px(chosen.network, 4, guided=bool(regions))
-    content = 4 * content_values_per_px(chosen.network)
-    state = 0 if found.store == "files" else vector_bytes_per_px(chosen.optimiser) + content
-    areas = sorted((tile.haloed.size.area for tile in tiles), reverse=True)
-    held = sum(areas[: found.keep_tiles + 1])
-    assert 700 * 2**20 + state * level.padded.area + activations * held <= budget * 2**20
-
-
-def test_more_memory_never_means_more_work() -> None:
-    level, costs, network = Level(4096, Size(4096, 4096)), [], artwork().network
-    for budget in range(4096, 65_536, 4096):
-        found = cut_up(level, artwork(), budget, "a", "compute")
-        tiles = 1 if found.core_px is None else (4096 // found.core_px + 1) ** 2
-        share = computed_share(level.padded, network, found.core_px, found.halo_px)
-        costs.append(share * (2 if found.core_px is None else 3 - min(1, found.keep_tiles / tiles)))
-    assert costs == sorted(costs, reverse=True)

@@ -1,0 +1,123 @@
+"""The files that an artwork names, looked at before any work: whether they are there and fit one another.
+
+Names and image headers are all that is read; no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from pipeline.canvas import MIN_SIDE_PX, check_sides
+from pipeline.combination import Expression
+from pipeline.config.masks import mask_files
+from pipeline.config.models import Artwork, Config, WeightsSource
+from pipeline.config.sections import Network
+from pipeline.errors import ConfigError, InputError
+from pipeline.geometry import Size
+from pipeline.masking import check_lengths
+from pipeline.weights import REGISTRY
+
+_OTHER_SHAPE = 1.02
+
+SizeOf = Callable[[Path], Size]
+"""Gives an image's (height, width) from its header, or an InputError."""
+
+
+def checked_size(size_of: SizeOf, path: Path, key: str, min_side_px: int = 1) -> Size:
+    """The size of an image that the configuration names at `key`.
+
+    Raises:
+        InputError: It cannot be read, or has a shorter side than `min_side_px`; the error says the key.
+    """
+    try:
+        size = size_of(path)
+        check_sides(path, size, min_side_px)
+    except InputError as error:
+        raise InputError.stating(f"{key}: {error}") from None
+    return size
+
+
+def file_warnings(artwork: Artwork, size_of: SizeOf, dpi: float, where: str) -> Iterator[str]:
+    """Looks at every file that the artwork names, and gives what the user should know of them.
+
+    Args:
+        artwork: The settings.
+        size_of: Reads an image's size.
+        dpi: The content image's pixels per inch of the print.
+        where: The artwork's key in the configuration, for errors.
+
+    Raises:
+        InputError: A file cannot be read or is too small.
+        ConfigError: A mask is changed by a length that is longer than its image.
+    """
+
+    def size(path: Path, key: str, min_side_px: int = 1) -> Size:
+        return checked_size(size_of, path, f"{where}.{key}", min_side_px)
+
+    def mask_warnings(mask: Expression, key: str, image: Size, what: str) -> Iterator[str]:
+        check_lengths(mask, image, dpi, f"{where}.{key}", what)
+        for file in mask_files([mask]):
+            found = size(file, key)
+            ratio = (found.height * image.width) / (found.width * image.height)
+            if max(ratio, 1 / ratio) > _OTHER_SHAPE:
+                yield f"{file} ({found} px) has another shape than its {what} ({image} px) and is stretched"
+
+    content = size(artwork.content, "content", MIN_SIDE_PX)
+    for index, region in enumerate(artwork.regions):
+        key = f"regions.{index}"
+        yield from mask_warnings(region.where, f"{key}.where", content, "content image")
+        for style in region.styles:
+            image = size(style.image, f"{key}.style", MIN_SIDE_PX)
+            if style.mask is not None:
+                yield from mask_warnings(style.mask, f"{key}.style.mask", image, "style image")
+            if style.fine is not None:
+                size(style.fine, f"{key}.style.fine", MIN_SIDE_PX)
+        if region.colour is not None and region.colour.source is not None:
+            size(region.colour.source, f"{key}.colour.source")
+    if artwork.colour.source is not None:
+        size(artwork.colour.source, "colour.source")
+    yield from _means_warnings(artwork.network, where)
+
+
+def _means_warnings(network: Network, where: str) -> Iterator[str]:
+    means = network.channel_means
+    if network.normalised and means is None and network.pooling != "max":
+        yield (
+            "the channel means that come with the package were measured with max pooling: with "
+            f"{network.pooling} pooling a filter's mean is only about 1"
+        )
+    if means is not None and not means.is_file():
+        raise InputError(
+            f"{where}.network.channel_means",
+            expected="a file made by `impasto calibrate`",
+            found=f"none at {means}",
+        )
+
+
+def weights_sources(
+    config: Config, name: str, needed: Iterable[str], where: str
+) -> dict[str, WeightsSource | None]:
+    """The model files that artwork `name` needs, each with the source the user gave, or None.
+
+    Raises:
+        ConfigError: One cannot be fetched by name, and the user gave none.
+        InputError: The user's own file is not there.
+    """
+    given: Mapping[str, WeightsSource] = {str(key): source for key, source in config.weights.items()}
+    found: dict[str, WeightsSource | None] = {}
+    for file in needed:
+        source = given.get(file)
+        if source is None and not REGISTRY[file].sources:
+            raise ConfigError(
+                f"{where}: weights.{file}",
+                expected=f"its path, or its url and sha256: artworks.{name} needs this model file, "
+                "and it cannot be fetched by name",
+                found="nothing",
+            )
+        if source is not None and source.path is not None and not source.path.is_file():
+            raise InputError(
+                f"{where}: weights.{file}.path", expected="a file", found=f"none at {source.path}"
+            )
+        found[file] = source
+    return found
