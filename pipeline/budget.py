@@ -11,9 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, final
 
-from pipeline.config.models import Compute
 from pipeline.config.sections import Network, Optimiser
-from pipeline.errors import ConfigError
 from pipeline.geometry import Size, align_down
 from pipeline.pyramid import STRIDE_PX, Level
 from pipeline.tiles import halo_overhead
@@ -22,7 +20,7 @@ SMALLEST_TILE_PX = 128
 _WORTH_FILES = 1.1  # files cost some time of their own
 _MOST_KEPT_TILES = 8
 _MIB = 2**20
-_PROCESS_MIB = 700
+PROCESS_MIB = 700
 _SECONDS_PER_MEGAPIXEL_EVALUATION = 12.0
 _EVALUATIONS_PER_ITERATION = 1.2
 _TWO_PASSES = 1.5
@@ -97,7 +95,8 @@ class Tiling:
         halo_px: Pixels around a core that are computed but not owned.
         keep_tiles: How many tiles keep their activations from one pass to the next.
         store: Where the optimiser's vectors are: in memory, or in files.
-        memory_mib: What the job will use.
+        device_mib: What the computing device holds: activations, and vectors where they are in memory.
+        memory_mib: What the job will use, the process itself included.
         disk_mib: Files that the job makes and deletes again.
         runtime_min: Minutes that a scheduler is asked for.
     """
@@ -106,6 +105,7 @@ class Tiling:
     halo_px: int
     keep_tiles: int
     store: Literal["memory", "files"]
+    device_mib: int
     memory_mib: int
     disk_mib: int
     runtime_min: int
@@ -130,53 +130,62 @@ class Demand:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What the jobs of an artwork may use.
+class DoesNotFitError(Exception):
+    """A budget is too small for a level; nobody but the planner sees it.
 
     Attributes:
-        compute: The machine's share of the settings.
-        artwork: Its name, for errors.
-        where: The key of `compute` in the configuration, for errors.
+        key: The budget, a key of `compute`.
+        needed: The least that would do, in the budget's unit.
+        found: The budget.
+        level: What does not fit.
+        size: Of that level.
+        otherwise: What else would help, to stand between commas; empty when nothing would.
     """
 
-    compute: Compute
-    artwork: str
-    where: str
+    def __init__(self, key: str, needed: str, found: str, level: Level, otherwise: str = "") -> None:
+        super().__init__(f"{key}: {needed} for {level.px}, {found} given")
+        self.key = key
+        self.needed = needed
+        self.found = found
+        self.level = level
+        self.otherwise = otherwise
 
-    def tiling(self, level: Level, demand: Demand) -> Tiling:
-        """The whole level when it fits; else tiles, with the vectors in memory or, at last, in files.
 
-        Where the vectors are changes no bit of the result.
+def tiling(level: Level, demand: Demand, budget_mib: int) -> Tiling:
+    """The whole level when it fits; else tiles, with the vectors in memory or, at last, in files.
 
-        Raises:
-            ConfigError: Not even the smallest tile fits.
-        """
-        network, channels, area = demand.network, demand.channels, level.padded.area
-        budget_mib = self.compute.memory_budget_mib
-        halo_px = network.architecture.deepest(network.layers).halo_px
-        per_px = activation_bytes_per_px(network, 4, guided=channels > 0)
-        content_values = content_values_per_px(network)
-        state_mib = area * state_bytes_per_px(demand.optimiser, content_values, channels) / _MIB
-        whole_mib = _PROCESS_MIB + state_mib + area * per_px / _MIB
-        if whole_mib <= budget_mib:
-            return _tiling(level, demand, None, halo_px, store="memory", memory_mib=math.ceil(whole_mib))
-        # Content and guides are read by tiles; the content's features stay where there is memory for vectors.
-        vectors_mib = area * (vector_bytes_per_px(demand.optimiser) + 4 * content_values) / _MIB
-        room_mib = budget_mib - _PROCESS_MIB
-        in_files = _fastest(level.padded, network, room_mib, per_px, halo_px)
-        if in_files is None:
-            needed = math.ceil(_PROCESS_MIB + (SMALLEST_TILE_PX + 2 * halo_px) ** 2 * per_px / _MIB)
-            raise ConfigError(
-                f"{self.where}.memory_budget_mib",
-                expected=f"{needed} at least for level {level.px} ({level.size} px) of {self.artwork}",
-                found=f"{budget_mib}",
-                fix="Raise it, or choose shallower layers",
-            )
-        in_memory = _fastest(level.padded, network, room_mib - vectors_mib, per_px, halo_px)
-        if in_memory is not None and in_memory.work <= _WORTH_FILES * in_files.work:
-            return _tiling(level, demand, in_memory, halo_px, store="memory", memory_mib=budget_mib)
-        return _tiling(level, demand, in_files, halo_px, store="files", memory_mib=budget_mib)
+    Where the vectors are changes no bit of the result.
+
+    Args:
+        level: What is cut.
+        demand: What is computed and kept.
+        budget_mib: What the job may use.
+
+    Raises:
+        DoesNotFitError: Not even the smallest tile fits.
+    """
+    network, padded, channels = demand.network, level.padded, demand.channels
+    halo_px = network.architecture.deepest(network.layers).halo_px
+    per_px = activation_bytes_per_px(network, 4, guided=channels > 0)
+    content_values = content_values_per_px(network)
+    state_mib = padded.area * state_bytes_per_px(demand.optimiser, content_values, channels) / _MIB
+    whole_mib = state_mib + padded.area * per_px / _MIB
+    if PROCESS_MIB + whole_mib <= budget_mib:
+        return _tiling(level, demand, _Cut(None, 0, 2.0), "memory", whole_mib)
+    # Content and guides are read by tiles; the content's features stay where there is memory for vectors.
+    vectors_mib = padded.area * (vector_bytes_per_px(demand.optimiser) + 4 * content_values) / _MIB
+    room_mib = budget_mib - PROCESS_MIB
+    in_files = _fastest(padded, network, room_mib, per_px, halo_px)
+    if in_files is None:
+        needed = math.ceil(PROCESS_MIB + (SMALLEST_TILE_PX + 2 * halo_px) ** 2 * per_px / _MIB)
+        raise DoesNotFitError(
+            "memory_budget_mib", str(needed), str(budget_mib), level, "choose shallower layers"
+        )
+    in_memory = _fastest(padded, network, room_mib - vectors_mib, per_px, halo_px)
+    if in_memory is not None and in_memory.work <= _WORTH_FILES * in_files.work:
+        held_mib = _held_mib(padded, in_memory, per_px, halo_px)
+        return _tiling(level, demand, in_memory, "memory", vectors_mib + held_mib)
+    return _tiling(level, demand, in_files, "files", _held_mib(padded, in_files, per_px, halo_px))
 
 
 @final
@@ -184,38 +193,40 @@ class Budget:
 class _Cut:
     """A way to cut a level: its tiles' cores, how many are kept, and passes per pixel, halos included."""
 
-    core_px: int
+    core_px: int | None
     kept: int
     work: float
 
 
 def _tiling(
-    level: Level,
-    demand: Demand,
-    cut: _Cut | None,
-    halo_px: int,
-    *,
-    store: Literal["memory", "files"],
-    memory_mib: int,
+    level: Level, demand: Demand, cut: _Cut, store: Literal["memory", "files"], device_mib: float
 ) -> Tiling:
     # Vectors in memory are saved from time to time; and the result lies in a file of rows before it is one.
     per_px_on_disk = 12 + vector_bytes_per_px(demand.optimiser, demand.iterations)
-    core_px = None if cut is None else cut.core_px
+    halo_px = demand.network.architecture.deepest(demand.network.layers).halo_px
     # Tiles compute their halos as well, and their forward pass twice.
-    computed = computed_share(level.padded, demand.network, core_px, halo_px)
-    work = computed * (1.0 if cut is None else _TWO_PASSES)
+    computed = computed_share(level.padded, demand.network, cut.core_px, halo_px)
+    work = computed * (1.0 if cut.core_px is None else _TWO_PASSES)
     evaluations = demand.iterations * _EVALUATIONS_PER_ITERATION
     seconds = evaluations * level.padded.area / 1e6 * work * _SECONDS_PER_MEGAPIXEL_EVALUATION
     return Tiling(
-        core_px,
+        cut.core_px,
         halo_px,
-        0 if cut is None else cut.kept,
+        cut.kept,
         store,
-        memory_mib,
+        device_mib=math.ceil(device_mib),
+        memory_mib=math.ceil(PROCESS_MIB + device_mib),
         disk_mib=math.ceil(level.padded.area * per_px_on_disk / _MIB),
         # Twice what a slow processor takes, and the start.
         runtime_min=10 + round(2 * seconds / 60),
     )
+
+
+def _held_mib(padded: Size, cut: _Cut, per_px: int, halo_px: int) -> float:
+    """Activations of the tiles that are kept, and of the one that is being computed."""
+    side_px = (cut.core_px or 0) + 2 * halo_px
+    haloed_px = min(side_px, padded.height) * min(side_px, padded.width)
+    return (cut.kept + 1) * haloed_px * per_px / _MIB
 
 
 def _fastest(padded: Size, network: Network, room_mib: float, per_px: int, halo_px: int) -> _Cut | None:

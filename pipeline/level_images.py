@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import final
 
-from pipeline.budget import Budget, Demand
+from pipeline.budget import Demand, tiling
 from pipeline.config.controls import Region, Style
-from pipeline.config.models import ArtworkSettings, last_repeats
+from pipeline.config.models import ArtworkSettings, Compute, last_repeats
 from pipeline.config.sections import Network
 from pipeline.errors import ConfigError
 from pipeline.geometry import Size
@@ -34,7 +34,7 @@ class LevelImages:
     Attributes:
         artwork: The settings.
         levels: Lowest first.
-        budget: What mixtures may use.
+        compute: The machine's share of the settings.
         size_of: Reads an image's size.
         source: Gives the key of the prepared image of a path.
         palette: What happens to colours.
@@ -46,7 +46,7 @@ class LevelImages:
 
     artwork: ArtworkSettings
     levels: tuple[Level, ...]
-    budget: Budget
+    compute: Compute
     size_of: SizeOf
     source: Callable[[Path], str]
     palette: Palette
@@ -64,6 +64,7 @@ class LevelImages:
 
         Raises:
             ConfigError: The image would be too thin there.
+            DoesNotFitError: The mixture does not fit the memory budget.
         """
         level = self.levels[index]
         size = self._style_size(style.image, style.scale, level, network)
@@ -96,8 +97,8 @@ class LevelImages:
             up_to_layer=up_to_layer,
             network=network_of_mix,
             optimiser=self.artwork.optimiser,
-            compute=self.budget.compute.for_pixels(),
-            **asdict(self.budget.tiling(Level(level.px, size), demand)),
+            compute=self.compute.for_pixels(),
+            **asdict(tiling(Level(level.px, size), demand, self.compute.memory_budget_mib)),
         )
         stem = f"{prepared.rpartition('-')[0]}-{size}-with-{style.fine.stem}"
         key = make_key(stem, plan.without_costs().model_dump(mode="json"))

@@ -125,7 +125,8 @@ class BudgetedPlan(Model):
         halo_px: Pixels around a core that are computed but not owned.
         keep_tiles: How many tiles keep their activations from one pass to the next.
         store: Where the optimiser's vectors are.
-        memory_mib: What the job will use.
+        device_mib: What the computing device holds.
+        memory_mib: What the job will use, the process itself included.
         disk_mib: Files that the job makes and deletes again.
         runtime_min: What the job asks of a scheduler.
     """
@@ -138,6 +139,7 @@ class BudgetedPlan(Model):
     halo_px: int
     keep_tiles: int
     store: Literal["memory", "files"]
+    device_mib: int
     memory_mib: int
     disk_mib: int
     runtime_min: int
@@ -149,7 +151,7 @@ class BudgetedPlan(Model):
 
     def without_costs(self) -> Self:
         """The same without what the job asks for, which its pixels do not depend on."""
-        return self.model_copy(update={"memory_mib": 0, "disk_mib": 0, "runtime_min": 0})
+        return self.model_copy(update={"device_mib": 0, "memory_mib": 0, "disk_mib": 0, "runtime_min": 0})
 
 
 @final
@@ -262,6 +264,8 @@ class Plan(Model):
         levels: Lowest first.
         chroma: Where the content's chroma comes back in the end: everywhere when empty, nowhere when None.
         weights: The model files and where the user has them from.
+        disk_mib: What the artwork's files take at most at once.
+        kept_mib: What of them stays.
         warnings: What the user should know before the work begins.
     """
 
@@ -279,6 +283,8 @@ class Plan(Model):
     levels: tuple[LevelPlan, ...]
     chroma: tuple[Area, ...] | None
     weights: dict[str, WeightsSource | None]
+    disk_mib: int
+    kept_mib: int
     warnings: tuple[str, ...]
 
     @property
@@ -341,6 +347,8 @@ class Plan(Model):
             InputError: The plan has no such level.
         """
         for level in self.levels:
+            disk_mib=0,
+            kept_mib=0,
             if level.level_px == level_px:
                 return level
         names = ", ".join(str(level.level_px) for level in self.levels)

@@ -1,27 +1,24 @@
 """Plans from settings: a pure function of the configuration and the image headers, without torch.
 
 The workflow computes it to know its graph, and the plan stage writes the same thing to `plan.json`. Every
-mistake that can be known before the work begins is found here.
+mistake that can be known before the work begins is found here, what cannot fit among them.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from pathlib import Path
-from typing import final
+import math
+from collections.abc import Callable
 
-from pipeline.budget import Budget, Demand
-from pipeline.canvas import MIN_SIDE_PX
-from pipeline.config.controls import Region, Style
-from pipeline.config.models import Config, LevelSettings
-from pipeline.config.sections import Network
-from pipeline.geometry import Size
-from pipeline.inspection import SizeOf, checked_size, file_warnings, weights_sources
-from pipeline.level_images import SOFT_UPSCALE, LevelImages
-from pipeline.masking import Masking, combined_files, content_dpi
-from pipeline.plan import Area, LevelPlan, Plan, RegionPlan, TargetPlan, WeightedTarget, make_key
-from pipeline.pyramid import Level, levels
-from pipeline.recolouring import Palette
+from pipeline.budget import DoesNotFitError
+from pipeline.config.models import SMALLEST_LEVEL_PX, Artwork, Config, LevelSettings
+from pipeline.config.sections import length_px
+from pipeline.drafting import draft
+from pipeline.errors import ConfigError, PipelineError
+from pipeline.inspection import SizeOf
+from pipeline.plan import Plan
+from pipeline.pyramid import DEFAULT_LEVELS_PX, Level
+
+_MIB_PER_GIB = 1024
 
 
 def resolve(config: Config, name: str, size_of: SizeOf, where: str = "config.yaml") -> Plan:
@@ -34,175 +31,110 @@ def resolve(config: Config, name: str, size_of: SizeOf, where: str = "config.yam
         where: The configuration's name, for errors.
 
     Raises:
-        ConfigError: The sizes cannot be had.
+        ConfigError: The sizes cannot be had, or do not fit a budget; the largest that would is named.
         InputError: An image or mask that the artwork names cannot be read.
     """
+    try:
+        return _within_budgets(config, name, size_of, where)
+    except DoesNotFitError as error:
+        ending = largest_ending(config, name, size_of)
+        ways = [error.otherwise, "" if ending is None else f"end at {ending}, the largest that fits"]
+        raise ConfigError(
+            f"{where}: compute.{error.key}",
+            expected=f"{error.needed} at least for level {error.level.px} ({error.level.size} px) of {name}",
+            found=error.found,
+            fix=_either("Raise it", *(way for way in ways if way)),
+        ) from None
+
+
+def largest_ending(
+    config: Config, name: str, size_of: SizeOf, fits: Callable[[Plan], bool] = lambda _: True
+) -> str | None:
+    """The largest top level, or print, that fits the budgets and is smaller than the artwork's own.
+
+    Found by exact search on the plan's own formulas: what is named fits, and one pixel more does not.
+
+    Args:
+        config: The configuration.
+        name: A key of its artworks.
+        size_of: Gives an image's (height, width) from its header.
+        fits: What else is asked of the plan.
+
+    Returns:
+        How the configuration would say it; None when nothing fits.
+    """
     artwork = config.artworks[name]
-    at = f"{where}: artworks.{name}"
-    content = checked_size(size_of, artwork.content, f"{at}.content", MIN_SIDE_PX)
-    found = levels(artwork, content, at)
-    draft = _Draft(config, name, size_of, content, found, where=where)
-    for warning in file_warnings(artwork, size_of, draft.dpi, at):
-        draft.warn(warning)
-    top = found[-1]
-    if top.size.height > SOFT_UPSCALE * content.height:
-        times = top.size.height / content.height
-        draft.warn(
-            f"level {top.px} is {times:.1f} times as large as the content image ({content} px): "
-            "its detail comes from the style alone"
-        )
-    # The top level needs most: asked first, it names the budget that is enough for all of them.
-    planned = tuple(draft.level(index) for index in reversed(range(len(found))))[::-1]
-    masks = draft.masking.masks
-    models = [artwork.network.name, *(file for mask in masks.values() for file in mask.settings.weights)]
-    return Plan(
-        artwork=name,
-        settings=artwork,
-        compute=config.compute,
-        content=draft.content,
-        sources=draft.sources,
-        masks=masks,
-        combinations=draft.masking.combinations,
-        areas={label: area for label, area in draft.areas.items() if area is not None},
-        images=draft.images.images,
-        mixes=draft.images.mixes,
-        targets=draft.targets,
-        levels=planned,
-        chroma=draft.palette.luminance_areas(),
-        weights=weights_sources(config, name, models, where),
-        warnings=tuple(draft.warnings),
-    )
+    most, ended = _endings(artwork)
 
-
-@final
-class _Draft:
-    """What a plan gathers while it is made."""
-
-    def __init__(
-        self,
-        config: Config,
-        name: str,
-        size_of: SizeOf,
-        content: Size,
-        levels: tuple[Level, ...],
-        *,
-        where: str,
-    ) -> None:
-        self.artwork = artwork = config.artworks[name]
-        self.levels = levels
-        self.dpi = content_dpi(content, levels[-1].size, artwork.print.dpi)
-        self.sources: dict[str, Path] = {}
-        self.masking = Masking(artwork.masks)
-        self.targets: dict[str, TargetPlan] = {}
-        self.warnings: list[str] = []
-        self._precision = config.compute.precision
-        self._size_of = size_of
-        self._budget = Budget(config.compute, name, f"{where}: compute")
-        self.content = self._source(artwork.content)
-        combined = combined_files(region.where for region in artwork.regions)
-        self.areas = {
-            region.label: self.masking.area(region.where, self.content, content, self.dpi, combined)
-            for region in artwork.regions
-        }
-        self.palette = Palette(artwork, self.content, self.areas, self._source, self._style_area)
-        self.images = LevelImages(
-            artwork,
-            levels,
-            self._budget,
-            size_of,
-            self._source,
-            self.palette,
-            f"{where}: artworks.{name}",
-            self.warn,
-        )
-
-    def warn(self, text: str) -> None:
-        if text not in self.warnings:
-            self.warnings.append(text)
-
-    def level(self, index: int) -> LevelPlan:
-        """The plan of the level of this index."""
-        artwork, level = self.artwork, self.levels[index]
-        own = artwork.at_level(index, level.px)
-        network = _network_at(artwork.network, own)
-        assert own.iterations is not None
-        assert own.content_weight is not None
-        assert own.style_weight is not None
-        assert own.tv_weight is not None
-        demand = Demand(network, artwork.optimiser, artwork.guidance_channels, own.iterations)
-        whole = artwork.guidance.whole_share > 0 and artwork.needs_guidance
-        return LevelPlan(
-            level_px=level.px,
-            height=level.size.height,
-            width=level.size.width,
-            iterations=own.iterations,
-            network=network,
-            content_weight=own.content_weight,
-            style_weight=own.style_weight,
-            tv_weight=own.tv_weight,
-            content=self.images.content(self.content, index),
-            regions=tuple(self._region(region, index, network) for region in artwork.regions),
-            whole=self._whole(index, network) if whole else (),
-            **asdict(self._budget.tiling(level, demand)),
-        )
-
-    def _region(self, region: Region, index: int, network: Network) -> RegionPlan:
-        targets = tuple(
-            WeightedTarget(
-                target=self._target(
-                    self.images.style(style, region, index, network), self._style_area(style), network
-                ),
-                weight=style.weight,
-            )
-            for style in region.styles
-        )
-        return RegionPlan(
-            label=region.label,
-            where=region.where,
-            weight=region.weight,
-            content_weight=region.content_weight,
-            targets=targets,
-        )
-
-    def _whole(self, index: int, network: Network) -> tuple[WeightedTarget, ...]:
-        """The mean of the styles' Gram matrices, each image once and whole, as the regions weigh them."""
-        shares: dict[str, float] = {}
-        for region in self.artwork.regions:
-            total = sum(style.weight for style in region.styles)
-            for style in region.styles:
-                image = self.images.style(style, region, index, network)
-                key = self._target(image, None, network)
-                shares[key] = shares.get(key, 0.0) + region.weight * style.weight / total
-        return tuple(WeightedTarget(target=key, weight=share) for key, share in shares.items())
-
-    def _target(self, image: str, mask: Area | None, network: Network) -> str:
-        guidance = self.artwork.guidance
-        plan = TargetPlan(
-            image=image,
-            mask=mask,
-            # Style statistics know nothing of content and weights: artworks that differ there share them.
-            network=network.model_copy(update={"content_layers": (), "layer_weights": {}}),
-            precision=self._precision,
-            propagation=guidance.propagation if mask is not None else "simple",
-            grow_units=guidance.grow_units if mask is not None else 0,
-        )
-        key = make_key(image.rpartition("-")[0], plan.model_dump(mode="json"))
-        self.targets[key] = plan
-        return key
-
-    def _source(self, path: Path) -> str:
-        key = make_key(path.stem, {"path": path.as_posix()})
-        self.sources[key] = path
-        return key
-
-    def _style_area(self, style: Style) -> Area | None:
-        """The part of a style image that counts; its lengths are in px."""
-        if style.mask is None:
+    def planned(px: int) -> Plan | None:
+        smaller = config.model_copy(update={"artworks": {name: ended(px)}})
+        try:
+            plan = _within_budgets(smaller, name, size_of, "")
+        except (DoesNotFitError, PipelineError):
             return None
-        return self.masking.area(style.mask, self._source(style.image), self._size_of(style.image), dpi=1)
+        return plan if fits(plan) else None
+
+    low, high = most // 2, most
+    while low >= SMALLEST_LEVEL_PX and planned(low) is None:
+        low, high = low // 2, low
+    if low < SMALLEST_LEVEL_PX:
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        if planned(middle) is None:
+            high = middle
+        else:
+            low = middle
+    plan = planned(low)
+    assert plan is not None
+    top = plan.levels[-1]
+    level = f"level {top.level_px} ({top.size} px)"
+    side = _printed_side(artwork)
+    return level if side is None else f"print.{side} {low} px, {level}"
 
 
-def _network_at(network: Network, level: LevelSettings) -> Network:
-    return network.model_copy(
-        update={"style_layers": level.style_layers, "content_layers": level.content_layers}
-    )
+def _endings(artwork: Artwork) -> tuple[int, Callable[[int], Artwork]]:
+    """The artwork's top level, or the side of its print, in pixels; and the artwork that ends at another."""
+    side = _printed_side(artwork)
+    if side is not None:
+        asked = length_px(getattr(artwork.print, side), artwork.print.dpi)
+
+        def printed(px: int) -> Artwork:
+            return artwork.model_copy(update={"print": artwork.print.model_copy(update={side: f"{px} px"})})
+
+        return asked, printed
+    given = artwork.levels or tuple(LevelSettings(px=px) for px in DEFAULT_LEVELS_PX)
+
+    def levelled(px: int) -> Artwork:
+        lower = [level for level in given if level.px < px]
+        # What is said of a level holds for the one that stands in its place.
+        return artwork.model_copy(
+            update={"levels": (*lower, given[len(lower)].model_copy(update={"px": px}))}
+        )
+
+    return given[-1].px, levelled
+
+
+def _printed_side(artwork: Artwork) -> str | None:
+    return next((side for side in ("width", "height") if getattr(artwork.print, side) is not None), None)
+
+
+def _within_budgets(config: Config, name: str, size_of: SizeOf, where: str) -> Plan:
+    """The plan, as `resolve` gives it.
+
+    Raises:
+        DoesNotFitError: It needs more memory or disk than the budgets allow.
+    """
+    plan = draft(config, name, size_of, where)
+    budget_gib, top = config.compute.disk_budget_gib, plan.levels[-1]
+    if budget_gib is not None and plan.disk_mib > budget_gib * _MIB_PER_GIB:
+        needed_gib = math.ceil(10 * plan.disk_mib / _MIB_PER_GIB) / 10
+        raise DoesNotFitError(
+            "disk_budget_gib", f"{needed_gib:.1f}", f"{budget_gib:g}", Level(top.level_px, top.size)
+        )
+    return plan
+
+
+def _either(*ways: str) -> str:
+    *first, last = ways
+    return last if not first else f"{', '.join(first)}{',' if len(first) > 1 else ''} or {last}"

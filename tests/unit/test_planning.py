@@ -498,7 +498,8 @@ REFUSED: list[tuple[Callable[[], Plan], type[Exception], str]] = [
         lambda: plan({"style": "s.png", "levels": [8000, 9000]}, compute={"memory_budget_mib": 800}),
         ConfigError,
         "config.yaml: compute.memory_budget_mib: expected 853 at least for level 9000 (7348x11023 px) "
-        "of a; found 800. Raise it, or choose shallower layers.",
+        "of a; found 800. Raise it, choose shallower layers, or end at level 196 (160x240 px), the largest "
+        "that fits.",
     ),
     (
         lambda: plan({"regions": TWO_REGIONS, "masks": {"sam": "vit_b"}}),
@@ -536,6 +537,79 @@ def test_what_is_refused_before_any_work(make: Callable[[], Plan], kind: type[Ex
     with pytest.raises(kind) as caught:
         make()
     assert str(caught.value) == line
+
+
+@pytest.mark.parametrize(
+    ("own", "budgets", "line", "ending", "one_more"),
+    [
+        (
+            {"levels": [100, 300]},
+            {"memory_budget_mib": 800},
+            "memory_budget_mib: expected 853 at least for level 300 (245x367 px) of a; found 800. Raise it, "
+            "choose shallower layers, or end at level 196 (160x240 px), the largest that fits.",
+            {"levels": [100, 196]},
+            {"levels": [100, 197]},
+        ),
+        (
+            {"levels": [256, 1_000_000]},
+            {"disk_budget_gib": 50},
+            "disk_budget_gib: expected 156481.1 at least for level 1000000 (816497x1224745 px) of a; found "
+            "50. Raise it or end at level 17845 (14570x21856 px), the largest that fits.",
+            {"levels": [256, 17845]},
+            {"levels": [256, 17846]},
+        ),
+        (
+            # The lower level is too large as well: what is said of it holds for the one that takes its place.
+            {"levels": [{"px": 100_000, "iterations": 1}, 200_000]},
+            {"disk_budget_gib": 50},
+            "disk_budget_gib: expected 6596.2 at least for level 200000 (163299x244949 px) of a; found 50. "
+            "Raise it or end at level 25220 (20592x30888 px), the largest that fits.",
+            {"levels": [{"px": 25220, "iterations": 1}]},
+            {"levels": [{"px": 25221, "iterations": 1}]},
+        ),
+        (
+            {"levels": None, "print": {"width": "10 in", "dpi": 3000}},
+            {"disk_budget_gib": 10},
+            "disk_budget_gib: expected 101.2 at least for level 24495 (20000x30000 px) of a; found 10. "
+            "Raise it or end at print.width 9376 px, level 7656 (6251x9376 px), the largest that fits.",
+            {"levels": None, "print": {"width": "9376 px"}},
+            {"levels": None, "print": {"width": "9377 px"}},
+        ),
+        (
+            {"levels": None},
+            {"disk_budget_gib": 0.1},
+            "disk_budget_gib: expected 0.2 at least for level 1024 (836x1254 px) of a; found 0.1. "
+            "Raise it or end at level 627 (512x768 px), the largest that fits.",
+            {"levels": [512, 627]},
+            {"levels": [512, 628]},
+        ),
+    ],
+)
+def test_what_cannot_fit_is_refused_with_the_largest_that_would(
+    own: dict[str, Any], budgets: dict[str, Any], line: str, ending: dict[str, Any], one_more: dict[str, Any]
+) -> None:
+    def planned(settings: dict[str, Any]) -> Plan:
+        return plan({"style": "s.png", **settings}, compute=budgets)
+
+    with pytest.raises(ConfigError) as caught:
+        planned(own)
+    assert str(caught.value) == f"config.yaml: compute.{line}"
+    assert planned(ending).levels[-1].size.area > 0
+    with pytest.raises(ConfigError, match=next(iter(budgets))):
+        planned(one_more)
+
+
+def test_where_nothing_fits_no_size_is_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan({"style": "s.png"}, compute={"disk_budget_gib": 0.001})
+    assert str(caught.value) == (
+        "config.yaml: compute.disk_budget_gib: expected 0.1 at least for level 512 (418x627 px) of a; "
+        "found 0.001. Raise it."
+    )
+
+
+def test_without_a_disk_budget_there_is_no_limit() -> None:
+    assert plan({"style": "s.png", "levels": [1_000_000]}).disk_mib > 100_000_000
 
 
 def test_a_plan_has_no_other_levels() -> None:

@@ -1,0 +1,93 @@
+"""What an artwork's files take on the disk, from its plan alone: an upper bound, file by file; no torch.
+
+Files that are compressed count in full: how far they shrink is known only afterwards. Images with alpha take
+a fourth band at the end, which counts for those without as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from pipeline.geometry import Size
+from pipeline.plan import LevelPlan, Plan
+
+_FILE_TILE_PX = 256
+_RENDERED = 12  # bytes per pixel: three float32
+_PREPARED = 6  # three bands of 16 bits, or four of 8
+_MASK = 1
+_COMBINED = 2
+_GUIDE = 2
+_ASSEMBLED = 16  # with alpha
+_MIB = 2**20
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class DiskUse:
+    """What an artwork's files take.
+
+    Attributes:
+        kept_mib: What stays when the artwork is done.
+        most_mib: What there is at once, at most: with the state of the level that is rendered, say.
+    """
+
+    kept_mib: int
+    most_mib: int
+
+
+def disk_use(plan: Plan, size_of: Callable[[Path], Size]) -> DiskUse:
+    """What an artwork's files take, those included that it shares with others.
+
+    Args:
+        plan: The plan; its own `disk_mib` and `kept_mib` are not read.
+        size_of: Gives the (height, width) of an image of the user's.
+    """
+    levels = plan.levels
+    shared = _shared_bytes(plan, size_of)
+    results = [_bytes(level.size, _RENDERED) for level in levels]
+    guides = [_guide_bytes(plan, level) for level in levels]
+    states = [level.disk_mib * _MIB for level in levels]
+    # The lowest level starts from the content, each other from a file of its own that goes again.
+    starts = [0, *results[1:]]
+    while_rendering = [
+        sum(results[: index + 1]) + sum(guides) + starts[index] + states[index]
+        for index in range(len(levels))
+    ]
+    while_mixing = [mix.disk_mib * _MIB + _bytes(mix.size, _RENDERED) for mix in plan.mixes.values()]
+    settings, top = plan.settings, levels[-1].size
+    printed = _bytes(top, 4 * settings.print.bits // 8)
+    pictures = 3 * settings.preview_px**2 * (2 + len(levels) + len(levels[-1].targets))
+    rendered = sum(results) + sum(guides)
+    most = max(*while_rendering, *while_mixing, rendered + _bytes(top, _ASSEMBLED) + printed + pictures)
+    return DiskUse(
+        kept_mib=math.ceil((shared + rendered + printed + pictures) / _MIB),
+        most_mib=math.ceil((shared + most) / _MIB),
+    )
+
+
+def _shared_bytes(plan: Plan, size_of: Callable[[Path], Size]) -> int:
+    """What is kept under names that other artworks may share."""
+    sizes = {key: size_of(path) for key, path in plan.sources.items()}
+    images = [Size(image.height, image.width) for image in plan.images.values()]
+    images += [mix.size for mix in plan.mixes.values()]
+    found = sum(_bytes(size, _PREPARED) for size in sizes.values())
+    found += sum(_bytes(size, _RENDERED) for size in images)
+    found += sum(_bytes(sizes[mask.prepared], _MASK) for mask in plan.masks.values())
+    found += sum(_bytes(Size(mask.height, mask.width), _COMBINED) for mask in plan.combinations.values())
+    for target in plan.targets.values():
+        layers = [target.network.architecture.layer(name) for name in target.network.style_layers]
+        found += sum(4 * (layer.channels**2 + 2 * layer.channels) for layer in layers)
+    return found
+
+
+def _guide_bytes(plan: Plan, level: LevelPlan) -> int:
+    return _bytes(level.size, _GUIDE * plan.settings.guidance_channels)
+
+
+def _bytes(size: Size, per_px: int) -> int:
+    """Of an image file that is laid out in square tiles, the last ones filled up."""
+    return size.aligned_up(_FILE_TILE_PX).area * per_px

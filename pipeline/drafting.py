@@ -1,0 +1,209 @@
+"""Plans as they would be if everything fitted: settings and image sizes -> levels, styles, keys; no torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import final
+
+from pipeline.budget import Demand, tiling
+from pipeline.canvas import MIN_SIDE_PX
+from pipeline.config.controls import Region, Style
+from pipeline.config.models import Config, LevelSettings
+from pipeline.config.sections import Network
+from pipeline.disk import disk_use
+from pipeline.geometry import Size
+from pipeline.inspection import SizeOf, checked_size, file_warnings, weights_sources
+from pipeline.level_images import SOFT_UPSCALE, LevelImages
+from pipeline.masking import Masking, combined_files, content_dpi
+from pipeline.plan import Area, LevelPlan, Plan, RegionPlan, TargetPlan, WeightedTarget, make_key
+from pipeline.pyramid import Level, levels
+from pipeline.recolouring import Palette
+
+
+def draft(config: Config, name: str, size_of: SizeOf, where: str) -> Plan:
+    """The plan of artwork `name`, whatever it takes on the disk.
+
+    Args:
+        config: The configuration.
+        name: A key of its artworks.
+        size_of: Gives an image's (height, width) from its header, or an InputError.
+        where: The configuration's name, for errors.
+
+    Raises:
+        ConfigError: The sizes cannot be had.
+        InputError: An image or mask that the artwork names cannot be read.
+        DoesNotFitError: A level does not fit the memory budget.
+    """
+    artwork = config.artworks[name]
+    at = f"{where}: artworks.{name}"
+    content = checked_size(size_of, artwork.content, f"{at}.content", MIN_SIDE_PX)
+    found = levels(artwork, content, at)
+    gathered = _Draft(config, name, size_of, content, found, where=at)
+    for warning in file_warnings(artwork, size_of, gathered.dpi, at):
+        gathered.warn(warning)
+    top = found[-1]
+    if top.size.height > SOFT_UPSCALE * content.height:
+        times = top.size.height / content.height
+        gathered.warn(
+            f"level {top.px} is {times:.1f} times as large as the content image ({content} px): "
+            "its detail comes from the style alone"
+        )
+    # The top level needs most: asked first, it names the budget that is enough for all of them.
+    planned = tuple(gathered.level(index) for index in reversed(range(len(found))))[::-1]
+    masks = gathered.masking.masks
+    models = [artwork.network.name, *(file for mask in masks.values() for file in mask.settings.weights)]
+    plan = Plan(
+        artwork=name,
+        settings=artwork,
+        compute=config.compute,
+        content=gathered.content,
+        sources=gathered.sources,
+        masks=masks,
+        combinations=gathered.masking.combinations,
+        areas={label: area for label, area in gathered.areas.items() if area is not None},
+        images=gathered.images.images,
+        mixes=gathered.images.mixes,
+        targets=gathered.targets,
+        levels=planned,
+        chroma=gathered.palette.luminance_areas(),
+        weights=weights_sources(config, name, models, where),
+        disk_mib=0,
+        kept_mib=0,
+        warnings=tuple(gathered.warnings),
+    )
+    use = disk_use(plan, size_of)
+    return plan.model_copy(update={"disk_mib": use.most_mib, "kept_mib": use.kept_mib})
+
+
+@final
+class _Draft:
+    """What a plan gathers while it is made."""
+
+    def __init__(
+        self,
+        config: Config,
+        name: str,
+        size_of: SizeOf,
+        content: Size,
+        levels: tuple[Level, ...],
+        *,
+        where: str,
+    ) -> None:
+        self.artwork = artwork = config.artworks[name]
+        self.levels = levels
+        self.dpi = content_dpi(content, levels[-1].size, artwork.print.dpi)
+        self.sources: dict[str, Path] = {}
+        self.masking = Masking(artwork.masks)
+        self.targets: dict[str, TargetPlan] = {}
+        self.warnings: list[str] = []
+        self._compute = config.compute
+        self._size_of = size_of
+        self.content = self._source(artwork.content)
+        combined = combined_files(region.where for region in artwork.regions)
+        self.areas = {
+            region.label: self.masking.area(region.where, self.content, content, self.dpi, combined)
+            for region in artwork.regions
+        }
+        self.palette = Palette(artwork, self.content, self.areas, self._source, self._style_area)
+        self.images = LevelImages(
+            artwork,
+            levels,
+            config.compute,
+            size_of,
+            self._source,
+            self.palette,
+            where,
+            self.warn,
+        )
+
+    def warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    def level(self, index: int) -> LevelPlan:
+        """The plan of the level of this index."""
+        artwork, level = self.artwork, self.levels[index]
+        own = artwork.at_level(index, level.px)
+        network = _network_at(artwork.network, own)
+        assert own.iterations is not None
+        assert own.content_weight is not None
+        assert own.style_weight is not None
+        assert own.tv_weight is not None
+        demand = Demand(network, artwork.optimiser, artwork.guidance_channels, own.iterations)
+        whole = artwork.guidance.whole_share > 0 and artwork.needs_guidance
+        return LevelPlan(
+            level_px=level.px,
+            height=level.size.height,
+            width=level.size.width,
+            iterations=own.iterations,
+            network=network,
+            content_weight=own.content_weight,
+            style_weight=own.style_weight,
+            tv_weight=own.tv_weight,
+            content=self.images.content(self.content, index),
+            regions=tuple(self._region(region, index, network) for region in artwork.regions),
+            whole=self._whole(index, network) if whole else (),
+            **asdict(tiling(level, demand, self._compute.memory_budget_mib)),
+        )
+
+    def _region(self, region: Region, index: int, network: Network) -> RegionPlan:
+        targets = tuple(
+            WeightedTarget(
+                target=self._target(
+                    self.images.style(style, region, index, network), self._style_area(style), network
+                ),
+                weight=style.weight,
+            )
+            for style in region.styles
+        )
+        return RegionPlan(
+            label=region.label,
+            where=region.where,
+            weight=region.weight,
+            content_weight=region.content_weight,
+            targets=targets,
+        )
+
+    def _whole(self, index: int, network: Network) -> tuple[WeightedTarget, ...]:
+        """The mean of the styles' Gram matrices, each image once and whole, as the regions weigh them."""
+        shares: dict[str, float] = {}
+        for region in self.artwork.regions:
+            total = sum(style.weight for style in region.styles)
+            for style in region.styles:
+                image = self.images.style(style, region, index, network)
+                key = self._target(image, None, network)
+                shares[key] = shares.get(key, 0.0) + region.weight * style.weight / total
+        return tuple(WeightedTarget(target=key, weight=share) for key, share in shares.items())
+
+    def _target(self, image: str, mask: Area | None, network: Network) -> str:
+        guidance = self.artwork.guidance
+        plan = TargetPlan(
+            image=image,
+            mask=mask,
+            # Style statistics know nothing of content and weights: artworks that differ there share them.
+            network=network.model_copy(update={"content_layers": (), "layer_weights": {}}),
+            precision=self._compute.precision,
+            propagation=guidance.propagation if mask is not None else "simple",
+            grow_units=guidance.grow_units if mask is not None else 0,
+        )
+        key = make_key(image.rpartition("-")[0], plan.model_dump(mode="json"))
+        self.targets[key] = plan
+        return key
+
+    def _source(self, path: Path) -> str:
+        key = make_key(path.stem, {"path": path.as_posix()})
+        self.sources[key] = path
+        return key
+
+    def _style_area(self, style: Style) -> Area | None:
+        """The part of a style image that counts; its lengths are in px."""
+        if style.mask is None:
+            return None
+        return self.masking.area(style.mask, self._source(style.image), self._size_of(style.image), dpi=1)
+
+
+def _network_at(network: Network, level: LevelSettings) -> Network:
+    return network.model_copy(
+        update={"style_layers": level.style_layers, "content_layers": level.content_layers}
+    )

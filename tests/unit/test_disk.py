@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config.reading import parse
+from pipeline.disk import DiskUse, disk_use
+from pipeline.drafting import draft
+from pipeline.geometry import Size
+from pipeline.plan import Plan
+
+SIZES = {"c.png": Size(400, 600), "s.png": Size(512, 512), "m.png": Size(400, 600)}
+MIB = 2**20
+
+
+def size_of(path: Path) -> Size:
+    return SIZES[path.name]
+
+
+def plan(**own: Any) -> Plan:
+    artwork = {"content": "c.png", "levels": [256, 512], "iterations": [60, 20], **own}
+    return draft(parse({"artworks": {"a": artwork}}), "a", size_of, "config.yaml")
+
+
+def in_mib(*parts: int) -> int:
+    return -(-sum(parts) // MIB)
+
+
+# Files are laid out in tiles of 256 px: 400x600 -> 512x768; the levels: 209x314 -> 256x512, 512x768 again.
+PREPARED = 6 * (512 * 768 + 512 * 512)
+IMAGES = 12 * (256 * 512 + 512 * 768) + 12 * (256 * 256 + 512 * 512)
+TARGETS = 2 * 4 * sum(n * n + 2 * n for n in (64, 128, 256, 512, 512))
+RESULTS = 12 * (256 * 512 + 512 * 768)
+START = 12 * 512 * 768
+# Vectors of 432x640 px: image, next image, gradient, old gradient, five pairs of bfloat16; the result's rows.
+STATE = MIB * in_mib(432 * 640 * (48 + 5 * 12 + 12))
+PICTURES = 3 * 1024**2 * (2 + 2 + 1)
+
+
+def test_the_largest_moment_is_the_top_levels_rendering_here() -> None:
+    shared = PREPARED + IMAGES + TARGETS
+    found = plan(style="s.png")
+    assert (found.kept_mib, found.disk_mib) == (
+        in_mib(shared, RESULTS, 4 * 512 * 768, PICTURES),
+        in_mib(shared, RESULTS, START, STATE),
+    )
+    assert disk_use(found, size_of) == DiskUse(found.kept_mib, found.disk_mib)
+
+
+def test_at_the_end_the_assembled_image_lies_beside_the_print() -> None:
+    shared = PREPARED + IMAGES + TARGETS
+    found = plan(style="s.png", preview_px=4096, print={"bits": 16})
+    pictures = 16 * PICTURES
+    assert found.kept_mib == in_mib(shared, RESULTS, 8 * 512 * 768, pictures)
+    assert found.disk_mib == in_mib(shared, RESULTS, (16 + 8) * 512 * 768, pictures)
+
+
+def test_masks_combinations_and_guides_count() -> None:
+    regions = [
+        {"where": {"union": ["person", "m.png"]}, "style": "s.png", "name": "x"},
+        {"where": "background", "style": {"image": "s.png", "weight": 2}},
+    ]
+    plain, found = plan(style="s.png"), plan(regions=regions)
+    assert (len(found.masks), len(found.combinations)) == (1, 1)
+    # A byte of the automatic mask, two of the combination, two for each channel of the guides.
+    more = 512 * 768 * (1 + 2) + 2 * 2 * (256 * 512 + 512 * 768)
+    assert found.kept_mib - plain.kept_mib == pytest.approx(more / MIB, abs=1.01)
+    assert found.disk_mib - plain.disk_mib == pytest.approx(more / MIB, abs=1.01)
+
+
+def test_a_mixture_is_an_image_and_has_a_state_while_it_is_made() -> None:
+    style = {"image": "s.png", "fine": "s.png", "scale": 8}
+    found = plan(style=style, levels=[512], mixing={"iterations": [100]})
+    (mix,) = found.mixes.values()
+    assert mix.size == Size(4096, 4096)
+    # Prepared, coarse and fine image, mixture; while it is made, the start of the mixture and its state.
+    shared = 6 * (512 * 768 + 512 * 512) + 12 * (512 * 768 + 2 * 4096**2 + 512 * 512)
+    state = 4096**2 * (48 + 60 + 12) + 12 * 4096**2
+    assert found.disk_mib == pytest.approx((shared + state + TARGETS / 2) / MIB, abs=2)
