@@ -42,3 +42,7 @@ onstart:
         hold(Path(RESULTS) / ".in-use")
     except PipelineError as error:
         raise WorkflowError(str(error)) from None
+    if workflow.local_exec:
+        # A limit on submissions is for clusters. Here Snakemake's default of 100 in a second costs much: each
+        # finished job leaves a timer behind that has all ready jobs looked at again every second.
+        workflow.scheduler.job_rate_limiter = None

@@ -219,11 +219,13 @@ class RenderedCollection:
         checkout: Where they lie.
         promised: The jobs that the dry run before announced.
         made: The jobs that were run.
+        rounds: How often Snakemake chose among the jobs that were ready.
     """
 
     checkout: Checkout
     promised: set[str]
     made: set[str]
+    rounds: int
 
     @property
     def results(self) -> Path:

@@ -23,6 +23,10 @@ def test_the_dry_run_told_the_truth(rendered: RenderedCollection) -> None:
     assert rendered.made == rendered.promised == EVERYTHING
 
 
+def test_jobs_are_chosen_when_one_has_ended_and_not_all_the_time(rendered: RenderedCollection) -> None:
+    assert 0 < rendered.rounds < 2 * len(rendered.made)
+
+
 def test_every_artwork_has_its_files(rendered: RenderedCollection) -> None:
     sizes = {"halves": Size(89, 72), "scene": Size(71, 91)}
     for name, size in sizes.items():
