@@ -26,7 +26,13 @@ from pipeline.planning import resolve
 _IMAGE_STAGE_MIB = 1024
 _NETWORK_STAGE_MIB = 2560
 # vit_b was measured (4.8 GiB); of the others, what their larger weights and attention add to it.
-_SAM_STAGE_MIB = {None: _NETWORK_STAGE_MIB, "vit_b": 5632, "vit_l": 9216, "vit_h": 13312}
+_SAM_STAGE_MIB = {
+    None: _NETWORK_STAGE_MIB,
+    "vit_t": _NETWORK_STAGE_MIB,
+    "vit_b": 5632,
+    "vit_l": 9216,
+    "vit_h": 13312,
+}
 
 
 @final
@@ -116,6 +122,14 @@ class Collection:
     def level_records(self, artwork: str) -> list[str]:
         """What was recorded of each level, lowest first."""
         return [file.removesuffix(".tif") + ".json" for file in self.level_results(artwork)]
+
+    def mask_records(self, artwork: str) -> list[str]:
+        """What was recorded of the automatic masks that an artwork uses."""
+        return [f"{self.results}/shared/masks/{key}.json" for key in self.plans[artwork].masks]
+
+    def mixture_records(self, artwork: str) -> list[str]:
+        """What was recorded of the mixtures that an artwork uses."""
+        return [f"{self.results}/shared/mixed/{key}.json" for key in self.plans[artwork].mixes]
 
     def top_styles(self, artwork: str) -> list[str]:
         """The style images as the highest level used them, and what mixtures were made from, once each."""

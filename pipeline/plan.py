@@ -305,6 +305,16 @@ class Plan(Model):
             mix = self.mixes[mix.start]
         return mix.start, fine
 
+    @property
+    def automatic_masks(self) -> dict[str, Path]:
+        """Every automatic mask by its key, with the user's image that it is found in."""
+        return {key: self.sources[mask.prepared] for key, mask in self.masks.items()}
+
+    def mixed_images(self, key: str) -> tuple[Path, Path]:
+        """The user's coarse and fine image of a mixture."""
+        coarse, fine = (self.sources[self.images[image].prepared] for image in self.mixed_from(key))
+        return coarse, fine
+
     def excerpt(self, level_px: int) -> Plan:
         """The plan without anything that this level's pixels do not depend on: a plan to render it by.
 

@@ -173,6 +173,8 @@ def record(
     inputs: Mapping[str, Path],
     outputs: Mapping[str, Path],
     deviations: Sequence[str] = (),
+    masks: Mapping[str, Any] | None = None,
+    mixtures: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything that is needed to make the artwork again, as plain JSON values.
 
@@ -187,6 +189,8 @@ def record(
         inputs: The files read: the path as the user wrote it -> where the file lies.
         outputs: The files made, in the same form.
         deviations: Where the run left its plan, one sentence each.
+        masks: What is known of each automatic mask, by its key.
+        mixtures: What is known of each mixture of styles, by its key.
 
     Raises:
         InputError: One of the inputs or outputs cannot be read.
@@ -201,6 +205,8 @@ def record(
         "versions": versions(),
         "weights": [plain(entry) for entry in weights],
         "levels": [plain(level) for level in levels],
+        "masks": plain(masks or {}),
+        "mixtures": plain(mixtures or {}),
         "inputs": file_records(inputs),
         "outputs": file_records(outputs),
         "deviations": list(deviations),

@@ -115,6 +115,9 @@ _VGG_CREDIT = (
 )
 _MEDIAPIPE = Wheel("mediapipe", "0.10.21", "3.12", "manylinux_2_28_x86_64")
 _SAM_CREDIT = "A. Kirillov et al., Meta AI Research: Segment Anything, ICCV 2023"
+_MOBILE_SAM_CREDIT = (
+    "C. Zhang et al.: Faster Segment Anything: Towards Lightweight SAM for Mobile Applications, 2023"
+)
 _TORCHVISION_CREDIT = "the torchvision contributors, trained on COCO with the labels of Pascal VOC"
 
 _ENTRIES = (
@@ -196,6 +199,7 @@ _ENTRIES = (
     Entry("sam_vit_b", "Apache-2.0", _SAM_CREDIT, SAM, convert_whole),
     Entry("sam_vit_l", "Apache-2.0", _SAM_CREDIT, SAM, convert_whole),
     Entry("sam_vit_h", "Apache-2.0", _SAM_CREDIT, SAM, convert_whole),
+    Entry("sam_vit_t", "Apache-2.0", _MOBILE_SAM_CREDIT, SAM, convert_whole),
     Entry(
         "lraspp_mobilenet_v3_large",
         "BSD-3-Clause",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipeline import canvas, provenance, weights
 from pipeline.console import say
 from pipeline.errors import InputError
 from pipeline.files import write_json
+from pipeline.mask_record import MaskRecord, read_mask_record
 from pipeline.plan import Plan, read_plan
 from pipeline.rendering.record import RenderingRecord, read_record
 
@@ -29,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", type=Path, nargs="+", required=True, help="the model files that took part"
     )
+    parser.add_argument(
+        "--masks", type=Path, nargs="*", default=[], help="what segment recorded of each automatic mask"
+    )
+    parser.add_argument(
+        "--mixtures", type=Path, nargs="*", default=[], help="what mix recorded of each mixture"
+    )
     parser.add_argument("--output", type=Path, required=True, help="the print file, a tiled TIFF")
     parser.add_argument("--provenance", type=Path, required=True, help="the record, as JSON")
 
@@ -38,8 +45,12 @@ def run(arguments: argparse.Namespace) -> None:
     plan = read_plan(arguments.plan)
     records = [read_record(path) for path in arguments.records]
     model_files = [weights.load(path) for path in arguments.weights]
+    masks = {path.stem: read_mask_record(path) for path in arguments.masks}
+    mixtures = {path.stem: read_record(path) for path in arguments.mixtures}
     _check(plan, arguments.image, records, model_files)
-    record = _provenance(plan, records, model_files)
+    _check_keys("--masks", plan.automatic_masks, masks)
+    _check_keys("--mixtures", plan.mixes, mixtures)
+    record = _provenance(plan, records, model_files, masks, mixtures)
     settings = plan.settings.print
     canvas.export_print(
         arguments.image,
@@ -78,12 +89,25 @@ def _check(
         raise InputError("--weights", expected=_listed(plan.weights), found=_listed(names))
 
 
+def _check_keys(option: str, wanted: Iterable[str], given: Iterable[str]) -> None:
+    if sorted(wanted) != sorted(given):
+        raise InputError(
+            option,
+            expected=f"the records of {_listed(sorted(wanted)) or 'none'}",
+            found=_listed(sorted(given)) or "none",
+        )
+
+
 def _listed(values: Iterable[object]) -> str:
     return ", ".join(map(str, values))
 
 
 def _provenance(
-    plan: Plan, records: list[RenderingRecord], model_files: list[weights.Weights]
+    plan: Plan,
+    records: list[RenderingRecord],
+    model_files: list[weights.Weights],
+    masks: Mapping[str, MaskRecord],
+    mixtures: Mapping[str, RenderingRecord],
 ) -> dict[str, object]:
     """The record without its outputs: the print file holds it, and cannot hold its own hash."""
     return provenance.record(
@@ -99,7 +123,20 @@ def _provenance(
             for file in model_files
         ],
         levels=[record.level for record in records],
+        masks={
+            key: {"image": plan.automatic_masks[key], "record": record.model_dump(mode="json")}
+            for key, record in masks.items()
+        },
+        mixtures={
+            key: {
+                "images": plan.mixed_images(key),
+                "level": record.level,
+                "ending": record.ending,
+                "warnings": record.warnings,
+            }
+            for key, record in mixtures.items()
+        },
         inputs={path.as_posix(): path for path in plan.inputs},
         outputs={},
-        deviations=[deviation for record in records for deviation in record.warnings],
+        deviations=[deviation for record in (*records, *mixtures.values()) for deviation in record.warnings],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import tempfile
 from pathlib import Path
 
 from pipeline.console import say
@@ -21,5 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     created = datetime.datetime.now().astimezone().strftime("%d %B %Y, %H:%M")
-    write_report(gather(arguments.folders, arguments.title, created), arguments.output)
+    with tempfile.TemporaryDirectory(prefix="impasto-report-") as scratch:
+        write_report(gather(arguments.folders, arguments.title, created, Path(scratch)), arguments.output)
     say(f"{arguments.output}: {len(arguments.folders)} artworks")

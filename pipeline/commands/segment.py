@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 
 from pipeline import canvas, weights
 from pipeline.commands.options import positive
+from pipeline.commands.segmenting import model_file, read_small
 from pipeline.console import say
 from pipeline.errors import InputError
-from pipeline.files import scratch_path, write_json
-from pipeline.geometry import Size
+from pipeline.files import write_json
 from pipeline.machine import prepare_machine
+from pipeline.mask_record import MaskRecord, PersonRecord
 
 if TYPE_CHECKING:
     from pipeline.segmentation import Segmentation
-
-_LONGER_SIDE_PX = 1024
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,17 +53,11 @@ def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     loaded = [weights.load(path) for path in arguments.weights]
     # torch takes seconds, which help and mistakes need not wait for.
-    import torch  # noqa: PLC0415
-
     from pipeline.segmentation import segment  # noqa: PLC0415
 
     model, detector, sharpener = _roles(arguments.weights, loaded)
     machine = prepare_machine(arguments.device, "float32", arguments.threads)
-    size = canvas.size_of(arguments.image)
-    with scratch_path(arguments.output, "small") as small:
-        canvas.resize(arguments.image, small, _working_size(size))
-        pixels = canvas.read(small)
-    image = torch.from_numpy(pixels).permute(2, 0, 1).to(machine.device)
+    image = read_small(arguments.image, arguments.output, machine.device)
     found = segment(image, model, detector=detector, sharpener=sharpener)
     if found.nobody and arguments.on_nobody == "error":
         raise InputError(
@@ -74,11 +67,9 @@ def run(arguments: argparse.Namespace) -> None:
             fix="Give a mask file, or set masks.on_nobody to background",
         )
     canvas.write_matte(found.probability.cpu().numpy(), arguments.image, arguments.output)
-    warnings = [*found.warnings]
-    if found.nobody:
-        warnings.append(f"nobody was found, so that all of the image is background: {found.nobody}")
-    write_json(arguments.record, _record(found, warnings, size.width / image.shape[2]))
-    for warning in warnings:
+    record = _record(found, loaded, canvas.size_of(arguments.image).width / image.shape[2])
+    write_json(arguments.record, record.model_dump(mode="json"))
+    for warning in record.warnings:
         say(f"warning: {arguments.image}: {warning}")
     figures = f"{found.coverage:.1%} of the image, confidence {found.confidence:.2f}"
     say(f"{arguments.output}: {found.method}, {figures}")
@@ -105,24 +96,23 @@ def _roles(
     return model, detector, others[0] if others else None
 
 
-def _record(found: Segmentation, warnings: list[str], scale: float) -> dict[str, object]:
-    """What is worth knowing about the mask; boxes are (top, left, bottom, right) in the image's pixels."""
+def _record(found: Segmentation, asked: list[weights.Weights], scale: float) -> MaskRecord:
+    """What is worth knowing about the mask; the photograph has `scale` pixels for one of those segmented."""
     people = []
     for person in found.people:
-        box = person.box
-        edges = (box.top, box.left, box.bottom, box.right)
-        people.append({"box_px": [round(edge * scale) for edge in edges], "score": person.score})
-    return {
-        "method": found.method,
-        "coverage": found.coverage,
-        "confidence": found.confidence,
-        "people": people,
-        "warnings": warnings,
-    }
-
-
-def _working_size(size: Size) -> Size:
-    """The size to segment at: a mask has its network's detail, not the photograph's."""
-    longer = max(size.height, size.width)
-    shrink = min(1.0, _LONGER_SIDE_PX / longer)
-    return Size(max(1, round(size.height * shrink)), max(1, round(size.width * shrink)))
+        top, left, bottom, right = (
+            round(edge * scale)
+            for edge in (person.box.top, person.box.left, person.box.bottom, person.box.right)
+        )
+        people.append(PersonRecord(box_px=(top, left, bottom, right), score=person.score))
+    warnings = list(found.warnings)
+    if found.nobody:
+        warnings.append(f"nobody was found, so that all of the image is background: {found.nobody}")
+    return MaskRecord(
+        method=found.method,
+        models=tuple(model_file(one) for one in asked),
+        coverage=found.coverage,
+        confidence=found.confidence,
+        people=tuple(people),
+        warnings=tuple(warnings),
+    )

@@ -42,6 +42,7 @@ WeightsName = Literal[
     "sam_vit_b",
     "sam_vit_l",
     "sam_vit_h",
+    "sam_vit_t",
 ]
 
 

@@ -222,9 +222,10 @@ class Masks(Section):
         "photograph is of, whatever it is: `person` and `background` are then the subject and the rest. Both "
         "are fetched; the others are torchvision's networks for people, see `weights`.",
     )
-    sam: Literal["vit_b", "vit_l", "vit_h"] | None = Field(
+    sam: Literal["vit_b", "vit_l", "vit_h", "vit_t"] | None = Field(
         None,
-        description="Sharpen the mask with this segment-anything network, its checkpoint under `weights`.",
+        description="Sharpen the mask with this segment-anything network, its checkpoint under `weights`. "
+        "`vit_t` is MobileSAM's, which needs the Python package mobile_sam.",
     )
     on_nobody: Literal["background", "error"] = Field(
         "background",

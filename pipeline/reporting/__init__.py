@@ -2,7 +2,9 @@
 
 from pipeline.reporting.model import (
     Artwork,
+    AutomaticMask,
     Collection,
+    Cover,
     Credit,
     LevelResult,
     MaskPicture,
@@ -14,7 +16,9 @@ from pipeline.reporting.page import write_report
 
 __all__ = [
     "Artwork",
+    "AutomaticMask",
     "Collection",
+    "Cover",
     "Credit",
     "LevelResult",
     "MaskPicture",

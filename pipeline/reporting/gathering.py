@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 from pipeline import __version__, canvas, demo, weights
-from pipeline.combination import leaves, words
+from pipeline.combination import words
 from pipeline.config.controls import Style
-from pipeline.config.masks import AUTOMATIC_MASKS
 from pipeline.errors import InputError
-from pipeline.plan import LevelPlan, Plan, RegionPlan, read_plan
+from pipeline.plan import LevelPlan, Plan, read_plan
 from pipeline.rendering.record import RenderingRecord, read_record
+from pipeline.reporting.facts import (
+    VISIBLE,
+    Found,
+    MixtureFacts,
+    automatic_masks,
+    cover,
+    mixtures,
+    within,
+)
 from pipeline.reporting.model import (
     Artwork,
+    AutomaticMask,
     Collection,
+    Cover,
     Credit,
     LevelResult,
     MaskPicture,
@@ -33,42 +44,99 @@ _LICENCE_URLS = {
 }
 
 
-def gather(folders: Sequence[Path], title: str, created: str) -> Collection:
+def gather(folders: Sequence[Path], title: str, created: str, scratch: Path) -> Collection:
     """The collection whose artworks lie in these folders, in their order.
 
     Args:
         folders: `results/{artwork}` of each.
         title: The page's heading.
         created: The time of making, as it is to be read.
+        scratch: An empty folder for pictures of the page that no stage has made; they are needed until the
+            page is written.
 
     Raises:
         InputError: Something that a stage should have written is missing or is something else.
     """
     plans = [read_plan(folder / "plan.json") for folder in folders]
-    artworks = [_artwork(folder, plan) for folder, plan in zip(folders, plans, strict=True)]
+    artworks = [
+        _artwork(folder, plan, scratch / str(index))
+        for index, (folder, plan) in enumerate(zip(folders, plans, strict=True))
+    ]
     return Collection(title, artworks, credits_of(plans), created, __version__)
 
 
-def _artwork(folder: Path, plan: Plan) -> Artwork:
+@final
+@dataclass(frozen=True, slots=True)
+class _Results:
+    """An artwork's results.
+
+    Attributes:
+        folder: Where they lie.
+        plan: Its plan.
+        provenance: The record of its print.
+        found: Its automatic masks.
+        mixtures: What is known of its mixtures of styles.
+    """
+
+    folder: Path
+    plan: Plan
+    provenance: Mapping[str, Any]
+    found: Found
+    mixtures: Mapping[str, MixtureFacts]
+
+    @classmethod
+    def read(cls, folder: Path, plan: Plan) -> _Results:
+        path = folder / "provenance.json"
+        provenance = _read_json(path)
+        found = automatic_masks(plan, provenance, path)
+        return cls(folder, plan, provenance, found, mixtures(plan, provenance, path))
+
+    def picture(self, name: str, alt: str) -> Picture:
+        """One of the pictures that `impasto preview` makes."""
+        return Picture(self.folder / "pictures" / f"{name}.png", alt)
+
+
+def _artwork(folder: Path, plan: Plan, scratch: Path) -> Artwork:
     records = [read_record(_record_file(folder, plan, level)) for level in plan.levels]
-    pictures = folder / "pictures"
+    results = _Results.read(folder, plan)
     top = plan.levels[-1]
     content = plan.settings.content.name
-    warnings = [*plan.warnings, *(warning for record in records for warning in record.warnings)]
+    masks = _masks(results) if plan.settings.needs_guidance else []
+    covered = cover([mask.picture.path for mask in masks], scratch / "uncovered.png") if masks else None
+    warnings = [
+        *plan.warnings,
+        *_mask_warnings(results.found.values(), covered),
+        *_mixture_warnings(results.mixtures.values()),
+        *(warning for record in records for warning in record.warnings),
+    ]
     return Artwork(
         name=plan.artwork,
         width_px=top.width,
         height_px=top.height,
         dpi=plan.settings.print.dpi,
-        content=Picture(pictures / "content.png", f"The photograph {content}"),
-        result=Picture(pictures / "result.png", f"{plan.artwork}: {content} rendered"),
-        styles=[style for index in range(len(top.regions)) for style in _styles(pictures, plan, index)],
-        masks=_masks(pictures, plan) if plan.settings.needs_guidance else [],
-        levels=[_level(pictures, level, record) for level, record in zip(plan.levels, records, strict=True)],
+        content=results.picture("content", f"The photograph {content}"),
+        result=results.picture("result", f"{plan.artwork}: {content} rendered"),
+        styles=[style for index in range(len(top.regions)) for style in _styles(results, index)],
+        masks=masks,
+        levels=[_level(results, level, record) for level, record in zip(plan.levels, records, strict=True)],
         settings=plan.settings.model_dump(mode="json"),
-        provenance=_read_json(folder / "provenance.json"),
+        provenance=results.provenance,
         warnings=list(dict.fromkeys(warnings)),
+        cover=covered,
     )
+
+
+def _mask_warnings(found: Iterable[AutomaticMask], covered: Cover | None) -> Iterator[str]:
+    for mask in found:
+        yield from (f"mask of {mask.image}: {warning}" for warning in mask.warnings)
+    if covered is not None and covered.uncovered > VISIBLE:
+        yield f"{covered.uncovered:.1%} of the picture is in no region, and takes no style"
+
+
+def _mixture_warnings(facts: Iterable[MixtureFacts]) -> Iterator[str]:
+    for mixture in facts:
+        names = " and ".join(Path(image).name for image in mixture.images)
+        yield from (f"mixture of {names}: {warning}" for warning in mixture.warnings)
 
 
 def _record_file(folder: Path, plan: Plan, level: LevelPlan) -> Path:
@@ -76,60 +144,56 @@ def _record_file(folder: Path, plan: Plan, level: LevelPlan) -> Path:
     return folder / "levels" / str(level.level_px) / f"{name}.json"
 
 
-def _styles(pictures: Path, plan: Plan, index: int) -> Iterable[StylePicture]:
+def _styles(results: _Results, index: int) -> Iterator[StylePicture]:
+    plan = results.plan
     region = plan.levels[-1].regions[index]
     total = sum(target.weight for target in region.targets)
-    for style, target in zip(plan.settings.regions[index].styles, region.targets, strict=True):
-        key = plan.targets[target.target].image
-        mixture = _mixture(pictures, plan, style, key)
+    for style, weighted in zip(plan.settings.regions[index].styles, region.targets, strict=True):
+        target = plan.targets[weighted.target]
         alt = f"The style image {style.image.name}"
         if style.fine is not None:
             alt += f" with the fine structure of {style.fine.name}"
-        yield StylePicture(_style_picture(pictures, key, alt), region.label, target.weight / total, mixture)
+        yield StylePicture(
+            results.picture(f"style-{target.image}", alt),
+            region.label,
+            weighted.weight / total,
+            _mixture(results, style, target.image),
+            "" if style.mask is None else words(style.mask),
+            within(target.mask, plan, results.found),
+        )
 
 
-def _mixture(pictures: Path, plan: Plan, style: Style, key: str) -> Mixture | None:
+def _mixture(results: _Results, style: Style, key: str) -> Mixture | None:
     if style.fine is None:
         return None
-    coarse, fine = plan.mixed_from(key)
+    coarse, fine = results.plan.mixed_from(key)
+    facts = results.mixtures[key]
     return Mixture(
-        _style_picture(pictures, coarse, f"The coarse image {style.image.name}"),
-        _style_picture(pictures, fine, f"The fine image {style.fine.name}"),
-        plan.mixes[key].up_to_layer,
+        results.picture(f"style-{coarse}", f"The coarse image {style.image.name}"),
+        results.picture(f"style-{fine}", f"The fine image {style.fine.name}"),
+        results.plan.mixes[key].up_to_layer,
+        facts.level.iterations,
+        facts.ending,
     )
 
 
-def _style_picture(pictures: Path, key: str, alt: str) -> Picture:
-    return Picture(pictures / f"style-{key}.png", alt)
-
-
-def _masks(pictures: Path, plan: Plan) -> list[MaskPicture]:
+def _masks(results: _Results) -> list[MaskPicture]:
+    plan = results.plan
     found = []
     for region in plan.levels[-1].regions:
-        path = pictures / f"mask-{region.label}.png"
-        picture = Picture(path, f"The mask of the region {region.label}")
-        found.append(MaskPicture(picture, region.label, canvas.band_means(path)[0], _method(plan, region)))
+        picture = results.picture(f"mask-{region.label}", f"The mask of the region {region.label}")
+        (coverage,) = canvas.band_means(picture.path)
+        masks = within(plan.areas.get(region.label), plan, results.found)
+        found.append(MaskPicture(picture, region.label, coverage, words(region.where), masks))
     return found
 
 
-def _method(plan: Plan, region: RegionPlan) -> str:
-    """How a region's mask was made, in words."""
-    automatic = {leaf for leaf in leaves(region.where) if leaf in AUTOMATIC_MASKS}
-    if not automatic:
-        return words(region.where)
-    settings = plan.settings.masks
-    networks = sorted({"subject" if name == "subject" else settings.method for name in automatic})
-    found = f"found by the network {' and '.join(networks)}"
-    found += f", sharpened by sam_{settings.sam}" if settings.sam else ""
-    return found if isinstance(region.where, str) else f"{words(region.where)}; {found}"
-
-
-def _level(pictures: Path, level: LevelPlan, record: RenderingRecord) -> LevelResult:
+def _level(results: _Results, level: LevelPlan, record: RenderingRecord) -> LevelResult:
     names = dict.fromkeys(name for point in record.trace for name in point.terms)
     return LevelResult(
         level_px=level.level_px,
         size=level.size,
-        picture=Picture(pictures / f"level-{level.level_px}.png", f"The result of level {level.level_px}"),
+        picture=results.picture(f"level-{level.level_px}", f"The result of level {level.level_px}"),
         iterations=record.level.iterations,
         passes=record.level.passes,
         seconds=record.level.seconds,

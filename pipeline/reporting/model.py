@@ -30,22 +30,59 @@ class Mixture:
         coarse: The image whose large shapes it has.
         fine: The image whose fine structure it has.
         up_to_layer: The deepest layer that was taken from the fine image.
+        iterations: Steps that the optimiser accepted.
+        ending: Why it stopped.
     """
 
     coarse: Picture
     fine: Picture
     up_to_layer: str
+    iterations: int
+    ending: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class AutomaticMask:
+    """A mask that was found in an image, by itself or as a part of another.
+
+    Attributes:
+        method: What found it: `person`, `person + sam_vit_b`.
+        image: The name of the image that it was found in.
+        coverage: Its mean there, in [0, 1].
+        confidence: How far it can be trusted, in [0, 1].
+        scores: One for each person who was found, surest first; none where people were not counted.
+        warnings: What a user should know.
+    """
+
+    method: str
+    image: str
+    coverage: float
+    confidence: float
+    scores: Sequence[float] = ()
+    warnings: Sequence[str] = ()
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class StylePicture:
-    """A style image, the region that it paints, its weight there, and what it was mixed from, if it was."""
+    """A style image and what it paints.
+
+    Attributes:
+        picture: The image as it was used.
+        region: The region that it paints.
+        weight: Its share there.
+        mixture: What it was mixed from, if it was.
+        mask: The part of it that counts, in words; empty where all of it does.
+        found: The automatic masks in that.
+    """
 
     picture: Picture
     region: str
     weight: float
     mixture: Mixture | None = None
+    mask: str = ""
+    found: Sequence[AutomaticMask] = ()
 
 
 @final
@@ -57,13 +94,31 @@ class MaskPicture:
         picture: The mask, of the content's aspect ratio.
         region: The region's name.
         coverage: The mask's mean, in [0, 1].
-        method: Where it came from: `person segmenter`, a file's name, `everything`.
+        method: Where it came from: `person`, a file's name, what was combined.
+        found: The automatic masks that it was made from.
     """
 
     picture: Picture
     region: str
     coverage: float
     method: str
+    found: Sequence[AutomaticMask] = ()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """How far the regions of an artwork are a division of its picture.
+
+    Attributes:
+        uncovered: The share of the picture that no region covers, in [0, 1].
+        overlapping: The share that is covered once too often.
+        picture: White where no region is; None where that is too little to be seen.
+    """
+
+    uncovered: float
+    overlapping: float
+    picture: Picture | None = None
 
 
 @final
@@ -105,7 +160,10 @@ class LevelResult:
 @final
 @dataclass(frozen=True, slots=True)
 class Artwork:
-    """One artwork; `levels` are lowest first, `settings` and `provenance` hold plain JSON values."""
+    """One artwork; `levels` are lowest first, `settings` and `provenance` hold plain JSON values.
+
+    `cover` is None where the artwork has no masks.
+    """
 
     name: str
     width_px: int
@@ -119,6 +177,7 @@ class Artwork:
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any]
     warnings: Sequence[str] = ()
+    cover: Cover | None = None
 
     @property
     def width_cm(self) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -34,6 +35,7 @@ LEAST_COVERAGE = 0.001
 _NEARLY_NOTHING = 0.02
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Found:
     """A person in the photograph.
@@ -47,6 +49,7 @@ class Found:
     score: float
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Segmentation:
     """A mask and how far it can be trusted.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.errors import WeightsError
 from pipeline.geometry import Box, Size
 from pipeline.segmentation.masks import box_of, intersection_over_union
 from pipeline.segmentation.modules import fill
@@ -26,6 +28,7 @@ _MARGIN = 0.1
 _LARGEST_LOGIT = 6.0
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Prompts:
     """What segment-anything is asked about.
@@ -41,6 +44,7 @@ class Prompts:
     inside: npt.NDArray[np.bool_]
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The best of segment-anything's three masks.
@@ -57,14 +61,24 @@ class Answer:
 
 
 def build(weights: Weights) -> Any:
-    """The `Sam` of a checkpoint of the registry (`sam_vit_b`, `sam_vit_l`, `sam_vit_h`).
+    """The `Sam` of a checkpoint of the registry (`sam_vit_b`, `sam_vit_l`, `sam_vit_h`, `sam_vit_t`).
 
     Raises:
-        WeightsError: The tensors are not this network's.
+        WeightsError: The tensors are not this network's, or the package that knows it is not installed.
     """
-    from segment_anything import sam_model_registry  # noqa: PLC0415 - imports torchvision, 1.5 s
-
-    sam = sam_model_registry[weights.name.removeprefix("sam_")]()
+    kind = weights.name.removeprefix("sam_")
+    # Both import torchvision, which takes 1.5 s.
+    package = "mobile_sam" if kind == "vit_t" else "segment_anything"
+    try:
+        registry = importlib.import_module(package).sam_model_registry
+    except ImportError as error:
+        raise WeightsError(
+            weights.name,
+            expected=f"the Python package {package}, which knows its network",
+            found=" ".join(str(error).split()),
+            fix="Install it, or choose another network for masks.sam",
+        ) from error
+    sam = registry[kind]()
     fill(sam, weights)
     return sam
 

@@ -13,6 +13,11 @@ from running import Impasto
 from tiny_artwork import HIGHEST, Artwork, Rendered
 
 from pipeline import canvas
+from pipeline.config.reading import parse
+from pipeline.config.sections import Masks
+from pipeline.geometry import Size
+from pipeline.plan import MaskPlan, Plan
+from pipeline.planning import resolve
 
 OUTPUTS = ["--output", "print.tif", "--provenance", "provenance.json"]
 
@@ -67,6 +72,81 @@ def test_a_print_has_its_resolution_profile_and_record(impasto: Impasto, words: 
     assert {**inside, "outputs": record["outputs"]} == record
     # A record names no machine and no person.
     assert str(impasto.folder) not in json.dumps(record)
+
+
+MASK = {
+    "method": "person",
+    "models": [{"name": "person", "sha256": "0" * 64}],
+    "coverage": 0.25,
+    "confidence": 0.5,
+    "people": [{"box_px": [1, 2, 3, 4], "score": 0.9}],
+    "warnings": ["sam_vit_b disagrees with person."],
+}
+
+
+@pytest.fixture
+def masked(impasto: Impasto, artwork: Artwork, words: dict[str, list[Any]]) -> Plan:
+    """The artwork as if an automatic mask and a mixture took part, with their records; its plan."""
+    mixed = {"content": "content.png", "style": {"image": "style.png", "fine": "content.png"}, "levels": [64]}
+    other = resolve(parse({"artworks": {"a": mixed}}), "a", lambda _: Size(90, 90))
+    known = {name: {**getattr(artwork.plan, name), **getattr(other, name)} for name in ("sources", "images")}
+    masks = {"content-0": MaskPlan(prepared=artwork.plan.content, settings=Masks())}
+    plan = artwork.plan.model_copy(update={**known, "mixes": other.mixes, "masks": masks})
+    (impasto.folder / "masked.json").write_text(plan.model_dump_json())
+    (impasto.folder / "content-0.json").write_text(json.dumps(MASK))
+    (mixture,) = other.mixes
+    record = json.loads(words["--records"][0].read_text())
+    record |= {"ending": "converged", "warnings": ["Layer relu9_9 is empty."]}
+    (impasto.folder / f"{mixture}.json").write_text(json.dumps(record))
+    words["--plan"] = ["masked.json"]
+    words["--masks"] = ["content-0.json"]
+    words["--mixtures"] = [f"{mixture}.json"]
+    return plan
+
+
+def test_what_is_known_of_masks_and_mixtures_is_recorded(
+    impasto: Impasto, words: dict[str, list[Any]], masked: Plan
+) -> None:
+    save(impasto.folder / "good.png", gradient(*HIGHEST))
+    impasto.works("export-print", "good.png", *given(words), *OUTPUTS)
+    record = json.loads((impasto.folder / "provenance.json").read_text())
+    assert record["masks"] == {"content-0": {"image": "content.png", "record": MASK}}
+    ((key, mixture),) = record["mixtures"].items()
+    assert key in masked.mixes
+    assert mixture["images"] == ["style.png", "content.png"]
+    assert (mixture["ending"], mixture["warnings"]) == ("converged", ["Layer relu9_9 is empty."])
+    assert mixture["level"] == record["levels"][0]
+    assert record["deviations"] == ["Layer relu9_9 is empty."]
+
+
+@pytest.mark.parametrize(
+    ("given_instead", "said"),
+    [
+        (("--masks", []), "--masks: expected the records of content-0; found none."),
+        (("--masks", ["{mixture}"]), "expected a record made by `impasto segment`; found something else."),
+        (
+            ("--masks", ["no.json"]),
+            "no.json: expected a record made by `impasto segment`; found no such file",
+        ),
+        (("--mixtures", []), "--mixtures: expected the records of style-64x64-with-content-"),
+        (
+            ("--mixtures", ["content-0.json"]),
+            "content-0.json: expected a record made by `impasto stylise` or ",
+        ),
+    ],
+)
+def test_records_of_other_masks_and_mixtures_are_told_in_one_line(
+    impasto: Impasto,
+    words: dict[str, list[Any]],
+    masked: Plan,
+    given_instead: tuple[str, list[str]],
+    said: str,
+) -> None:
+    option, values = given_instead
+    save(impasto.folder / "good.png", gradient(*HIGHEST))
+    (mixture,) = masked.mixes
+    words[option] = [value.format(mixture=f"{mixture}.json") for value in values]
+    assert said in impasto.refuses("export-print", "good.png", *given(words), *OUTPUTS)
 
 
 def test_alpha_is_printed(impasto: Impasto, words: dict[str, list[Any]]) -> None:

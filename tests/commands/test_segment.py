@@ -9,7 +9,7 @@ from pictures import gradient, save
 from real_weights import real_weights
 from running import Impasto
 
-from pipeline import canvas
+from pipeline import canvas, weights
 
 OUTPUTS = ["--output", "mask.tif", "--record", "mask.json"]
 
@@ -43,6 +43,9 @@ def test_a_mask_is_soft_and_has_the_images_shape(impasto: Impasto, everyone: Pat
     # Bringing it to full size steepens it about one half.
     assert 0.8 < mask[0, 0, 0] < 1
     record = json.loads((impasto.folder / "mask.json").read_text())
+    (model,) = record.pop("models")
+    assert model["name"] == "lraspp_mobilenet_v3_large"
+    assert model["sha256"] == weights.load(everyone).tensors_sha256
     assert record == {
         "method": "lraspp_mobilenet_v3_large",
         "coverage": pytest.approx(0.8, abs=1e-4),

@@ -81,6 +81,8 @@ def test_inputs_of_an_artwork() -> None:
     assert found.guides("two", 128) == ["out/r/two/levels/128/guides.tif"]
     assert found.guides("one", 128) == []
     (mask,) = found.masks
+    assert found.mask_records("two") == [f"out/r/shared/masks/{mask}.json"]
+    assert found.mask_records("one") == []
     assert found.guide_masks("two") == [f"out/r/shared/masks/{mask}.tif", "in/it's.png"]
     assert found.guide_masks("one") == []
     assert len(found.level_targets("two", 128)) == 2
@@ -156,6 +158,9 @@ def test_mixtures() -> None:
     found = collection(artworks={"a": {"content": "c.png", "style": style, "network": network}})
     low, high = sorted(found.mixes, key=lambda key: found.mixes[key].height)
     assert found.image_file(low) == f"out/r/shared/mixed/{low}.tif"
+    assert sorted(found.mixture_records("a")) == sorted(
+        f"out/r/shared/mixed/{key}.json" for key in (low, high)
+    )
     assert found.mix_inputs(high) == {
         "start": found.image_file(low),
         "fine": found.image_file(found.mixes[high].fine),

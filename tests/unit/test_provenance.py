@@ -53,6 +53,8 @@ def make_record(tmp_path: Path, **changes: Any) -> dict[str, Any]:
         "inputs": {"photos/content.png": content},
         "outputs": {"results/harbour/print.tif": output},
         "deviations": ["The tile was halved: the device had no memory left."],
+        "masks": {"harbour-0": {"image": Path("photos/content.png"), "coverage": 0.25}},
+        "mixtures": {"wave-0": {"ending": "converged", "warnings": ("Nothing is left.",)}},
     }
     return provenance.record(**arguments | changes)
 
@@ -91,6 +93,8 @@ def test_a_record_holds_what_it_was_given(tmp_path: Path) -> None:
         "inputs": [{"path": "photos/content.png", "bytes": 3, "sha256": ABC_SHA256}],
         "outputs": [{"path": "results/harbour/print.tif", "bytes": 0, "sha256": EMPTY_SHA256}],
         "deviations": ["The tile was halved: the device had no memory left."],
+        "masks": {"harbour-0": {"image": "photos/content.png", "coverage": 0.25}},
+        "mixtures": {"wave-0": {"ending": "converged", "warnings": ["Nothing is left."]}},
     }
     assert set(versions) == {"impasto", "python", "torch", "pyvips", "libvips", "numpy", "snakemake"}
     assert versions["python"] == platform.python_version()

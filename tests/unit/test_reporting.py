@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import struct
@@ -15,17 +16,22 @@ from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
+import numpy as np
 import pytest
 
+from pipeline import canvas
 from pipeline.config.reading import parse
 from pipeline.errors import InputError
 from pipeline.geometry import Size
+from pipeline.plan import Plan
 from pipeline.planning import resolve
 from pipeline.provenance import LevelRecord
 from pipeline.rendering.record import RenderingRecord
 from pipeline.reporting import (
     Artwork,
+    AutomaticMask,
     Collection,
+    Cover,
     Credit,
     LevelResult,
     MaskPicture,
@@ -35,6 +41,7 @@ from pipeline.reporting import (
     write_report,
 )
 from pipeline.reporting.curves import loss_curve, term_curve, term_names
+from pipeline.reporting.facts import cover
 from pipeline.reporting.gathering import credits_of, gather
 from pipeline.reporting.page import data_uri, render
 from pipeline.reporting.wording import duration, integer, percent, scientific, setting_rows
@@ -220,6 +227,8 @@ def test_a_mixture_is_beside_what_it_was_made_from(tmp_path: Path) -> None:
         Picture(png(tmp_path / "coarse.png", 70), "The Great Wave"),
         Picture(png(tmp_path / "fine.png", 80), "The Starry Night"),
         "relu4_1",
+        40,
+        "converged",
     )
     mixed = Picture(png(tmp_path / "mixed.png", 90), "The wave in the night's strokes")
     styles = [StylePicture(mixed, "water", 0.5, mixture)]
@@ -231,25 +240,54 @@ def test_a_mixture_is_beside_what_it_was_made_from(tmp_path: Path) -> None:
         "The Starry Night",
         "The wave in the night's strokes",
     ]
-    for words in ("Coarse", "Fine", "its structure up to relu4_1", "Style of water", "mixed, weight 0.5"):
+    for words in (
+        "Coarse",
+        "Fine",
+        "its structure up to relu4_1; 40 iterations, converged",
+        "Style of water",
+        "mixed, weight 0.5",
+    ):
         assert words in page.text, words
+
+
+def level_facts(size: Size) -> LevelRecord:
+    return LevelRecord(64, size.height, size.width, None, 40, 81, 2.0, 1.0, 0.1, 9.0)
+
+
+def write_results(folder: Path, artwork: dict[str, Any], provenance: dict[str, Any]) -> Plan:
+    """What the stages write of an artwork whose images all have 90x90 px, but for its pictures."""
+    plan = resolve(parse({"artworks": {"a": artwork}}), "a", lambda _: Size(90, 90))
+    (folder / "plan.json").write_text(plan.model_dump_json())
+    for key in plan.mixes:
+        provenance.setdefault("mixtures", {})[key] = {
+            "images": ["in/wave.png", "in/night.png"],
+            "level": dataclasses.asdict(level_facts(plan.mixes[key].size)),
+            "ending": "converged",
+            "warnings": ["Layer relu9_9 is empty."],
+        }
+    (folder / "provenance.json").write_text(json.dumps(provenance))
+    for level, name in zip(plan.levels, ("stylised", "refined"), strict=False):
+        record = RenderingRecord(
+            level=level_facts(level.size),
+            precision="float32",
+            device={},
+            ending="iterations",
+            warnings=(),
+            trace=(),
+        )
+        (folder / "levels" / str(level.level_px)).mkdir(parents=True)
+        (folder / "levels" / str(level.level_px) / f"{name}.json").write_text(record.model_dump_json())
+    return plan
 
 
 def test_pictures_of_a_mixture_are_found_in_an_artworks_folder(tmp_path: Path) -> None:
     style = {"image": "in/wave.png", "fine": "in/night.png"}
     artwork = {"content": "in/c.png", "style": style, "levels": [64, 96]}
-    plan = resolve(parse({"artworks": {"a": artwork}}), "a", lambda _: Size(90, 90))
-    (tmp_path / "plan.json").write_text(plan.model_dump_json())
-    (tmp_path / "provenance.json").write_text("{}")
-    for level, name in zip(plan.levels, ("stylised", "refined"), strict=True):
-        facts = LevelRecord(level.level_px, level.height, level.width, None, 1, 2, 2.0, 1.0, 0.1, 9.0)
-        record = RenderingRecord(
-            level=facts, precision="float32", device={}, ending="iterations", warnings=(), trace=()
-        )
-        folder = tmp_path / "levels" / str(level.level_px)
-        folder.mkdir(parents=True)
-        (folder / f"{name}.json").write_text(record.model_dump_json())
-    (style_picture,) = gather([tmp_path], "T", "today").artworks[0].styles
+    plan = write_results(tmp_path, artwork, {})
+    found_artwork = gather([tmp_path], "T", "today", tmp_path / "scratch").artworks[0]
+    assert "mixture of wave.png and night.png: Layer relu9_9 is empty." in found_artwork.warnings
+    assert found_artwork.cover is None
+    (style_picture,) = found_artwork.styles
     mixture = style_picture.mixture
     assert mixture is not None
     low, high = sorted(plan.mixes, key=lambda key: plan.mixes[key].height)
@@ -261,7 +299,126 @@ def test_pictures_of_a_mixture_are_found_in_an_artworks_folder(tmp_path: Path) -
         "The coarse image wave.png",
         "The fine image night.png",
     ]
-    assert mixture.up_to_layer == "relu4_1"
+    assert (mixture.up_to_layer, mixture.iterations, mixture.ending) == ("relu4_1", 40, "converged")
+    (tmp_path / "provenance.json").write_text("{}")
+    with pytest.raises(
+        InputError, match=r"provenance\.json: expected the facts of .* under mixtures; found no"
+    ):
+        gather([tmp_path], "T", "today", tmp_path / "scratch")
+
+
+FOUND = {
+    "method": "person + sam_vit_b",
+    "models": [{"name": "person", "sha256": "0" * 64}],
+    "coverage": 0.382,
+    "confidence": 0.873,
+    "people": [{"box_px": [1, 2, 3, 4], "score": 0.91}, {"box_px": [5, 6, 7, 8], "score": 0.6}],
+    "warnings": ["sam_vit_b disagrees with person"],
+}
+
+
+def artwork_with_masks(folder: Path, *, cut_px: int, **provenance: Any) -> None:
+    """Results of an artwork whose two regions' masks leave `cut_px` of 90 columns, and share 9 others."""
+    regions = [
+        {"where": {"minus": ["person", "in/hat.png"]}, "style": {"image": "in/s.png", "mask": "not person"}},
+        {"where": "in/rest.png", "style": "in/s.png"},
+    ]
+    plan = write_results(folder, {"content": "in/c.png", "regions": regions, "levels": [64]}, {})
+    images = {key: path.name for key, path in plan.automatic_masks.items()}
+    masks = {key: {"image": f"in/{name}", "record": FOUND} for key, name in images.items()}
+    (folder / "provenance.json").write_text(json.dumps({"masks": masks} | provenance))
+    (folder / "pictures").mkdir()
+    for region, columns in zip(plan.levels[0].regions, ((0, 45), (36, 90 - cut_px)), strict=True):
+        mask = np.zeros((60, 90), np.uint8)
+        mask[:, slice(*columns)] = 255
+        canvas.write_png(folder / "pictures" / f"mask-{region.label}.png", mask)
+
+
+def test_masks_come_with_what_found_them_and_how_far_to_trust_it(tmp_path: Path) -> None:
+    artwork_with_masks(tmp_path, cut_px=18)
+    artwork = gather([tmp_path], "T", "today", tmp_path / "scratch").artworks[0]
+    first, second = artwork.masks
+    assert (first.method, second.method) == ("person minus hat.png", "rest.png")
+    assert [mask.coverage for mask in artwork.masks] == pytest.approx([45 / 90, 36 / 90])
+    (found,) = first.found
+    assert (found.method, found.image, found.scores) == ("person + sam_vit_b", "c.png", [0.91, 0.6])
+    assert second.found == []
+    ours, other = artwork.styles
+    assert ours.mask == "not person"
+    assert [mask.image for mask in ours.found] == ["s.png"]
+    assert (other.mask, other.found) == ("", [])
+    assert artwork.warnings[-3:] == [
+        "mask of c.png: sam_vit_b disagrees with person",
+        "mask of s.png: sam_vit_b disagrees with person",
+        "20.0% of the picture is in no region, and takes no style",
+    ]
+
+
+def test_what_no_region_covers_is_shown_from_a_thousandth_on(tmp_path: Path) -> None:
+    for cut_px in (0, 18):
+        folder = tmp_path / str(cut_px)
+        folder.mkdir()
+        artwork_with_masks(folder, cut_px=cut_px)
+        covered = gather([folder], "T", "today", folder / "scratch").artworks[0].cover
+        assert covered is not None
+        assert (covered.uncovered, covered.overlapping) == pytest.approx((cut_px / 90, 9 / 90))
+        if cut_px == 0:
+            assert covered.picture is None
+        else:
+            assert covered.picture is not None
+            shown = canvas.read(covered.picture.path)[..., 0]
+            assert (shown[:, : 90 - cut_px] == 0).all()
+            assert (shown[:, 90 - cut_px :] == 1).all()
+
+
+def test_rounding_of_masks_is_not_taken_for_a_gap(tmp_path: Path) -> None:
+    soft = np.random.default_rng(0).dirichlet([1, 1, 1], (40, 50))
+    paths = [tmp_path / f"{index}.png" for index in range(3)]
+    for index, path in enumerate(paths):
+        canvas.write_png(path, (soft[..., index] * 255).round().astype(np.uint8))
+    found = cover(paths, tmp_path / "uncovered.png")
+    assert (found.uncovered, found.overlapping, found.picture) == (0, 0, None)
+
+
+@pytest.mark.parametrize("masks", [{}, {"masks": {}}, {"masks": 3}])
+def test_facts_of_masks_that_are_missing_are_told(tmp_path: Path, masks: dict[str, Any]) -> None:
+    artwork_with_masks(tmp_path, cut_px=0)
+    (tmp_path / "provenance.json").write_text(json.dumps(masks))
+    with pytest.raises(InputError, match=r"expected the facts of c-\w+ under masks; found nothing\. Run"):
+        gather([tmp_path], "T", "today", tmp_path / "scratch")
+
+
+def test_facts_of_masks_that_are_something_else_are_told(tmp_path: Path) -> None:
+    artwork_with_masks(tmp_path, cut_px=0)
+    provenance = json.loads((tmp_path / "provenance.json").read_text())
+    next(iter(provenance["masks"].values()))["record"] = {"coverage": "much"}
+    (tmp_path / "provenance.json").write_text(json.dumps(provenance))
+    with pytest.raises(InputError, match=r"under masks; found something else\."):
+        gather([tmp_path], "T", "today", tmp_path / "scratch")
+
+
+def test_masks_facts_are_on_the_page(tmp_path: Path) -> None:
+    found = AutomaticMask("person + sam_vit_b", "c.png", 0.382, 0.873, [0.91, 0.6], [HOSTILE])
+    alone = AutomaticMask("subject", "s.png", 0.5, 0.7)
+    mask = MaskPicture(Picture(png(tmp_path / "m.png"), "The mask"), "her", 0.382, "person", [found])
+    style = StylePicture(
+        Picture(png(tmp_path / "s.png"), "The style"), "her", 1.0, mask="not person", found=[alone]
+    )
+    gap = Picture(png(tmp_path / "gap.png"), "The gap")
+    artwork = make_artwork(tmp_path, masks=[mask], styles=[style], cover=Cover(0.031, 0.12, gap))
+    page = Page(render(make_collection(tmp_path, artwork)))
+    text = " ".join(page.text.split())
+    for fact in (
+        "38 % of the picture, person found in c.png by person + sam_vit_b: 38 % of it, confidence 0.87, "
+        f"2 people (0.91, 0.60) {HOSTILE}",
+        "weight 1, of its part not person found in s.png by subject: 50 % of it, confidence 0.70",
+        "Uncovered 3.1 % of the picture, in no region",
+        "In no region: 3.1 % of the picture. In more than one: 12 %.",
+    ):
+        assert fact in text, fact
+    assert "The gap" in [picture["alt"] for picture in page.all("img")]
+    whole = dataclasses.replace(artwork, cover=Cover(0.0, 0.0))
+    assert "Uncovered" not in Page(render(make_collection(tmp_path, whole))).text
 
 
 def test_the_page_asks_the_network_nothing(tmp_path: Path) -> None:

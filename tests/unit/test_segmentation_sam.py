@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -149,6 +151,27 @@ def test_a_checkpoint_of_another_network_is_one_line(monkeypatch: pytest.MonkeyP
         ) as error:
             sam.build(type(whole)("sam_vit_b", tensors, whole.preprocessing, "", {}))
         assert "\n" not in str(error.value)
+
+
+def test_mobile_sam_comes_from_its_own_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = ModuleType("mobile_sam")
+    package.sam_model_registry = {"vit_t": tiny_sam}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "mobile_sam", package)
+    made = sam.build(tiny_sam_weights("sam_vit_t"))
+    prior = square(48, 64)
+    (answer,) = sam.ask_all(made, torch.full((3, 48, 64), 0.5), [prior])
+    (same,) = sam.ask_all(tiny_sam(), torch.full((3, 48, 64), 0.5), [prior])
+    assert torch.equal(answer.probability, same.probability)
+
+
+def test_mobile_sam_without_its_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mobile_sam", None)
+    with pytest.raises(WeightsError) as error:
+        sam.build(tiny_sam_weights("sam_vit_t"))
+    assert str(error.value) == (
+        "sam_vit_t: expected the Python package mobile_sam, which knows its network; found import of "
+        "mobile_sam halted; None in sys.modules. Install it, or choose another network for masks.sam."
+    )
 
 
 def test_intersection_over_union() -> None:
