@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 
 
 @final
@@ -98,6 +99,7 @@ def keep_freed_memory() -> None:
     """Stops glibc from handing every large tensor back to the kernel after use; elsewhere does nothing.
 
     Page faults on memory that is asked for again at once cost 1.3 to 1.8 times the time of an evaluation.
+    All threads share what is kept: memory that a reading thread has freed is there for the computing one.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -107,6 +109,7 @@ def keep_freed_memory() -> None:
         return
     mallopt(_M_MMAP_THRESHOLD, 1 << 30)
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(_M_ARENA_MAX, 1)
 
 
 def share_processors() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, final
 
 import torch
@@ -29,6 +30,7 @@ from pipeline.layers import Layer
 from pipeline.losses import Loss, Observation, Statistic
 from pipeline.rasters import Raster, TensorRaster
 from pipeline.stores import Store, TensorStore
+from pipeline.streaming import Streaming
 from pipeline.tiles import Tile, cut
 
 
@@ -90,9 +92,11 @@ class WholeObjective:
 
     def forward(self, image: Raster | Float[Tensor, "3 height width"]) -> _WholeTrial:
         """The loss at this image."""
-        leaf = _raster(image).read(Box.whole(self.size)).detach().requires_grad_()
+        whole = Tile.whole(self.size)
+        read = self._view.read(_raster(image), whole, self._content)
+        leaf = read.pixels.detach().requires_grad_()
         with torch.enable_grad():
-            seen = self._view.observe(leaf, Tile.whole(self.size), self._content)
+            seen = self._view.observe(leaf, read, whole)
             values = self._loss.judge(self._loss.measure(seen), self.size)
             total = torch.stack(list(values.values())).sum()
         # The one place where the host waits for the device.
@@ -159,14 +163,15 @@ class TiledObjective:
         image = _raster(image)
         sums: dict[Statistic, Tensor] = {}
         kept: dict[Tile, _MeasuredTile] = {}
-        for tile in self.tiles:
-            with torch.set_grad_enabled(tile in self._kept):
-                measured = self._measure(image, tile)
-            if tile in self._kept:
-                kept[tile] = measured
-            for statistic, value in measured.sums.items():
-                exact = value.detach().to(torch.float64)
-                sums[statistic] = sums[statistic] + exact if statistic in sums else exact
+        with Streaming(self._view.device) as stream:
+            for tile, read in stream.ahead(self.tiles, partial(self._read, image)):
+                with torch.set_grad_enabled(tile in self._kept):
+                    measured = self._measure(read, tile)
+                if tile in self._kept:
+                    kept[tile] = measured
+                for statistic, value in measured.sums.items():
+                    exact = value.detach().to(torch.float64)
+                    sums[statistic] = sums[statistic] + exact if statistic in sums else exact
         with torch.enable_grad():
             for value in sums.values():
                 value.requires_grad_()
@@ -177,11 +182,14 @@ class TiledObjective:
         loss, *terms = torch.stack([total, *values.values()]).tolist()
         return TiledTrial(loss, dict(zip(values, terms, strict=True)), self, image, derivatives, kept)
 
-    def _measure(self, image: Raster, tile: Tile) -> _MeasuredTile:
-        pixels = image.read(tile.haloed).detach().requires_grad_(torch.is_grad_enabled())
-        content = self._content.get(tile)
-        seen = self._view.observe(pixels, tile, self._view.content(tile) if content is None else content)
-        return _MeasuredTile(pixels, self._loss.measure(seen))
+    def _read(self, image: Raster, tile: Tile) -> _Read:
+        """All that is read for a tile."""
+        return self._view.read(image, tile, self._content.get(tile))
+
+    def _measure(self, read: _Read, tile: Tile) -> _MeasuredTile:
+        """The statistics of the tile's core; with gradients enabled, with their graph."""
+        pixels = read.pixels.detach().requires_grad_(torch.is_grad_enabled())
+        return _MeasuredTile(pixels, self._loss.measure(self._view.observe(pixels, read, tile)))
 
 
 @final
@@ -214,24 +222,52 @@ class TiledTrial:
 
     def write_gradient(self, into: Store) -> None:
         """Adds every tile's share to the store, in the order of the tiles."""
-        for tile, share in self.tile_gradients():
-            into.add(tile.haloed, share)
+        with Streaming(self._objective._view.device) as stream:
+            for tile, share in self.tile_gradients(stream):
+                stream.behind(partial(into.add, tile.haloed, share), share)
 
-    def tile_gradients(self) -> Iterator[tuple[Tile, Float[Tensor, "3 t_height t_width"]]]:
+    def tile_gradients(self, stream: Streaming) -> Iterator[tuple[Tile, Float[Tensor, "3 t_height t_width"]]]:
         """Pass 2: what each tile's core asks of the pixels of its haloed tile."""
-        for tile in self._objective.tiles:
-            # Popped, so that each tile's activations go as soon as they are used.
-            measured = self._kept.pop(tile, None)
-            if measured is None:
+        kept = frozenset(self._kept)
+
+        def read_unless_kept(tile: Tile) -> _Read | None:
+            return None if tile in kept else self._objective._read(self._image, tile)
+
+        for tile, read in stream.ahead(self._objective.tiles, read_unless_kept):
+            if read is None:
+                # Popped, so that each tile's activations go as soon as they are used.
+                measured = self._kept.pop(tile)
+            else:
                 with torch.enable_grad():
-                    measured = self._objective._measure(self._image, tile)
+                    measured = self._objective._measure(read, tile)
             derivatives = [self._derivatives[name].to(value.dtype) for name, value in measured.sums.items()]
             (share,) = torch.autograd.grad(list(measured.sums.values()), measured.pixels, derivatives)
+            del measured
             yield tile, share
 
 
 def _raster(image: Raster | Float[Tensor, "3 height width"]) -> Raster:
     return TensorRaster(image) if isinstance(image, Tensor) else image
+
+
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class _Read:
+    """What was read for a tile: all that comes from elsewhere than the network.
+
+    Attributes:
+        pixels: The image over the haloed tile.
+        guides: As `Observation` has them.
+        shares: As `Observation` has them.
+        content: The content image's features over the core, where they are at hand.
+        content_pixels: The content image over the haloed tile, where they must be computed.
+    """
+
+    pixels: Float[Tensor, "3 t_height t_width"]
+    guides: Mapping[str, Float[Tensor, "regions height width"]]
+    shares: Mapping[str, Float[Tensor, "regions height width"]]
+    content: Mapping[str, Float[Tensor, "1 channels height width"]]
+    content_pixels: Float[Tensor, "3 t_height t_width"] | None
 
 
 @final
@@ -250,31 +286,52 @@ class _View:
         self._content = content
         self._guidance = guidance
 
-    def observe(
-        self, pixels: Float[Tensor, "3 t_height t_width"], tile: Tile, content: Mapping[str, Tensor]
-    ) -> Observation:
-        """What is seen over the tile's core when its haloed part holds these pixels."""
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self._encoder.device
+
+    def read(self, image: Raster, tile: Tile, content: Mapping[str, Tensor] | None) -> _Read:
+        """What a tile needs of an image, the regions, and the content if its features are not at hand."""
+        pixels = image.read(tile.haloed)
         guides: dict[str, Tensor] = {}
         shares: dict[str, Tensor] = {}
         if self._guidance is not None:
             guides = self._guidance.at(self._loss.guided_layers, tile)
             shares = self._guidance.shares(self._loss.shared_layers, tile)
+        return _Read(
+            pixels,
+            {name: T.to(pixels.device) for name, T in guides.items()},
+            {name: T.to(pixels.device) for name, T in shares.items()},
+            content or {},
+            self._content_pixels(tile) if content is None else None,
+        )
+
+    def observe(self, pixels: Float[Tensor, "3 t_height t_width"], read: _Read, tile: Tile) -> Observation:
+        """What is seen over the tile's core when its haloed part holds these pixels."""
+        content = read.content if read.content_pixels is None else self._content_of(read.content_pixels, tile)
         return Observation(
             self._features(pixels, self._loss.layers, tile),
-            {name: T.to(pixels.device) for name, T in guides.items()},
+            read.guides,
             content,
-            {name: T.to(pixels.device) for name, T in shares.items()},
+            read.shares,
             _with_neighbours(pixels, tile.t_core) if self._loss.needs_pixels else None,
         )
 
-    @torch.no_grad()
     def content(self, tile: Tile) -> dict[str, Tensor]:
         """The content image's features over the tile's core, by layer name."""
-        layers = self._loss.content_layers
-        if self._content is None or not layers:
-            return {}
-        pixels = self._content.read(tile.haloed).to(self._encoder.device)
-        return {name: features.clone() for name, features in self._features(pixels, layers, tile).items()}
+        pixels = self._content_pixels(tile)
+        return {} if pixels is None else self._content_of(pixels, tile)
+
+    def _content_pixels(self, tile: Tile) -> Float[Tensor, "3 t_height t_width"] | None:
+        if self._content is None or not self._loss.content_layers:
+            return None
+        return self._content.read(tile.haloed).to(self._encoder.device)
+
+    @torch.no_grad()
+    def _content_of(self, pixels: Float[Tensor, "3 t_height t_width"], tile: Tile) -> dict[str, Tensor]:
+        features = self._features(pixels, self._loss.content_layers, tile)
+        return {name: values.clone() for name, values in features.items()}
 
     def _features(
         self, pixels: Float[Tensor, "3 t_height t_width"], layers: Iterable[Layer], tile: Tile

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from pipeline.errors import ResourceError
 from pipeline.geometry import Box, Size, align_down, align_up
+from pipeline.streaming import to_device, to_host
 
 BLOCK_PX = 16
 _MIB = 2**20
@@ -107,7 +108,7 @@ class TensorStore(Store):
             raise ValueError("nothing was written to this store yet")
         rows, columns = box.slices
         self.bytes_read += self.nbytes(box)
-        return self._values[:, rows, columns].to(self.device)
+        return to_device(self._values[:, rows, columns], self.device)
 
     def write(self, box: Box, values: Float[Tensor, "channels height width"]) -> None:
         """Replaces the values inside `box`."""
@@ -116,7 +117,7 @@ class TensorStore(Store):
                 self.channels, self.size.height, self.size.width, dtype=self.dtype, device=self._memory
             )
         rows, columns = box.slices
-        self._values[:, rows, columns] = values
+        self._values[:, rows, columns] = self._here(values)
         self.bytes_written += self.nbytes(box)
 
     def add(self, box: Box, values: Float[Tensor, "channels height width"]) -> None:
@@ -126,14 +127,17 @@ class TensorStore(Store):
                 self.channels, self.size.height, self.size.width, dtype=self.dtype, device=self._memory
             )
         rows, columns = box.slices
-        self._values[:, rows, columns] += values.to(self._memory)
+        self._values[:, rows, columns] += self._here(values)
         self.bytes_read += self.nbytes(box)
         self.bytes_written += self.nbytes(box)
 
     def fill(self, values: Float[Tensor, "channels height width"]) -> None:
         """Replaces all values; keeps the tensor itself where its type and memory are the store's."""
-        self._values = values.to(self._memory, self.dtype)
+        self._values = self._here(values).to(self.dtype)
         self.bytes_written += self.nbytes(Box.whole(self.size))
+
+    def _here(self, values: Float[Tensor, "channels height width"]) -> Float[Tensor, "channels height width"]:
+        return to_host(values) if self._memory.type == "cpu" else values.to(self._memory)
 
 
 @final
@@ -178,11 +182,11 @@ class FileStore(Store):
         """The values inside `box`."""
         outer = self._outer(box)
         rows, columns = box.relative_to(outer).slices
-        return self._read(outer)[:, rows, columns].to(self.device)
+        return to_device(self._read(outer)[:, rows, columns], self.device)
 
     def write(self, box: Box, values: Float[Tensor, "channels height width"]) -> None:
         """Replaces the values inside `box`; reads first what shares a block with them."""
-        outer = self._outer(box)
+        outer, values = self._outer(box), to_host(values)
         if self._trimmed(outer) == box:
             self._write(outer, values)
             return
@@ -196,7 +200,7 @@ class FileStore(Store):
         outer = self._outer(box)
         whole = self._read(outer)
         rows, columns = box.relative_to(outer).slices
-        whole[:, rows, columns] += values.cpu()
+        whole[:, rows, columns] += to_host(values)
         self._write(outer, whole)
 
     def save(self) -> None:

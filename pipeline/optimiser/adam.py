@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, final
 
 import torch
+from torch import Tensor
 
 from pipeline.objective import Objective
 from pipeline.optimiser.descent import GREY_LEVEL, Ending, StoppedError, Watch, Work, evaluated
 from pipeline.optimiser.hessian import MultiscaleHessian
 from pipeline.optimiser.sweeps import sweep_tiles
 from pipeline.stores import Store
+from pipeline.streaming import Streaming
 from pipeline.tiles import Tile
 from pipeline.workspaces import Workspace
 
@@ -137,12 +140,21 @@ def _update(
         following("mean", None if moments is None else moments[0]),
         following("square", None if moments is None else moments[1]),
     )
-    for tile in tiles:
-        slope = gradient.read(tile.core)
-        old = [torch.zeros_like(slope)] * 2 if moments is None else [m.read(tile.core) for m in moments]
-        mean = old[0].lerp(slope, 1.0 - fade)
-        square = old[1].mul(fade_square).addcmul_(slope, slope, value=1.0 - fade_square)
-        scale = square.sqrt().div_(correction_square).add_(settings.eps)
-        state.image.write(tile.core, image.read(tile.core).addcdiv(mean, scale, value=-rate))
-        state.moments[0].write(tile.core, mean)
-        state.moments[1].write(tile.core, square)
+
+    def read(tile: Tile) -> tuple[Tensor, ...]:
+        return tuple(store.read(tile.core) for store in (gradient, image, *(moments or ())))
+
+    following_moments = state.moments
+    with Streaming(gradient.device) as stream:
+        for tile, (slope, point, *old) in stream.ahead(tiles, read):
+            mean, square = old or [torch.zeros_like(slope)] * 2
+            mean = mean.lerp(slope, 1.0 - fade)
+            square = square.mul(fade_square).addcmul_(slope, slope, value=1.0 - fade_square)
+            scale = square.sqrt().div_(correction_square).add_(settings.eps)
+            values = (point.addcdiv(mean, scale, value=-rate), mean, square)
+            stream.behind(partial(_write, tile, (state.image, *following_moments), values), *values)
+
+
+def _write(tile: Tile, stores: tuple[Store, ...], values: tuple[Tensor, ...]) -> None:
+    for store, each in zip(stores, values, strict=True):
+        store.write(tile.core, each)

@@ -1,12 +1,17 @@
-"""The sweeps of L-BFGS over its vectors, tile by tile: each reads every vector it needs once, halos aside."""
+"""The sweeps of L-BFGS over its vectors, tile by tile: each reads every vector it needs once, halos aside.
+
+What the next tile needs is read, and what the last one gave is written, while a tile is computed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.geometry import Size, align_up
@@ -14,6 +19,7 @@ from pipeline.optimiser.hessian import MultiscaleHessian
 from pipeline.optimiser.history import Direction, Pair
 from pipeline.optimiser.vectors import between, inner_products, largest_magnitude
 from pipeline.stores import BLOCK_PX, Store
+from pipeline.streaming import Streaming
 from pipeline.tiles import Tile, cut
 
 # Values of all vectors together that a tile may hold: 96 MiB in bfloat16.
@@ -87,13 +93,17 @@ class Sweeper:
                 is written on the way.
         """
         totals: list[Tensor] = []
-        for tile in self.tiles:
-            self.check()
-            *sums, largest = self._products_of(tile, gradient, pairs, old_gradient)
-            if totals:
-                sums = [total + more for total, more in zip(totals[:-1], sums, strict=True)]
-                largest = torch.maximum(totals[-1], largest)
-            totals = [*sums, largest]
+        read = partial(_read_for_products, gradient, pairs, old_gradient)
+        with Streaming(gradient.device) as stream:
+            for tile, vectors in stream.ahead(self.tiles, read):
+                self.check()
+                (*sums, largest), change = self._products_of(tile, vectors, pairs)
+                if totals:
+                    sums = [total + more for total, more in zip(totals[:-1], sums, strict=True)]
+                    largest = torch.maximum(totals[-1], largest)
+                totals = [*sums, largest]
+                if change is not None:
+                    stream.behind(partial(pairs[-1].change.write, tile.core, change), change)
         # The one place where the host waits for the device.
         flat = torch.cat([total.flatten().to(torch.float64) for total in totals]).tolist()
         width = totals[0].shape[1]
@@ -102,38 +112,35 @@ class Sweeper:
         return Products(rows[: len(pairs)], rows[len(pairs) :], own, largest, lengths)
 
     def _products_of(
-        self, tile: Tile, gradient: Store, pairs: Sequence[Pair], old_gradient: Store | None
-    ) -> list[Tensor]:
-        """A tile's share: steps x (g, y), changes x (M g, M y), g . M g, s . s, y . y, the largest of M g."""
+        self, tile: Tile, vectors: _Vectors, pairs: Sequence[Pair]
+    ) -> tuple[list[Tensor], Float[Tensor, "channels height width"] | None]:
+        """A tile's share, and y of the pair that is being completed, over the core.
+
+        The share: steps x (g, y), changes x (M g, M y), g . M g, s . s, y . y, the largest of M g.
+        """
         core = (slice(None), *tile.t_core.slices)
-        slope = gradient.read(tile.haloed)
-        steps = [pair.step.read(tile.core) for pair in pairs]
-        if old_gradient is None:
-            raised = self.hessian.apply_(slope.clone())[core]
+        slope, steps, changes = vectors.gradient, vectors.steps, vectors.changes
+        raised = self.hessian.apply_(slope.clone())[core]
+        if vectors.old_gradient is None:
             slope = slope[core]
-            changes = [pair.change.read(tile.core) for pair in pairs]
             return [
                 inner_products(steps, [slope]),
                 inner_products(changes, [raised]),
                 inner_products([slope], [raised]),
                 largest_magnitude(raised),
-            ]
-        pair = pairs[-1]
-        change = (slope - old_gradient.read(tile.haloed)).to(pair.change.dtype)
-        raised = self.hessian.apply_(slope.clone())[core]
+            ], None
+        change = (slope - vectors.old_gradient).to(pairs[-1].change.dtype)
         # Never in place: `to` gives the tensor itself where the history has the gradient's precision.
         raised_change = self.hessian.apply_(change.to(slope.dtype, copy=True))[core]
         slope, change = slope[core], change[core]
-        pair.change.write(tile.core, change)
-        changes = [*(pair.change.read(tile.core) for pair in pairs[:-1]), change]
         return [
             inner_products(steps, [slope, change]),
-            inner_products(changes, [raised, raised_change]),
+            inner_products([*changes, change], [raised, raised_change]),
             inner_products([slope], [raised]),
             inner_products([steps[-1]], [steps[-1]]),
             inner_products([change], [change]),
             largest_magnitude(raised),
-        ]
+        ], change
 
     def write_image(
         self,
@@ -146,25 +153,80 @@ class Sweeper:
         step: Store | None,
     ) -> None:
         """Writes the image one full step along `direction` from `start` to `end`, and the step, rounded."""
-        for tile in self.tiles:
-            self.check()
-            along = gradient.read(tile.haloed).clone()
-            for pair, b in zip(pairs, direction.b, strict=True):
-                along.add_(pair.change.read(tile.haloed), alpha=b)
-            along = self.hessian.apply_(along)[(slice(None), *tile.t_core.slices)].mul_(-direction.gamma)
-            for pair, a in zip(pairs, direction.a, strict=True):
-                along.add_(pair.step.read(tile.core), alpha=-a)
-            image = start.read(tile.core)
-            end.write(tile.core, along.add_(image))
-            if step is not None:
-                # The difference of what was written, not what was meant: that is what the gradients see.
-                step.write(tile.core, along.sub_(image))
+
+        def read(tile: Tile) -> tuple[_Vectors, Tensor]:
+            vectors = _Vectors(
+                gradient.read(tile.haloed),
+                steps=[pair.step.read(tile.core) for pair in pairs],
+                changes=[pair.change.read(tile.haloed) for pair in pairs],
+            )
+            return vectors, start.read(tile.core)
+
+        with Streaming(gradient.device) as stream:
+            for tile, (vectors, image) in stream.ahead(self.tiles, read):
+                self.check()
+                along = vectors.gradient.clone()
+                for change, b in zip(vectors.changes, direction.b, strict=True):
+                    along.add_(change, alpha=b)
+                along = self.hessian.apply_(along)[(slice(None), *tile.t_core.slices)]
+                along.mul_(-direction.gamma)
+                for taken, a in zip(vectors.steps, direction.a, strict=True):
+                    along.add_(taken, alpha=-a)
+                _write_behind(stream, tile, image, along.add_(image), end=end, step=step)
 
     def write_point(self, start: Store, end: Store, share: float, step: Store | None) -> None:
         """Replaces `end` by the point at `share` of the way from `start` to it, and the step with it."""
-        for tile in self.tiles:
-            image = start.read(tile.core)
-            point = between(image, end.read(tile.core), share)
-            end.write(tile.core, point)
-            if step is not None:
-                step.write(tile.core, point.sub_(image))
+
+        def read(tile: Tile) -> tuple[Tensor, Tensor]:
+            return start.read(tile.core), end.read(tile.core)
+
+        with Streaming(start.device) as stream:
+            for tile, (image, full) in stream.ahead(self.tiles, read):
+                _write_behind(stream, tile, image, between(image, full, share), end=end, step=step)
+
+
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class _Vectors:
+    """What a sweep reads for a tile: s of each pair over the core, y over the core or the haloed tile."""
+
+    gradient: Float[Tensor, "channels t_height t_width"]
+    steps: list[Tensor]
+    changes: list[Tensor]
+    old_gradient: Float[Tensor, "channels t_height t_width"] | None = None
+
+
+def _read_for_products(
+    gradient: Store, pairs: Sequence[Pair], old_gradient: Store | None, tile: Tile
+) -> _Vectors:
+    # y of the pair that is being completed is not there yet.
+    complete = pairs if old_gradient is None else pairs[:-1]
+    return _Vectors(
+        gradient.read(tile.haloed),
+        steps=[pair.step.read(tile.core) for pair in pairs],
+        changes=[pair.change.read(tile.core) for pair in complete],
+        old_gradient=None if old_gradient is None else old_gradient.read(tile.haloed),
+    )
+
+
+def _write_behind(
+    stream: Streaming,
+    tile: Tile,
+    image: Float[Tensor, "channels height width"],
+    following: Float[Tensor, "channels height width"],
+    *,
+    end: Store,
+    step: Store | None,
+) -> None:
+    """Writes the next image over the tile's core, and the step to it."""
+    if step is None:
+        stream.behind(partial(end.write, tile.core, following), following)
+        return
+    # The difference of what was written, not what was meant: that is what the gradients see.
+    taken = following - image
+
+    def write() -> None:
+        end.write(tile.core, following)
+        step.write(tile.core, taken)
+
+    stream.behind(write, following, taken)

@@ -22,6 +22,7 @@ from pipeline.layers import Layer
 from pipeline.machine import Machine
 from pipeline.normalisation import load_means, normalised, shipped_means
 from pipeline.pyramid import STRIDE_PX
+from pipeline.streaming import to_device
 from pipeline.targets import StyleStatistics
 
 _TARGETS_FILE = "a file made by `impasto targets`"
@@ -90,7 +91,7 @@ class FileRaster:
         top, left = int(rows.min()), int(columns.min())
         held = Box(top, left, int(rows.max()) + 1, int(columns.max()) + 1)
         pixels = torch.from_numpy(canvas.read(self._path, held)).permute(2, 0, 1)
-        return pixels[:, (rows - top)[:, None], columns - left].to(self._device)
+        return to_device(pixels[:, (rows - top)[:, None], columns - left], self._device)
 
 
 def read_padded(

@@ -1,11 +1,14 @@
 """The engine on a CUDA device: the same numbers as the CPU's, and the same bits from run to run."""
 
+from functools import partial
+from pathlib import Path
+
 import pytest
 import torch
 from networks import make_encoder, make_image
 
 from pipeline.features import Encoder
-from pipeline.geometry import Size
+from pipeline.geometry import Box, Size
 from pipeline.guidance import normalise
 from pipeline.losses import ContentTerm, GramTerm, Loss
 from pipeline.machine import prepare_machine
@@ -13,8 +16,10 @@ from pipeline.objective import TiledObjective, WholeObjective
 from pipeline.optimiser import Lbfgs, minimise
 from pipeline.rasters import TensorRaster
 from pipeline.statistics import second_moment
+from pipeline.streaming import Streaming
 from pipeline.targets import style_statistics
 from pipeline.tiles import Tile
+from pipeline.workspaces import FolderWorkspace, MemoryWorkspace
 
 pytestmark = pytest.mark.gpu
 
@@ -70,4 +75,46 @@ def test_the_same_run_gives_the_same_bits() -> None:
     prepare_machine("cuda", "bfloat16", 1)
     image = make_image(SIZE.height, SIZE.width, seed=3, dtype=torch.float32).cuda()
     runs = [minimise(objective("cuda", torch.bfloat16, tiled=True), image, Lbfgs(6)).image for _ in range(2)]
+    assert torch.equal(*runs)
+
+
+def test_what_is_read_ahead_and_written_behind_keeps_its_order_on_the_device(tmp_path: Path) -> None:
+    device = torch.device("cuda")
+    values = make_image(256, 256, seed=5, dtype=torch.float32)
+    boxes = [Box(top, 0, top + 16, 256) for top in range(0, 256, 16)]
+    in_file = FolderWorkspace(tmp_path, device)
+    on_host = MemoryWorkspace(device, torch.device("cpu"))
+    on_device = MemoryWorkspace(device)
+    found = []
+    for workspace in (in_file, on_host, on_device):
+        source = workspace.new("source", 3, Size(256, 256), torch.float32)
+        source.fill(values.clone() if workspace is not on_device else values.cuda())
+        sums = workspace.new("sums", 3, Size(256, 256), torch.float32)
+        for _ in range(20):
+            with Streaming(device) as stream:
+                for box, read in stream.ahead(boxes, source.read):
+                    share = read.sin().matmul(torch.eye(256, device=device)).exp()
+                    haloed = box.grown(16, within=Size(256, 256))
+                    grown = torch.nn.functional.pad(
+                        share, (0, 0, box.top - haloed.top, haloed.bottom - box.bottom)
+                    )
+                    stream.behind(partial(sums.add, haloed, grown), grown)
+        found.append(sums.read(Box(0, 0, 256, 256)).cpu())
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+    torch.testing.assert_close(found[0], 20 * values.sin().exp())
+
+
+@pytest.mark.parametrize("kind", ["files", "host"])
+def test_where_the_vectors_are_changes_no_bit(kind: str, tmp_path: Path) -> None:
+    device = torch.device("cuda")
+    prepare_machine("cuda", "float32", 1)
+    image = make_image(SIZE.height, SIZE.width, seed=3, dtype=torch.float32).cuda()
+    other = (
+        FolderWorkspace(tmp_path, device) if kind == "files" else MemoryWorkspace(device, torch.device("cpu"))
+    )
+    runs = [
+        minimise(objective("cuda", torch.float32, tiled=True), image, Lbfgs(6), workspace=workspace).image
+        for workspace in (MemoryWorkspace(device), other)
+    ]
     assert torch.equal(*runs)

@@ -27,6 +27,7 @@ from pipeline.losses import (
 )
 from pipeline.objective import TiledObjective, WholeObjective
 from pipeline.rasters import TensorRaster
+from pipeline.streaming import Streaming
 from pipeline.tiles import cut
 
 EXACT = 1e-9
@@ -197,14 +198,15 @@ class OneLayer:
             self.encoder, self.loss, self.size, tile_px=self.tile_px, guidance=self.guidance, halo_px=halo_px
         ).forward(self.image)
         gradient = torch.zeros_like(self.image)
-        for tile, share in trial.tile_gradients():
-            if cropped:
-                rows, columns = tile.t_core.slices
-                t_rows, t_columns = tile.core.slices
-                gradient[:, t_rows, t_columns] += share[:, rows, columns]
-            else:
-                rows, columns = tile.haloed.slices
-                gradient[:, rows, columns] += share
+        with Streaming(self.image.device) as stream:
+            for tile, share in trial.tile_gradients(stream):
+                if cropped:
+                    rows, columns = tile.t_core.slices
+                    t_rows, t_columns = tile.core.slices
+                    gradient[:, t_rows, t_columns] += share[:, rows, columns]
+                else:
+                    rows, columns = tile.haloed.slices
+                    gradient[:, rows, columns] += share
         return Deviation(abs(trial.loss / self.value - 1), relative(gradient, self.gradient))
 
 
