@@ -347,6 +347,8 @@ class Plan(Model):
             levels=tuple(level.without_costs() for level in self.levels[: self.levels.index(top) + 1]),
             chroma=None,
             weights={},
+            disk_mib=0,
+            kept_mib=0,
             warnings=(),
         )
 
@@ -357,8 +359,6 @@ class Plan(Model):
             InputError: The plan has no such level.
         """
         for level in self.levels:
-            disk_mib=0,
-            kept_mib=0,
             if level.level_px == level_px:
                 return level
         names = ", ".join(str(level.level_px) for level in self.levels)

@@ -248,13 +248,13 @@ class Compute(Section):
     memory_budget_mib: int = Field(
         4096, ge=512, description="What one job may use for its activations and state; sets the tile size."
     )
-
     disk_budget_gib: float | None = Field(
         None,
         gt=0,
         description="What the files of one artwork may take at once; what would take more is refused. By "
         "default there is no limit.",
     )
+
     def for_pixels(self) -> Compute:
         """What pixels depend on: not budgets, which reach them only through the tiles of a plan."""
         return Compute(device=self.device, precision=self.precision, threads=self.threads)
