@@ -25,7 +25,7 @@ from pipeline.stores import FileStore, Store
 from pipeline.workspaces import FolderWorkspace
 
 MANIFEST = "checkpoint.json"
-_FORMAT = 1
+_FORMAT = 2
 
 
 @final
@@ -51,7 +51,8 @@ class Checkpoint:
         every_s: Least time between two saves of a state in memory.
 
     Attributes:
-        tile_px: The side of the tiles that the saved state was computed with, or else the one given.
+        tile_px: The side of the tiles that the saved state was computed with, or else the one given; saved
+            with the next state.
 
     Raises:
         CheckpointError: The folder holds another run's state, or a damaged one.

@@ -145,7 +145,7 @@ class GramTerm:
     Attributes:
         layer: The activation.
         region: Index of the guidance channel, or None for the Gram of the whole image.
-        weight: w_l, times lambda_r when it has a region; `style_weight` gives the authors' w_l.
+        weight: w_l, times lambda_r when it has a region; the authors' w_l is 1e3 / N^2.
         target: G of the style image, or `mix_targets` of several.
         subject: What is styled, for the term's name; `person`.
     """
@@ -328,11 +328,6 @@ class Loss:
             )
             for term in self.terms
         }
-
-
-def style_weight(layer: Layer) -> float:
-    """w_l = 1e3 / N^2, the authors' weight of a style layer for the Oxford networks' activations."""
-    return 1e3 / layer.channels**2
 
 
 def stacked_weight(layer: Layer) -> float:

@@ -66,6 +66,10 @@ class Store(ABC):
     def add(self, box: Box, values: Float[Tensor, "channels height width"]) -> None:
         """Adds to the values inside `box`."""
 
+    @abstractmethod
+    def clear(self) -> None:
+        """Forgets all values: `add` starts from zero again."""
+
     def fill(self, values: Float[Tensor, "channels height width"]) -> None:
         """Replaces all values. A store in memory may keep the tensor itself, which must not change then."""
         self.write(Box.whole(self.size), values)
@@ -130,6 +134,10 @@ class TensorStore(Store):
         self._values[:, rows, columns] += self._here(values)
         self.bytes_read += self.nbytes(box)
         self.bytes_written += self.nbytes(box)
+
+    def clear(self) -> None:
+        """Forgets all values, and gives their memory back."""
+        self._values = None
 
     def fill(self, values: Float[Tensor, "channels height width"]) -> None:
         """Replaces all values; keeps the tensor itself where its type and memory are the store's."""
@@ -202,6 +210,15 @@ class FileStore(Store):
         rows, columns = box.relative_to(outer).slices
         whole[:, rows, columns] += to_host(values)
         self._write(outer, whole)
+
+    def clear(self) -> None:
+        """Makes all values zero."""
+        try:
+            os.ftruncate(self._descriptor, 0)
+            _reserve(self._descriptor, self.file_bytes)
+        except OSError as error:
+            raise self._failure(error) from None
+        self._unsaved = True
 
     def save(self) -> None:
         """Returns when the disk holds what was written.

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     plan = _plan(arguments.plan)
     named = (arguments.weights, arguments.start, arguments.fine, plan.network.channel_means)
-    key = run_key(plan.without_costs().model_dump_json(), named)
+    key = run_key(plan.without_costs().model_dump_json(), plan.compute, named)
     output = Output(arguments.output.stem, arguments.output, arguments.record, plan.size)
     if plan.lowest:
         _mix(plan, arguments, arguments.start, output, key)

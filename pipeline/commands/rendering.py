@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from pipeline import canvas
+from pipeline.config.models import Compute
 from pipeline.console import Reporter, say
 from pipeline.errors import InputError, ResourceError
 from pipeline.files import hold, write_text
 from pipeline.fingerprint import fingerprint
 from pipeline.geometry import Size
-from pipeline.machine import stop_requests
+from pipeline.machine import prepare_machine, stop_requests
 from pipeline.plan import LevelPlan, Plan, parse_plan, read_plan
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def render(arguments: argparse.Namespace, start: Path | None) -> None:
     optimise(
         output,
         level.iterations,
-        run_key(depends_on, named),
+        run_key(depends_on, plan.compute, named),
         lambda run: render_level(plan, level, files, run),
     )
 
@@ -92,6 +93,7 @@ def optimise(output: Output, iterations: int, key: str, start: Callable[[Run], R
     """
     from pipeline.checkpoint import MANIFEST  # noqa: PLC0415 - torch, as above
     from pipeline.rendering.optimisation import Run, Stopped  # noqa: PLC0415
+    from pipeline.rendering.shrinking import is_out_of_memory  # noqa: PLC0415
 
     state = output.image.with_name(f".{output.image.stem}-{key}{_STATE_SUFFIX}")
     hold(state / _IN_USE)
@@ -102,6 +104,15 @@ def optimise(output: Output, iterations: int, key: str, start: Callable[[Run], R
                 reporter.update(step.iteration, f"loss {step.loss:.4g}")
 
             rendered = start(Run(state, key, show, should_stop))
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ResourceError(
+            output.label,
+            expected="memory for what lies in it whole",
+            found="too little",
+            fix="Lower compute.memory_budget_mib, so that more is read by tiles and kept in files",
+        ) from None
     finally:
         if not (state / MANIFEST).exists():
             # Nothing to go on from: a mistake in the inputs, say.
@@ -136,9 +147,17 @@ def _remove_others(image: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def run_key(depends_on: str, files: Iterable[Path | None]) -> str:
-    """Twelve hexadecimal digits for a run: its settings, its files by name, length and time, its code."""
+def run_key(depends_on: str, compute: Compute, files: Iterable[Path | None]) -> str:
+    """Twelve hexadecimal digits for a run: settings, files by name, length and time, code, kind of machine.
+
+    Device and precision are those that `auto` means here: a state made with others is another run's.
+
+    Raises:
+        ResourceError: There is no such device.
+    """
+    machine = prepare_machine(compute.device, compute.precision, compute.threads)
     digest = hashlib.sha256(depends_on.encode())
+    digest.update(f"{machine.device.type} {machine.precision}".encode())
     digest.update(f"{fingerprint('refine')} {metadata.version('torch')}".encode())
     for file in files:
         # A file that is missing is told of where it is read.

@@ -45,7 +45,6 @@ class Step:
         terms: The loss's parts by name.
         step_length: Multiple of the search direction that was taken: 1 is a full step, 0 the start.
         seconds: Since the start image, pauses between runs left out.
-        remaining_s: Estimate from this run's mean iteration; None before its first one.
     """
 
     iteration: int
@@ -56,7 +55,6 @@ class Step:
     terms: dict[str, float]
     step_length: float
     seconds: float
-    remaining_s: float | None
 
     @property
     def passes(self) -> int:
@@ -91,7 +89,6 @@ class _Progress:
     started_s: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
-        self.first = self.state.work.iteration
         self.earlier_s = self.state.work.seconds
 
     def report(self, trial: Trial, step_length: float) -> None:
@@ -99,7 +96,6 @@ class _Progress:
         work = self.state.work
         elapsed_s = time.perf_counter() - self.started_s
         work.seconds = self.earlier_s + elapsed_s
-        done = work.iteration - self.first
         step = Step(
             iteration=work.iteration,
             of=self.of,
@@ -109,7 +105,6 @@ class _Progress:
             terms=dict(trial.terms),
             step_length=step_length,
             seconds=work.seconds,
-            remaining_s=elapsed_s / done * (self.of - work.iteration) if done else None,
         )
         self.trace.append(step)
         if self.on_progress:

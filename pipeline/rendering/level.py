@@ -16,7 +16,7 @@ from pipeline.plan import LevelPlan, Plan
 from pipeline.pyramid import STRIDE_PX
 from pipeline.rasters import Noise, Raster, TensorRaster
 from pipeline.rendering.inputs import FileRaster, Targets, load_encoder, read_padded, read_targets
-from pipeline.rendering.optimisation import Rendered, Run, Stopped, Work, make_objective, optimise
+from pipeline.rendering.optimisation import Rendered, Run, Stopped, Work, objective_maker, optimise
 from pipeline.rendering.terms import absent_styles, level_loss
 from pipeline.tiles import Tile, cut
 
@@ -65,7 +65,7 @@ def render_level(plan: Plan, level: LevelPlan, files: LevelFiles, run: Run) -> R
     )
     return optimise(
         work,
-        make_objective(encoder, loss, content.size, work, content=content, guidance=guidance),
+        objective_maker(encoder, loss, content.size, work, content=content, guidance=guidance),
         _start(files.start, settings, level, content, machine),
         run,
         optimiser=settings.optimiser,

@@ -13,7 +13,7 @@ from pipeline.machine import Machine, prepare_machine
 from pipeline.plan import MixPlan
 from pipeline.rasters import Raster, TensorRaster
 from pipeline.rendering.inputs import FileRaster, load_encoder, read_padded
-from pipeline.rendering.optimisation import Rendered, Run, Stopped, Work, make_objective, optimise
+from pipeline.rendering.optimisation import Rendered, Run, Stopped, Work, objective_maker, optimise
 from pipeline.targets import style_statistics
 
 _FINE_TILE_PX = 512
@@ -64,8 +64,8 @@ def mix_styles(plan: MixPlan, files: MixFiles, run: Run) -> Rendered | Stopped:
         plan.keep_tiles,
         plan.store,
     )
-    objective = make_objective(encoder, _loss(plan, encoder, files.fine, machine), start.size, work)
-    return optimise(work, objective, start, run, optimiser=plan.optimiser, machine=machine)
+    make = objective_maker(encoder, _loss(plan, encoder, files.fine, machine), start.size, work)
+    return optimise(work, make, start, run, optimiser=plan.optimiser, machine=machine)
 
 
 def _loss(plan: MixPlan, encoder: Encoder, fine: Path, machine: Machine) -> Loss:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 
 from pipeline import provenance
+from pipeline.budget import SMALLEST_TILE_PX
 from pipeline.checkpoint import Checkpoint
 from pipeline.config.sections import Optimiser
 from pipeline.features import Encoder
@@ -23,6 +24,7 @@ from pipeline.objective import Objective, TiledObjective, WholeObjective
 from pipeline.optimiser import Adam, Lbfgs, Settings, Step, minimise
 from pipeline.rasters import Raster
 from pipeline.rendering.record import RenderingRecord, TracePoint
+from pipeline.rendering.shrinking import Shrinking
 from pipeline.stores import Store
 from pipeline.workspaces import FolderWorkspace, MemoryWorkspace, Workspace
 
@@ -108,7 +110,7 @@ class Stopped:
     iterations: int
 
 
-def make_objective(
+def objective_maker(
     encoder: Encoder,
     loss: Loss,
     padded: Size,
@@ -116,25 +118,29 @@ def make_objective(
     *,
     content: Raster | None = None,
     guidance: Guidance | None = None,
-) -> Objective:
-    """The loss over a padded image: by tiles where the plan has some, whole otherwise."""
-    if work.tile_core_px is None:
-        return WholeObjective(encoder, loss, padded, content=content, guidance=guidance)
-    return TiledObjective(
-        encoder,
-        loss,
-        padded,
-        tile_px=work.tile_core_px,
-        content=content,
-        guidance=guidance,
-        keep_tiles=work.keep_tiles,
-        cache_content=work.store == "memory",
-    )
+) -> Callable[[int | None], Objective]:
+    """Gives the loss over a padded image by tiles of a side, or for None over the whole image."""
+
+    def make(tile_px: int | None) -> Objective:
+        if tile_px is None:
+            return WholeObjective(encoder, loss, padded, content=content, guidance=guidance)
+        return TiledObjective(
+            encoder,
+            loss,
+            padded,
+            tile_px=tile_px,
+            content=content,
+            guidance=guidance,
+            keep_tiles=work.keep_tiles,
+            cache_content=work.store == "memory",
+        )
+
+    return make
 
 
 def optimise(
     work: Work,
-    objective: Objective,
+    make: Callable[[int | None], Objective],
     start: Raster,
     run: Run,
     *,
@@ -144,17 +150,36 @@ def optimise(
 ) -> Rendered | Stopped:
     """The optimised image, from the start or from where an interrupted run had come to.
 
+    Where the device is out of memory, smaller tiles than the plan's are used, from then on and when the run
+    is resumed, and the record says so.
+
     Raises:
         PipelineError: The loss cannot be followed; the disk is full; the state that was kept is damaged.
     """
     checkpoint: Checkpoint | None = None
     workspace: Workspace = MemoryWorkspace(machine.device)
+    tile_px = work.tile_core_px
     if run.state is not None:
         files = FolderWorkspace(run.state, machine.device)
-        checkpoint = Checkpoint(files, run.key, tile_px=work.tile_core_px)
+        checkpoint = Checkpoint(files, run.key, tile_px=tile_px)
+        tile_px = checkpoint.tile_px
         workspace = files if work.store == "files" else workspace
+
+    def on_shrunk(smaller_px: int) -> None:
+        nonlocal tile_px
+        tile_px = smaller_px
+        if checkpoint is not None:
+            checkpoint.tile_px = smaller_px
+
     result = minimise(
-        objective,
+        Shrinking(
+            make,
+            start.size,
+            tile_px,
+            smallest_px=SMALLEST_TILE_PX,
+            device=machine.device,
+            on_shrunk=on_shrunk,
+        ),
         start,
         _settings(optimiser, work.iterations),
         workspace=workspace,
@@ -170,7 +195,7 @@ def optimise(
             level_px=work.level_px,
             height_px=work.size.height,
             width_px=work.size.width,
-            tile_px=work.tile_core_px,
+            tile_px=tile_px,
             iterations=last.iteration,
             passes=last.passes,
             loss_first=result.trace[0].loss,
@@ -181,13 +206,19 @@ def optimise(
         precision=machine.precision,
         device=provenance.device_facts(str(machine.device)),
         ending=result.ending,
-        warnings=warnings,
+        warnings=(*warnings, *_deviation(work.tile_core_px, tile_px)),
         trace=tuple(
             TracePoint(iteration=s.iteration, passes=s.passes, loss=s.loss, terms=s.terms)
             for s in result.trace
         ),
     )
     return Rendered(work.size, record, result.store, checkpoint)
+
+
+def _deviation(planned_px: int | None, used_px: int | None) -> Iterator[str]:
+    if used_px != planned_px:
+        planned = "the whole image" if planned_px is None else f"tiles of {planned_px} px"
+        yield f"computed by tiles of {used_px} px instead of {planned}, for which there was too little memory"
 
 
 def _settings(optimiser: Optimiser, iterations: int) -> Settings:

@@ -28,7 +28,7 @@ from pipeline.files import write_text
 from pipeline.geometry import Size
 from pipeline.guidance import normalise
 from pipeline.layers import CONTENT_LAYERS, STYLE_LAYERS, VGG16
-from pipeline.losses import ContentTerm, GramTerm, Loss, style_weight
+from pipeline.losses import ContentTerm, GramTerm, Loss
 from pipeline.machine import prepare_machine
 from pipeline.objective import TiledObjective, WholeObjective
 from pipeline.provenance import device_facts
@@ -83,7 +83,7 @@ def _maker(
         (
             *(ContentTerm(VGG16.layer(name)) for name in CONTENT_LAYERS),
             *(
-                GramTerm(layer, region, style_weight(layer) / 2, targets[layer.name].gram)
+                GramTerm(layer, region, 1e3 / layer.channels**2 / 2, targets[layer.name].gram)
                 for layer in STYLES
                 for region in range(2)
             ),

@@ -22,7 +22,7 @@ from pipeline.files import write_text
 from pipeline.geometry import Size
 from pipeline.guidance import normalise
 from pipeline.layers import CONTENT_LAYERS, STYLE_LAYERS
-from pipeline.losses import ContentTerm, GramTerm, Loss, Term, style_weight
+from pipeline.losses import ContentTerm, GramTerm, Loss, Term
 from pipeline.objective import WholeObjective
 from pipeline.optimiser import Lbfgs, Result, minimise
 from pipeline.rasters import TensorRaster
@@ -46,7 +46,7 @@ def render(dtype: torch.dtype, disturbance: float = 0.0) -> Result:
     for region, style in enumerate(styles):
         found = style_statistics(encoder, TensorRaster(style), None, layers, tile_px=64)
         terms += [
-            GramTerm(layer, region, style_weight(layer) / len(styles), found[layer.name].gram)
+            GramTerm(layer, region, 1e3 / layer.channels**2 / len(styles), found[layer.name].gram)
             for layer in layers
         ]
     raster = TensorRaster(content)

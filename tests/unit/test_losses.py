@@ -19,7 +19,6 @@ from pipeline.losses import (
     TotalVariationTerm,
     mix_targets,
     stacked_weight,
-    style_weight,
 )
 
 # One layer of two channels over the two positions of a 2x4 px level.
@@ -116,9 +115,7 @@ def test_total_variation_is_the_weighted_mean_over_the_elements() -> None:
         loss.measure(seen())
 
 
-def test_style_weight_is_the_authors() -> None:
-    assert style_weight(VGG16.layer("relu1_1")) == 1e3 / 64**2
-    assert style_weight(VGG16.layer("relu5_1")) == 1e3 / 512**2
+def test_the_means_weigh_two_by_channels_in_the_stacked_form() -> None:
     assert stacked_weight(VGG16.layer("relu1_1")) == 2 / 64
 
 

@@ -533,12 +533,8 @@ def test_progress_events(settings: Lbfgs | Adam) -> None:
     assert steps[-1].loss == objective.function(result.image).item()
     assert all(step.terms == {"half": step.loss / 2} for step in steps)
     assert steps[0].step_length == 0.0
-    assert steps[0].remaining_s is None
-    assert steps[-1].remaining_s == 0.0
     seconds = [step.seconds for step in steps]
     assert seconds == sorted(seconds)
-    assert steps[2].remaining_s is not None
-    assert steps[2].remaining_s == pytest.approx(steps[2].seconds, rel=1e-9)
 
 
 @pytest.mark.parametrize("settings", [Lbfgs(4), Adam(4)], ids=["lbfgs", "adam"])

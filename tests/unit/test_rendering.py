@@ -29,6 +29,7 @@ from pipeline.machine import Machine
 from pipeline.optimiser import Step
 from pipeline.plan import LevelPlan, Plan
 from pipeline.planning import resolve
+from pipeline.rendering import optimisation
 from pipeline.rendering.inputs import load_encoder, read_padded, read_targets, save_targets
 from pipeline.rendering.level import LevelFiles, render_level
 from pipeline.rendering.optimisation import Rendered, Run, Stopped
@@ -261,6 +262,43 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
     assert isinstance(rendered, Rendered)
     np.testing.assert_array_equal(pixels(rendered), expected)
     assert [point.iteration for point in rendered.record.trace] == list(range(7))
+
+
+@pytest.mark.parametrize("store", ["memory", "files"])
+def test_a_run_whose_device_was_full_goes_on_with_smaller_tiles_and_says_so(
+    tmp_path: Path, network: Path, store: Literal["memory", "files"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = make_scene(tmp_path, network, iterations=[5]).with_level(tile_core_px=64, store=store)
+    expected, _ = scene.render()
+    monkeypatch.setattr(optimisation, "SMALLEST_TILE_PX", 16)
+    steps: list[Step] = []
+    seen: list[int] = []
+    forward = Encoder.forward
+
+    def limited(self: Encoder, pixels: torch.Tensor, *rest: Any) -> dict[str, torch.Tensor]:
+        height, width = pixels.shape[2:]
+        # Full from the second iteration on, as when another process takes its share.
+        if len(steps) >= 3 and height * width > 40 * 40 and not resumed:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        seen.append(height * width)
+        return forward(self, pixels, *rest)
+
+    monkeypatch.setattr(Encoder, "forward", limited)
+    resumed = False
+    run = Run(tmp_path / "state", "key", steps.append, partial(_reached, steps, 3))
+    assert render_level(scene.plan, scene.level, scene.files, run) == Stopped(3)
+    resumed = True
+    seen.clear()
+    rendered = render_level(scene.plan, scene.level, scene.files, quiet(state=tmp_path / "state"))
+    assert isinstance(rendered, Rendered)
+    assert max(seen) <= 40 * 40
+    record = rendered.record
+    assert record.level.tile_px == 32
+    assert record.warnings[-1] == (
+        "computed by tiles of 32 px instead of tiles of 64 px, for which there was too little memory"
+    )
+    assert [point.iteration for point in record.trace] == list(range(6))
+    np.testing.assert_allclose(pixels(rendered), expected, atol=2e-3)
 
 
 def test_the_state_of_another_run_is_refused(tmp_path: Path, network: Path) -> None:

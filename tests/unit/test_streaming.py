@@ -86,7 +86,7 @@ def fail(item: int) -> int:
 
 
 def test_what_reading_raises_comes_where_the_item_would() -> None:
-    seen = []
+    seen: list[int] = []
 
     def loop() -> None:
         with Streaming(CPU) as stream:
