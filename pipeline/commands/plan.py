@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.budget import computed_share
 from pipeline.config.models import Config
 from pipeline.config.reading import load, parse, read_yaml_text
-from pipeline.errors import ConfigError, InputError
+from pipeline.console import say
+from pipeline.errors import ConfigError, InputError, ResourceError
 from pipeline.files import write_text
 from pipeline.headers import HeaderCache
-from pipeline.plan import LevelPlan, Plan
-from pipeline.planning import resolve
-from pipeline.pyramid import STRIDE_PX
+from pipeline.inspection import SizeOf
+from pipeline.plan import Plan
+from pipeline.plan_table import LEGEND, data_size, named_rows, table
+from pipeline.planning import largest_ending, resolve
+
+if TYPE_CHECKING:
+    from pipeline.probe import Pace
+
+_MIB = 2**20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--artwork", help="plan this artwork only (default: all, as a table)")
     parser.add_argument("--output", type=Path, help="write the plan of --artwork here, as JSON")
+    parser.add_argument(
+        "--probe",
+        action="store_true",
+        help="measure for some seconds how fast this machine is, and estimate how long each level takes",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -33,6 +47,8 @@ def run(arguments: argparse.Namespace) -> None:
     config = _config(arguments.config)
     if arguments.output is not None and arguments.artwork is None:
         raise InputError("--output", expected="--artwork NAME beside it", found="no artwork")
+    if arguments.output is not None and arguments.probe:
+        raise InputError("--probe", expected="a table to write estimates into", found="--output beside it")
     if arguments.artwork is not None and arguments.artwork not in config.artworks:
         raise ConfigError(
             f"--artwork {arguments.artwork}",
@@ -43,9 +59,23 @@ def run(arguments: argparse.Namespace) -> None:
     names = [arguments.artwork] if arguments.artwork else list(config.artworks)
     plans = [resolve(config, name, headers.size_of, arguments.config) for name in names]
     if arguments.output is not None:
+        for warning in plans[0].warnings:
+            say(f"warning: {warning}")
         write_text(arguments.output, plans[0].model_dump_json(indent=2) + "\n")
         return
-    sys.stdout.write("\n\n".join(_table(plan) for plan in plans) + "\n")
+    for plan in plans:
+        _check_disk(plan, config, headers.size_of)
+    paces: dict[str, Pace] = {}
+    for plan in plans:
+        if arguments.probe:
+            estimates, basis = _estimates(plan, config.resources_dir / "weights", paces)
+            lines = [table(plan, estimates), *(f"  {line}" for line in basis)]
+        else:
+            lines = [table(plan)]
+        lines += [f"  warning: {warning}" for warning in (*plan.warnings, *_free_space(plan, config))]
+        sys.stdout.write("\n".join(lines) + "\n\n")
+        sys.stdout.flush()
+    sys.stdout.write(f"{LEGEND}\n")
 
 
 def _config(where: str) -> Config:
@@ -54,30 +84,50 @@ def _config(where: str) -> Config:
     return parse(read_yaml_text(sys.stdin.read(), "standard input"), "config.yaml")
 
 
-def _table(plan: Plan) -> str:
-    lines = [f"{plan.artwork}: {plan.sources[plan.content]}"]
-    lines.append(
-        f"{'level':>9} {'height x width':>16} {'iterations':>11} {'tile':>8} {'computed':>9} {'memory':>10}"
+def _check_disk(plan: Plan, config: Config, size_of: SizeOf) -> None:
+    """Refuses what the whole disk could not hold, were it empty."""
+    disk_mib = _disk(config).total // _MIB
+    if plan.disk_mib <= disk_mib:
+        return
+    top = plan.levels[-1]
+    ending = largest_ending(config, plan.artwork, size_of, lambda smaller: smaller.disk_mib <= disk_mib)
+    raise ResourceError(
+        config.results_dir,
+        expected=f"a disk of {data_size(plan.disk_mib)} for level {top.level_px} ({top.size} px) of "
+        f"{plan.artwork}",
+        found=f"one of {data_size(disk_mib)}",
+        fix="Take a larger one" if ending is None else f"End at {ending}, the largest that fits",
     )
-    for level in plan.levels:
-        tile = f"{level.tile_core_px} px" if level.tile_core_px is not None else "whole"
-        lines.append(
-            f"{level.level_px:>9} {level.size!s:>16} {level.iterations:>11} {tile:>8} "
-            f"{_computed(level):>8.2f}x {level.memory_mib:>6} MiB"
+
+
+def _free_space(plan: Plan, config: Config) -> Iterator[str]:
+    free_mib = _disk(config).free // _MIB
+    if plan.disk_mib > free_mib:
+        yield (
+            f"the files take up to {data_size(plan.disk_mib)} at once, and {data_size(free_mib)} are free on "
+            f"the disk of {config.results_dir}, besides what is there already"
         )
-    lines.extend(
-        f"  {region.label}: {_styles(plan, index)}" for index, region in enumerate(plan.levels[-1].regions)
-    )
-    lines.extend(f"  warning: {warning}" for warning in plan.warnings)
-    return "\n".join(lines)
 
 
-def _computed(level: LevelPlan) -> float:
-    padded = level.size.aligned_up(STRIDE_PX)
-    return computed_share(padded, level.network, level.tile_core_px, level.halo_px)
+def _disk(config: Config) -> shutil._ntuple_diskusage:
+    folder = config.results_dir
+    return shutil.disk_usage(next(place for place in (folder, *folder.absolute().parents) if place.exists()))
 
 
-def _styles(plan: Plan, region: int) -> str:
-    styles = plan.settings.regions[region].styles
-    total = sum(style.weight for style in styles)
-    return ", ".join(f"{style.image} ({style.weight / total:.0%})" for style in styles)
+def _estimates(plan: Plan, weights: Path, paces: dict[str, Pace]) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Seconds of each of the table's rows, and what they rest on; `paces` keeps what was measured."""
+    # torch takes seconds, which a plan without a probe need not wait for.
+    from pipeline.machine import prepare_machine  # noqa: PLC0415
+    from pipeline.probe import basis, measure, pace_key  # noqa: PLC0415
+
+    compute, settings = plan.compute, plan.settings
+    machine = prepare_machine(compute.device, compute.precision, compute.threads)
+    found, used = {}, {}
+    for name, row in named_rows(plan).items():
+        key = pace_key(row, settings)
+        if key not in paces:
+            file = weights / f"{row.network.name}.safetensors"
+            paces[key] = measure(row, settings.guidance, settings.optimiser, file, machine)
+        used[key] = paces[key]
+        found[name] = paces[key].estimated_s(row)
+    return found, basis(used.values(), machine)

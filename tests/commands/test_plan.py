@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+import shutil
 from typing import Any
 
 import pytest
@@ -39,11 +41,66 @@ def test_without_an_output_it_prints_a_table(impasto: Impasto) -> None:
     write_inputs(impasto.folder)
     done = impasto.works("plan")
     assert done.said == []
-    title, header, lowest, highest, *_ = done.printed.splitlines()
+    assert not done.imported & {"torch", "torchvision"}
+    title, header, lowest, highest, *rest = done.printed.splitlines()
     assert title == "halves: content.png"
     assert header.split()[:1] == ["level"]
-    assert lowest.split()[:3] == ["64", "72x57", "3"]
-    assert highest.split()[:3] == ["80", "89x72", "2"]
+    assert lowest.split()[:2] == ["64", "72x57"]
+    assert highest.split()[:2] == ["80", "89x72"]
+    assert [line for line in rest if line.startswith("  disk: at most ")]
+    assert max(len(line) for line in done.printed.splitlines() if "  warning: " not in line) <= 100
+
+
+def test_a_probe_estimates_the_time_and_says_what_from(impasto: Impasto) -> None:
+    write_inputs(impasto.folder)
+    done = impasto.works("plan", "--probe")
+    _, header, lowest, highest, *rest = done.printed.splitlines()
+    assert header.split()[-1] == "time"
+    assert lowest.split()[-1] == highest.split()[-1] == "s"
+    (basis,) = [line for line in rest if line.startswith("  time: scaled by pixels")]
+    # Neither size is as large as the piece that is measured of a larger one.
+    assert basis.endswith("from 80x64 px, 96x80 px with random weights, which took")
+    assert max(len(line) for line in done.printed.splitlines() if "  warning: " not in line) <= 100
+
+
+def test_warnings_are_told_beside_the_file(impasto: Impasto) -> None:
+    write_inputs(impasto.folder, changed("defaults.levels", [64, 200]))
+    done = impasto.works("plan", "--artwork", "halves", "--output", "plan.json")
+    plan = json.loads((impasto.folder / "plan.json").read_text())
+    assert done.said == [f"warning: {warning}" for warning in plan["warnings"]]
+    assert any("level 200 is 2.2 times as large as the content image" in line for line in done.said)
+    assert done.printed == ""
+    table = impasto.works("plan").printed
+    assert all(f"  warning: {warning}\n" in table for warning in plan["warnings"])
+
+
+def test_what_no_disk_of_this_machine_holds_is_refused_with_the_largest_that_would_fit(
+    impasto: Impasto,
+) -> None:
+    write_inputs(impasto.folder, changed("defaults.levels", [1_000_000]))
+    told = impasto.refuses("plan")
+    assert told.startswith("results: expected a disk of ")
+    assert " for level 1000000 (1118034x894427 px) of halves; found one of " in told
+    (ending,) = re.findall(r"End at level (\d+) \(\d+x\d+ px\), the largest that fits\.", told)
+    write_inputs(impasto.folder, changed("defaults.levels", [int(ending)]))
+    impasto.works("plan")
+    write_inputs(impasto.folder, changed("defaults.levels", [int(ending) + 1]))
+    assert "results: expected a disk of " in impasto.refuses("plan")
+    # A plan for another machine can be written all the same: it knows nothing of disks.
+    impasto.works("plan", "--artwork", "halves", "--output", "plan.json")
+
+
+def test_more_than_is_free_is_a_warning(impasto: Impasto) -> None:
+    disk = shutil.disk_usage(impasto.folder)
+    if disk.free > 0.9 * disk.total:
+        pytest.skip("nearly all of the disk is free: no size lies between")
+    # 180 bytes for each pixel of the top level, or more.
+    side_px = round(((disk.free + 0.5 * (disk.total - disk.free)) / 180) ** 0.5)
+    write_inputs(impasto.folder, changed("defaults.levels", [side_px]))
+    warned = re.compile(
+        r"  warning: the files take up to .* at once, and .* are free on the disk of results, "
+    )
+    assert any(warned.match(line) for line in impasto.works("plan").printed.splitlines())
 
 
 def test_the_configuration_may_come_from_standard_input(impasto: Impasto) -> None:
@@ -113,6 +170,10 @@ def test_what_is_no_configuration_is_told_in_one_line(
     [
         (["--artwork", "thirds"], "--artwork thirds: expected one of halves; found another name."),
         (["--output", "plan.json"], "--output: expected --artwork NAME beside it; found no artwork."),
+        (
+            ["--probe", "--output", "plan.json", "--artwork", "halves"],
+            "--probe: expected a table to write estimates into; found --output beside it.",
+        ),
         (["--config", "mine.yaml"], "mine.yaml: expected a configuration file; found no such file"),
     ],
 )

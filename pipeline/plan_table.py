@@ -1,0 +1,112 @@
+"""A plan as a table for the terminal: what each level and mixture is, how it is cut, and what it takes.
+
+No line is wider than 100 characters, whatever the numbers; names of files may make one so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from pipeline.budget import EVALUATIONS_PER_ITERATION, computed_share, tile_grid
+from pipeline.plan import BudgetedPlan, Plan
+from pipeline.pyramid import STRIDE_PX
+
+_COLUMNS = {
+    "level": 7,
+    "height x width": 14,
+    "MP": 7,
+    "tiles": 9,
+    "core+halo": 9,
+    "more": 5,
+    "device": 8,
+    "host": 8,
+    "files": 8,
+    "evals": 6,
+}
+LEGEND = """\
+MP: megapixels. more: halos, computed beside a tile's own pixels. device: activations, and vectors
+that are in memory; host: the process itself; on a CPU both are main memory. files: vectors and
+saved states, deleted at the level's end. evals: evaluations of the loss and its gradient."""
+"""What the table's headings mean."""
+_UNITS = ("MiB", "GiB", "TiB", "PiB")
+
+
+def table(plan: Plan, seconds: Mapping[str, float] | None = None) -> str:
+    """The plan of an artwork, to be read.
+
+    Args:
+        plan: The plan.
+        seconds: An estimate for each of `rows`, by its name; None leaves the column out.
+    """
+    rows = named_rows(plan)
+    lines = [f"{plan.artwork}: {plan.sources[plan.content]}"]
+    lines.append(_line(tuple(_COLUMNS), None if seconds is None else "time"))
+    for name, row in rows.items():
+        lines.append(_line(_cells(name, row), None if seconds is None else duration(seconds[name])))
+    lines.extend(
+        f"  {region.label}: {_styles(plan, index)}" for index, region in enumerate(plan.levels[-1].regions)
+    )
+    kept, most = data_size(plan.kept_mib), data_size(plan.disk_mib)
+    lines.append(f"  disk: at most {most} at once, of which {kept} stay")
+    if seconds is not None:
+        lines.append(f"  time: {duration(sum(seconds.values()))} for levels and mixtures together")
+    return "\n".join(lines)
+
+
+def named_rows(plan: Plan) -> dict[str, BudgetedPlan]:
+    """Everything that is optimised, in the order in which it can be: each level after its mixtures.
+
+    Levels have their own names; mixtures are `mix` and a number, the smallest first.
+    """
+    mixes = sorted(plan.mixes.items(), key=lambda item: (item[1].size.area, item[0]))
+    rows: dict[str, BudgetedPlan] = {f"mix {number}": mix for number, (_, mix) in enumerate(mixes, start=1)}
+    return rows | {str(level.level_px): level for level in plan.levels}
+
+
+def duration(seconds: float) -> str:
+    """`8 s`, `41 min`, `3.4 h`, `12 days`, `2 years`: as much as an estimate can know."""
+    for unit, length, until in (("s", 1, 90), ("min", 60, 90 * 60), ("h", 3600, 48 * 3600)):
+        if seconds < until:
+            count = seconds / length
+            return f"{count:.1f} {unit}" if count < 9.95 and unit == "h" else f"{max(1, round(count))} {unit}"
+    days = seconds / 86400
+    return f"{days:.0f} days" if days < 730 else f"{days / 365:.0f} years"
+
+
+def data_size(mib: float) -> str:
+    """`819 MiB`, `3.3 GiB`, `153 TiB`."""
+    unit = max(0, min(len(_UNITS) - 1, math.floor(math.log(max(1.0, mib), 1024))))
+    count = mib / 1024**unit
+    return f"{count:.1f} {_UNITS[unit]}" if unit and count < 99.95 else f"{count:.0f} {_UNITS[unit]}"
+
+
+def _cells(name: str, row: BudgetedPlan) -> tuple[str, ...]:
+    padded = row.size.aligned_up(STRIDE_PX)
+    rows, columns = tile_grid(padded, row.tile_core_px)
+    computed = computed_share(padded, row.network, row.tile_core_px, row.halo_px)
+    whole = row.tile_core_px is None
+    megapixels = row.size.area / 1e6
+    return (
+        name,
+        str(row.size),
+        f"{megapixels:.2f}" if megapixels < 9.995 else f"{megapixels:.0f}",
+        "whole" if whole else f"{rows}x{columns}",
+        "" if whole else f"{row.tile_core_px}+{row.halo_px}",
+        "" if whole else f"{computed - 1:.0%}",
+        data_size(row.device_mib),
+        data_size(row.memory_mib - row.device_mib),
+        data_size(row.disk_mib),
+        str(math.ceil(row.iterations * EVALUATIONS_PER_ITERATION)),
+    )
+
+
+def _line(cells: tuple[str, ...], last: str | None) -> str:
+    texts = [f"{cell:>{width}}" for cell, width in zip(cells, _COLUMNS.values(), strict=True)]
+    return " ".join(texts if last is None else [*texts, f"{last:>8}"])
+
+
+def _styles(plan: Plan, region: int) -> str:
+    styles = plan.settings.regions[region].styles
+    total = sum(style.weight for style in styles)
+    return ", ".join(f"{style.image} ({style.weight / total:.0%})" for style in styles)

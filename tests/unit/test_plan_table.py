@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.config.reading import parse
+from pipeline.geometry import Size
+from pipeline.plan import Plan
+from pipeline.plan_table import LEGEND, data_size, duration, named_rows, table
+from pipeline.planning import resolve
+
+
+def plan(**own: Any) -> Plan:
+    raw = {"artworks": {"a": {"content": "c.png", "levels": [256, 2048], "style": "s.png", **own}}}
+    return resolve(parse(raw), "a", lambda _: Size(3000, 4000))
+
+
+def test_a_table_says_what_each_level_is_and_takes() -> None:
+    assert table(plan(iterations=[60, 20])).splitlines() == [
+        "a: c.png",
+        "  level height x width      MP     tiles core+halo  more   device     host    files  evals",
+        "    256        222x296    0.07     whole                  171 MiB  700 MiB    8 MiB     63",
+        # 1776x2368 px, padded, in two rows and three columns, each tile with 64 px around it.
+        "   2048      1774x2365    4.20       2x3    960+64   19%  3.2 GiB  700 MiB  482 MiB     21",
+        "  everything: s.png (100%)",
+        "  disk: at most 846 MiB at once, of which 344 MiB stay",
+    ]
+
+
+def test_estimates_are_a_column_and_a_sum() -> None:
+    lines = table(plan(), {"256": 30.0, "2048": 7000.0}).splitlines()
+    assert [line.split()[-2:] for line in lines[2:4]] == [["30", "s"], ["1.9", "h"]]
+    assert lines[1].endswith("    time")
+    assert lines[-1] == "  time: 2.0 h for levels and mixtures together"
+
+
+def test_mixtures_come_first_the_smallest_first() -> None:
+    found = plan(style={"image": "s.png", "fine": "t.png"})
+    rows = named_rows(found)
+    assert list(rows) == ["mix 1", "mix 2", "256", "2048"]
+    assert [str(row.size) for row in rows.values()] == ["222x296", "1774x2365", "222x296", "1774x2365"]
+    assert rows["2048"] is found.levels[-1]
+
+
+def test_no_line_is_wider_than_a_terminal() -> None:
+    regions = [
+        {"where": "person", "style": {"image": "s.png", "fine": "t.png"}},
+        {"where": "background", "style": "t.png"},
+    ]
+    found = plan(style=None, regions=regions, levels=[64, 1_000_000], iterations=[100_000])
+    lines = table(found, dict.fromkeys(named_rows(found), 1e9)).splitlines()
+    assert max(len(line) for line in lines) <= 100
+    assert max(len(line) for line in LEGEND.splitlines()) <= 100
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "1 s"),
+        (89, "89 s"),
+        (90, "2 min"),
+        (5399, "90 min"),
+        (5400, "1.5 h"),
+        (36_000, "10 h"),
+        (172_800, "2 days"),
+        (1e7, "116 days"),
+        (1e8, "3 years"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("mib", "text"),
+    [
+        (0, "0 MiB"),
+        (819, "819 MiB"),
+        (1023, "1023 MiB"),
+        (1024, "1.0 GiB"),
+        (52_428.8, "51.2 GiB"),
+        (156_467, "153 GiB"),
+        (2**20, "1.0 TiB"),
+        (2**40, "1024 PiB"),
+    ],
+)
+def test_sizes_of_data(mib: float, text: str) -> None:
+    assert data_size(mib) == text

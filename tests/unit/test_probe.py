@@ -1,0 +1,144 @@
+"""An estimate is tested against a small run that is written without the probe."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from model_files import save_short_vgg19
+from networks import OxfordFormat, make_image, make_random_weights
+
+from pipeline.config.reading import parse
+from pipeline.errors import WeightsError
+from pipeline.features import Encoder
+from pipeline.geometry import Size
+from pipeline.layers import VGG16
+from pipeline.losses import ContentTerm, GramTerm, Loss
+from pipeline.machine import Machine
+from pipeline.objective import WholeObjective
+from pipeline.optimiser import Lbfgs, minimise
+from pipeline.plan import Plan
+from pipeline.planning import resolve
+from pipeline.probe import Pace, basis, measure, pace_key
+from pipeline.rasters import TensorRaster
+
+MACHINE = Machine(torch.device("cpu"), torch.float32, 1)
+REGIONS = [{"where": "left.png", "style": "s.png"}, {"where": "right.png", "style": "s.png"}]
+SHALLOW = {"style_layers": ["relu1_1", "relu2_1"], "content_layers": ["relu2_2"]}
+
+
+def plan(compute: dict[str, Any] | None = None, **own: Any) -> Plan:
+    artwork = {"content": "c.png", "levels": [128], "iterations": [8], "network": SHALLOW, **own}
+    return resolve(
+        parse({"artworks": {"a": artwork}, "compute": compute or {}}), "a", lambda _: Size(128, 128)
+    )
+
+
+def paced(found: Plan, weights: Path = Path("absent")) -> Pace:
+    settings = found.settings
+    return measure(found.levels[0], settings.guidance, settings.optimiser, weights, MACHINE)
+
+
+def real_run_s(side_px: int, iterations: int) -> float:
+    size, dtype = Size(side_px, side_px), torch.float32
+    encoder = Encoder(make_random_weights(VGG16, 1, dtype), VGG16, OxfordFormat())
+    style = encoder(make_image(side_px, side_px, seed=1, dtype=dtype)[None], ["relu1_1", "relu2_1"])
+    grams = []
+    for name, features in style.items():
+        rows = features[0].flatten(1)
+        grams.append(GramTerm(VGG16.layer(name), None, 1.0, (rows @ rows.T / rows.shape[1]).double()))
+    loss = Loss((ContentTerm(VGG16.layer("relu2_2")), *grams))
+    content = TensorRaster(make_image(side_px, side_px, seed=2, dtype=dtype))
+    objective = WholeObjective(encoder, loss, size, content=content)
+    started = time.perf_counter()
+    minimise(objective, content, Lbfgs(iterations))
+    return time.perf_counter() - started
+
+
+def test_the_estimate_is_that_of_a_real_run_within_a_factor(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Other work on the machine costs time, but no processor time.
+    monkeypatch.setattr(time, "perf_counter", time.process_time)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        found = plan(style="s.png")
+        ratio = paced(found).estimated_s(found.levels[0]) / real_run_s(128, 8)
+    finally:
+        torch.set_num_threads(threads)
+    assert 1 / 2 < ratio < 2
+
+
+def test_an_estimate_counts_pixels_halos_and_passes() -> None:
+    pace = Pace(Size(256, 256), forward=1.0, gradient=3.0, optimiser=0.5, seconds=2.0, random=True)
+    (whole,) = plan(style="s.png", levels=[1024]).levels
+    assert pace.estimated_s(whole) == pytest.approx(8 * (1.05 * 3 + 0.5) * 1024**2 / 1e6)
+    assert whole.tile_core_px is None
+    tiled = whole.model_copy(update={"tile_core_px": 512, "halo_px": 64})
+    # Four tiles of 576 px at a side, none kept: both passes everywhere.
+    twice = 8 * (1.05 * (1152 / 1024) ** 2 * (3 + 1) + 0.5) * 1024**2 / 1e6
+    assert pace.estimated_s(tiled) == pytest.approx(twice)
+    kept = tiled.model_copy(update={"keep_tiles": 1})
+    three_quarters = 8 * (1.05 * (1152 / 1024) ** 2 * (3 + 0.75) + 0.5) * 1024**2 / 1e6
+    assert pace.estimated_s(kept) == pytest.approx(three_quarters)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"regions": REGIONS},
+        {"regions": REGIONS, "guidance": {"form": "means", "propagation": "inside"}},
+        {"regions": REGIONS, "guidance": {"form": "stacked"}, "optimiser": {"method": "adam"}},
+        {"style": "s.png", "content_weight": 0, "tv_weight": 1},
+        {"style": "s.png", "network": {"name": "vgg19", **SHALLOW}},
+    ],
+)
+def test_every_kind_of_level_can_be_measured(own: dict[str, Any]) -> None:
+    pace = paced(plan(levels=[64], **own))
+    assert (pace.size, pace.random) == (Size(64, 64), True)
+    assert min(pace.forward, pace.gradient) > 0 <= pace.optimiser
+
+
+def test_a_mixture_can_be_measured() -> None:
+    found = plan(style={"image": "s.png", "fine": "t.png"}, levels=[64])
+    (mix,) = found.mixes.values()
+    pace = measure(mix, found.settings.guidance, found.settings.optimiser, Path("absent"), MACHINE)
+    assert pace.estimated_s(mix) > 0
+
+
+def test_the_real_weights_are_taken_where_they_are(tmp_path: Path) -> None:
+    network = {"name": "vgg19", "style_layers": ["relu2_1"], "content_layers": []}
+    found = plan(style="s.png", levels=[64], network=network)
+    file = save_short_vgg19(tmp_path / "vgg19.safetensors")
+    assert not paced(found, file).random
+    other = plan(style="s.png", levels=[64])
+    with pytest.raises(WeightsError, match="expected the model file of vgg16"):
+        paced(other, file)
+
+
+def test_what_has_the_same_pace_is_measured_once() -> None:
+    def key(found: Plan) -> str:
+        return pace_key(found.levels[0], found.settings)
+
+    assert key(plan(style="s.png")) == key(plan(style="t.png", iterations=[5]))
+    assert key(plan(style="s.png", levels=[300])) == key(plan(style="s.png", levels=[500]))
+    others = [
+        plan(style="s.png", levels=[64]),
+        plan(regions=REGIONS),
+        plan(style="s.png", network={}),
+        plan(style="s.png", optimiser={"method": "adam"}),
+        plan({"memory_budget_mib": 900}, style="s.png", levels=[4096]),
+    ]
+    assert len({key(found) for found in (plan(style="s.png"), *others)}) == 6
+
+
+def test_the_basis_says_what_was_measured() -> None:
+    pace = Pace(Size(256, 256), 1.0, 3.0, 0.5, seconds=2.0, random=True)
+    lines = basis([pace, pace], MACHINE)
+    assert lines[0] == (
+        "time: scaled by pixels, halos and passes from 256x256 px with random weights, which took"
+    )
+    assert lines[1].startswith("4.0 s just now on ")
+    assert lines[1].endswith(", 1 threads, float32. What else the machine does then,")
