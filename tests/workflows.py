@@ -227,6 +227,16 @@ class RenderedCollection:
     made: set[str]
     rounds: int
 
+    @classmethod
+    def render(cls, checkout: Checkout) -> RenderedCollection:
+        """Announces, then renders everything that a checkout is configured for."""
+        promised = checkout.would_render()
+        assert not (checkout.folder / "results").exists()
+        done = checkout.snakemake("--cores", 2, "--verbose")
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, said
+        return cls(checkout, promised, jobs(done), said.count("Resources before job selection"))
+
     @property
     def results(self) -> Path:
         """The folder of results."""

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from workflows import CONFIG, Checkout, RenderedCollection, jobs, write_inputs
+from workflows import CONFIG, Checkout, RenderedCollection, write_inputs
 
 
 @pytest.fixture(scope="session")
@@ -15,12 +15,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> RenderedCollection:
     checkout = Checkout.make(tmp_path_factory.mktemp("checkout"))
     write_inputs(checkout.folder)
     checkout.configure(CONFIG)
-    promised = checkout.would_render()
-    assert not (checkout.folder / "results").exists()
-    done = checkout.snakemake("--cores", 2, "--verbose")
-    assert done.returncode == 0, done.stdout + done.stderr
-    rounds = (done.stdout + done.stderr).count("Resources before job selection")
-    return RenderedCollection(checkout, promised, jobs(done), rounds)
+    return RenderedCollection.render(checkout)
 
 
 @pytest.fixture

@@ -126,8 +126,7 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> RenderedCollection:
     how = ["--weights", model, "--network", "vgg19", "--device", "cpu", "--threads", 1, "--size-px", 32]
     impasto.works("calibrate", "inputs/photographs", *how, "--output", "inputs/means.safetensors")
     checkout.configure(CONFIG)
-    promised = checkout.would_render()
-    return RenderedCollection(checkout, promised, checkout.renders())
+    return RenderedCollection.render(checkout)
 
 
 def plan_of(painted: RenderedCollection, artwork: str) -> Plan:
