@@ -131,7 +131,6 @@ class _Draft:
         assert own.style_weight is not None
         assert own.tv_weight is not None
         demand = Demand(network, artwork.optimiser, artwork.guidance_channels, own.iterations)
-        whole = artwork.guidance.whole_share > 0 and artwork.needs_guidance
         return LevelPlan(
             level_px=level.px,
             height=level.size.height,
@@ -143,38 +142,27 @@ class _Draft:
             tv_weight=own.tv_weight,
             content=self.images.content(self.content, index),
             regions=tuple(self._region(region, index, network) for region in artwork.regions),
-            whole=self._whole(index, network) if whole else (),
             **asdict(tiling(level, demand, self._compute.memory_budget_mib)),
         )
 
     def _region(self, region: Region, index: int, network: Network) -> RegionPlan:
-        targets = tuple(
-            WeightedTarget(
-                target=self._target(
-                    self.images.style(style, region, index, network), self._style_area(style), network
-                ),
-                weight=style.weight,
-            )
-            for style in region.styles
-        )
+        images = [self.images.style(style, region, index, network) for style in region.styles]
+        own, whole = [], []
+        total = sum(style.weight for style in region.styles)
+        for style, image in zip(region.styles, images, strict=True):
+            target = self._target(image, self._style_area(style), network)
+            own.append(WeightedTarget(target=target, weight=style.weight))
+            if self.artwork.guidance.whole_share > 0 and self.artwork.needs_guidance:
+                target = self._target(image, None, network)
+                whole.append(WeightedTarget(target=target, weight=region.weight * style.weight / total))
         return RegionPlan(
             label=region.label,
             where=region.where,
             weight=region.weight,
             content_weight=region.content_weight,
-            targets=targets,
+            targets=tuple(own),
+            whole=tuple(whole),
         )
-
-    def _whole(self, index: int, network: Network) -> tuple[WeightedTarget, ...]:
-        """The mean of the styles' Gram matrices, each image once and whole, as the regions weigh them."""
-        shares: dict[str, float] = {}
-        for region in self.artwork.regions:
-            total = sum(style.weight for style in region.styles)
-            for style in region.styles:
-                image = self.images.style(style, region, index, network)
-                key = self._target(image, None, network)
-                shares[key] = shares.get(key, 0.0) + region.weight * style.weight / total
-        return tuple(WeightedTarget(target=key, weight=share) for key, share in shares.items())
 
     def _target(self, image: str, mask: Area | None, network: Network) -> str:
         guidance = self.artwork.guidance

@@ -207,13 +207,24 @@ class WeightedTarget(Model):
 
 @final
 class RegionPlan(Model):
-    """One region of a level and its styles."""
+    """One region of a level and its styles.
+
+    Attributes:
+        label: Its name.
+        where: As the configuration has it.
+        weight: Of its style loss.
+        content_weight: alpha inside it, or None for the level's.
+        targets: Its styles, each the part of its image that counts.
+        whole: Its styles' whole images, and what each weighs in the whole image's Gram matrix; none where the
+            guidance has no such matrix.
+    """
 
     label: str
     where: ContentMask
     weight: float
     content_weight: float | None
     targets: tuple[WeightedTarget, ...]
+    whole: tuple[WeightedTarget, ...]
 
 
 @final
@@ -227,7 +238,6 @@ class LevelPlan(BudgetedPlan):
         tv_weight: Of total variation.
         content: Key of the content image.
         regions: The regions and their styles.
-        whole: The styles of the whole image's Gram matrix, where the guidance has one.
     """
 
     level_px: int
@@ -236,7 +246,11 @@ class LevelPlan(BudgetedPlan):
     tv_weight: float
     content: str
     regions: tuple[RegionPlan, ...]
-    whole: tuple[WeightedTarget, ...]
+
+    @property
+    def whole(self) -> tuple[WeightedTarget, ...]:
+        """The styles of the whole image's Gram matrix, where the guidance has one."""
+        return tuple(target for region in self.regions for target in region.whole)
 
     @property
     def targets(self) -> tuple[str, ...]:

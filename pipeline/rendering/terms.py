@@ -56,7 +56,7 @@ def level_loss(
     for index in range(len(level.regions)):
         terms += _region(level, settings, targets, guidance, index)
     if guidance is not None and settings.whole_share > 0:
-        terms += _whole(level, settings, targets)
+        terms += _whole(level, settings, targets, guidance)
     if level.tv_weight > 0:
         terms.append(TotalVariationTerm(level.tv_weight))
     if not terms:
@@ -136,7 +136,7 @@ def _region(
             fix="Enlarge the mask, or leave the region out",
         )
     where, subject = (None, "") if guidance is None else (index, region.label)
-    share = region.weight / max(1, len(level.regions) - _missing(level, guidance))
+    share = region.weight / max(1, len(level.regions) - len(_nowhere(level, guidance)))
     for layer in present:
         found = _statistics(region.targets, targets, layer)
         if not found:
@@ -164,22 +164,32 @@ def _region(
                     yield MeansTerm(layer, where, weight, _mixed(found, _sum), 1.0, subject)
 
 
-def _whole(level: LevelPlan, settings: controls.Guidance, targets: Targets) -> Iterator[Term]:
-    """The Gram matrix of the whole image beside the regions."""
-    for layer in _styled_layers(level):
-        found = _statistics(level.whole, targets, layer)
-        weight = settings.whole_share * gram_weight(level, layer)
-        yield GramTerm(layer, None, weight, _mixed(found, _gram), "everywhere")
-
-
-def _missing(level: LevelPlan, guidance: Guidance | None) -> int:
-    """How many automatic regions are nowhere in the photograph: the others share the style weight."""
-    layers = _styled_layers(level)
-    return sum(
-        all(_vanished(guidance, layer, index) for layer in layers)
+def _whole(
+    level: LevelPlan, settings: controls.Guidance, targets: Targets, guidance: Guidance
+) -> Iterator[Term]:
+    """The Gram matrix of the whole image beside the regions: the mean of their styles'."""
+    nowhere = _nowhere(level, guidance)
+    styles = [
+        style
         for index, region in enumerate(level.regions)
-        if is_automatic(region.where)
-    )
+        if index not in nowhere
+        for style in region.whole
+    ]
+    for layer in _styled_layers(level):
+        found = _statistics(styles, targets, layer)
+        if found:
+            weight = settings.whole_share * gram_weight(level, layer)
+            yield GramTerm(layer, None, weight, _mixed(found, _gram), "everywhere")
+
+
+def _nowhere(level: LevelPlan, guidance: Guidance | None) -> set[int]:
+    """The automatic regions that are nowhere in the photograph: the others share the style weight."""
+    layers = _styled_layers(level)
+    return {
+        index
+        for index, region in enumerate(level.regions)
+        if is_automatic(region.where) and all(_vanished(guidance, layer, index) for layer in layers)
+    }
 
 
 def _styled_layers(level: LevelPlan) -> list[Layer]:

@@ -247,17 +247,19 @@ def test_content_takes_each_regions_colours_where_it_is() -> None:
 # -- guidance, levels, mixing ------------------------------------------------------------------------
 
 
-def test_the_whole_images_target_is_each_style_once_and_without_its_mask() -> None:
+def test_the_whole_images_styles_are_those_of_the_regions_without_their_masks() -> None:
     sky = {"where": "m.png", "style": {"image": "s.png", "mask": "m.png"}, "name": "sky"}
     ground = {"where": "square.png", "style": {"image": "s.png", "mask": "square.png"}, "name": "ground"}
     other = {"where": "person", "styles": [{"image": "t.png", "weight": 3}, {"image": "s.png"}], "weight": 2}
     guidance = {"form": "means", "propagation": "inside", "grow_units": 2}
     found = plan({"regions": [sky, ground, other], "guidance": guidance})
     images = [
-        found.sources[found.images[found.targets[t.target].image].prepared] for t in found.levels[0].whole
+        str(found.sources[found.images[found.targets[t.target].image].prepared])
+        for t in found.levels[0].whole
     ]
-    assert [str(path) for path in images] == ["s.png", "t.png"]
-    assert [target.weight for target in found.levels[0].whole] == [1 + 1 + 2 * 0.25, 2 * 0.75]
+    assert images == ["s.png", "s.png", "t.png", "s.png"]
+    assert [target.weight for target in found.levels[0].whole] == [1, 1, 2 * 0.75, 2 * 0.25]
+    assert len({t.target for t in found.levels[0].whole}) == 2
     whole = found.targets[found.levels[0].whole[0].target]
     assert (whole.mask, whole.propagation, whole.grow_units) == (None, "simple", 0)
     masked = found.targets[found.levels[0].regions[0].targets[0].target]

@@ -236,6 +236,18 @@ def test_an_automatic_region_that_is_nowhere_leaves_the_image_to_the_others() ->
     assert terms["style relu1_1 background"] == 3 * 1e3 / 64**2
 
 
+def test_the_style_of_an_automatic_region_that_is_nowhere_is_not_in_the_whole_image_either() -> None:
+    two = [{**TWO[0], "where": "person"}, {**TWO[1], "where": "background"}]
+    found = plan(regions=two, guidance={"global_weight": 0.5})
+    layers = [VGG16.layer(name) for name in STYLE_LAYERS]
+    channels = torch.zeros(2, 64, 64, dtype=torch.float64)
+    channels[1] = 1
+    nobody = normalise(TensorRaster(channels), layers, [Tile.whole(SIZE)], ["person", "background"])
+    target = {t.name: t.target for t in loss(found, nobody).terms if isinstance(t, GramTerm)}
+    background = found.levels[0].targets.index(found.levels[0].regions[1].whole[0].target)
+    assert float(target["style relu1_1 everywhere"][0, 0]) == background + 1
+
+
 def test_a_style_without_statistics_at_a_layer_is_left_out_there() -> None:
     styles = [{"image": "s.png"}, {"image": "t.png", "mask": "m.png"}]
     found = plan(regions=[{"where": "everything", "styles": styles}])
