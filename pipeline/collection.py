@@ -20,7 +20,17 @@ from pipeline.config.sections import Network
 from pipeline.errors import ConfigError
 from pipeline.geometry import Size
 from pipeline.headers import HeaderCache
-from pipeline.plan import Area, CombinationPlan, ImagePlan, LevelPlan, MaskPlan, MixPlan, Plan, TargetPlan
+from pipeline.plan import (
+    Area,
+    CombinationPlan,
+    ImagePlan,
+    LevelPlan,
+    MaskPlan,
+    MixPlan,
+    PartitionPlan,
+    Plan,
+    TargetPlan,
+)
 from pipeline.planning import resolve
 
 _IMAGE_STAGE_MIB = 1024
@@ -33,6 +43,9 @@ _SAM_STAGE_MIB = {
     "vit_l": 9216,
     "vit_h": 13312,
 }
+
+# Six float32 planes of a part's matte, and what fitting it takes.
+_PART_MIB = 64
 
 
 @final
@@ -49,6 +62,7 @@ class Collection:
     plans: Mapping[str, Plan]
     sources: Mapping[str, Path]
     masks: Mapping[str, MaskPlan]
+    partitions: Mapping[str, PartitionPlan]
     combinations: Mapping[str, CombinationPlan]
     images: Mapping[str, ImagePlan]
     mixes: Mapping[str, MixPlan]
@@ -76,8 +90,16 @@ class Collection:
         return f"{self.results}/shared/{'mixed' if key in self.mixes else 'images'}/{key}.tif"
 
     def mask_file(self, key: str) -> str:
-        """The automatic mask of this key, or the combination."""
-        return f"{self.results}/shared/masks/{'combined/' if key in self.combinations else ''}{key}.tif"
+        """The automatic mask of this key, the part of an image, or the combination."""
+        folder = "combined/" if key in self.combinations else "parts/" if self._is_part(key) else ""
+        return f"{self.results}/shared/masks/{folder}{key}.tif"
+
+    def partition_folder(self, key: str) -> str:
+        """The folder of an image's parts."""
+        return f"{self.results}/shared/masks/parts/{key}"
+
+    def _is_part(self, key: str) -> bool:
+        return key.partition("/")[0] in self.partitions
 
     def target_file(self, key: str) -> str:
         """The style statistics of this key."""
@@ -127,6 +149,10 @@ class Collection:
         """What was recorded of the automatic masks that an artwork uses."""
         return [f"{self.results}/shared/masks/{key}.json" for key in self.plans[artwork].masks]
 
+    def partition_records(self, artwork: str) -> list[str]:
+        """What was recorded of the images in parts that an artwork uses."""
+        return [f"{self.partition_folder(key)}.json" for key in self.plans[artwork].partitions]
+
     def mixture_records(self, artwork: str) -> list[str]:
         """What was recorded of the mixtures that an artwork uses."""
         return [f"{self.results}/shared/mixed/{key}.json" for key in self.plans[artwork].mixes]
@@ -157,7 +183,7 @@ class Collection:
 
     def guide_masks(self, artwork: str) -> list[str]:
         """The masks that an artwork's regions are made from, without repeats."""
-        return list(dict.fromkeys(self._area_file(area) for area in self.plans[artwork].areas.values()))
+        return list(dict.fromkeys(self._area_input(area) for area in self.plans[artwork].areas.values()))
 
     def guide_options(self, artwork: str, level: str | int) -> str:
         """`impasto guide`'s options for this artwork's regions."""
@@ -186,7 +212,7 @@ class Collection:
         return {
             "image": self.prepared_file(image.prepared),
             "references": [self.prepared_file(reference) for reference in dict.fromkeys(references)],
-            "masks": list(dict.fromkeys(self._area_file(area) for area in areas)),
+            "masks": list(dict.fromkeys(self._area_input(area) for area in areas)),
         }
 
     def recolour_options(self, key: str) -> str:
@@ -213,13 +239,19 @@ class Collection:
         return json.dumps(maps)
 
     def _area_file(self, area: Area) -> str:
-        return self.mask_file(area.mask) if area.mask is not None else Path(area.file or "").as_posix()
+        return self.mask_file(area.key) if area.key is not None else Path(area.file or "").as_posix()
+
+    def _area_input(self, area: Area) -> str:
+        """What must be there before an area's file can be read: of a part, the folder of all parts."""
+        if area.mask is not None and area.part is not None:
+            return self.partition_folder(area.mask)
+        return self._area_file(area)
 
     def _may_be_empty(self, area: Area) -> bool:
-        """Whether there may be nothing in an area because nobody is in the image."""
-        combination = self.combinations.get(area.mask or "")
-        found = (area.mask,) if combination is None else combination.leaves
-        return any(key in self.masks for key in found)
+        """Whether there may be nothing in an area because nobody, or no such segment, is in the image."""
+        key = area.key or ""
+        found = self.combinations[key].leaves if key in self.combinations else (key,)
+        return any(key in self.masks or self._is_part(key) for key in found)
 
     def area_word(self, area: Area) -> str:
         """An area as commands take it: its mask's file, with `not:` before it where that is inverted."""
@@ -227,7 +259,8 @@ class Collection:
 
     def assemble_masks(self, artwork: str) -> list[str]:
         """The masks of the areas where an artwork's chroma is the content's."""
-        return [self._area_file(area) for area in self.plans[artwork].chroma or ()]
+        areas = self.plans[artwork].chroma or ()
+        return list(dict.fromkeys(self._area_input(area) for area in areas))
 
     def assemble_options(self, artwork: str) -> str:
         """`impasto assemble`'s options for where an artwork's chroma is the content's."""
@@ -267,7 +300,8 @@ class Collection:
 
     def combine_inputs(self, key: str) -> list[str]:
         """The masks that a combination is made of."""
-        return [self._leaf_file(leaf) for leaf in self.combinations[key].leaves if leaf != EVERYTHING]
+        leaves = (leaf for leaf in self.combinations[key].leaves if leaf != EVERYTHING)
+        return list(dict.fromkeys(self._leaf_input(leaf) for leaf in leaves))
 
     def combine_options(self, key: str) -> str:
         """`impasto combine`'s options for this combination."""
@@ -282,7 +316,15 @@ class Collection:
         return shlex.join(words)
 
     def _leaf_file(self, leaf: str) -> str:
-        return self.mask_file(leaf) if leaf in self.masks else leaf
+        return self.mask_file(leaf) if leaf in self.masks or self._is_part(leaf) else leaf
+
+    def _leaf_input(self, leaf: str) -> str:
+        return self.partition_folder(leaf.partition("/")[0]) if self._is_part(leaf) else self._leaf_file(leaf)
+
+    def partition_inputs(self, key: str) -> dict[str, str]:
+        """The files that an image's parts are made from."""
+        cut = self.partitions[key]
+        return {"image": self.prepared_file(cut.prepared), "weights": self.weights_file(cut.weights)}
 
     def target_inputs(self, key: str) -> dict[str, str]:
         """The files that style statistics are made from."""
@@ -292,7 +334,7 @@ class Collection:
             "weights": self.weights_file(target.network.name),
         }
         if target.mask is not None:
-            inputs["mask"] = self._area_file(target.mask)
+            inputs["mask"] = self._area_input(target.mask)
         return inputs | self._means(target.network)
 
     def target_options(self, key: str) -> str:
@@ -343,6 +385,11 @@ class Collection:
     def segment_memory_mib(self, key: str) -> int:
         """Memory of finding this mask: that of its networks, which see images of about 1024 px."""
         return _SAM_STAGE_MIB[self.masks[key].settings.sam]
+
+    def partition_memory_mib(self, key: str) -> int:
+        """Memory of cutting this image into parts: that of the network, and the parts at about 1024 px."""
+        cut = self.partitions[key]
+        return _SAM_STAGE_MIB[cut.sam] + cut.parts * _PART_MIB
 
     def target_memory_mib(self) -> int:
         """Memory of style statistics, whatever the image's size: the network sees tiles."""
@@ -402,6 +449,7 @@ def _resolved(config: Config, size_of: Callable[[Path], Size], where: str) -> Co
         plans=plans,
         sources={key: path for plan in plans.values() for key, path in plan.sources.items()},
         masks={key: mask for plan in plans.values() for key, mask in plan.masks.items()},
+        partitions={key: cut for plan in plans.values() for key, cut in plan.partitions.items()},
         combinations={key: mask for plan in plans.values() for key, mask in plan.combinations.items()},
         images={key: image for plan in plans.values() for key, image in plan.images.items()},
         mixes={key: mix for plan in plans.values() for key, mix in plan.mixes.items()},

@@ -77,6 +77,8 @@ def _shared_bytes(plan: Plan, size_of: Callable[[Path], Size]) -> int:
     found = sum(_bytes(size, _PREPARED) for size in sizes.values())
     found += sum(_bytes(size, _RENDERED) for size in images)
     found += sum(_bytes(sizes[mask.prepared], _MASK) for mask in plan.masks.values())
+    # The parts lie in one file before they have one each.
+    found += sum(_bytes(sizes[cut.prepared], 2 * _MASK * cut.parts) for cut in plan.partitions.values())
     found += sum(_bytes(Size(mask.height, mask.width), _COMBINED) for mask in plan.combinations.values())
     for target in plan.targets.values():
         layers = [target.network.architecture.layer(name) for name in target.network.style_layers]

@@ -15,7 +15,7 @@ from pipeline.disk import disk_use
 from pipeline.geometry import Size
 from pipeline.inspection import SizeOf, checked_size, file_warnings, weights_sources
 from pipeline.level_images import SOFT_UPSCALE, LevelImages
-from pipeline.masking import Masking, combined_files, content_dpi
+from pipeline.masking import Masking, check_network, combined_files, content_dpi
 from pipeline.plan import Area, LevelPlan, Plan, RegionPlan, TargetPlan, WeightedTarget, make_key
 from pipeline.pyramid import Level, levels
 from pipeline.recolouring import Palette
@@ -39,6 +39,7 @@ def draft(config: Config, name: str, size_of: SizeOf, where: str) -> Plan:
     at = f"{where}: artworks.{name}"
     content = checked_size(size_of, artwork.content, f"{at}.content", MIN_SIDE_PX)
     found = levels(artwork, content, at)
+    check_network(artwork.mask_expressions, artwork.masks, at)
     gathered = _Draft(config, name, size_of, content, found, where=at)
     for warning in file_warnings(artwork, size_of, gathered.dpi, at):
         gathered.warn(warning)
@@ -51,15 +52,15 @@ def draft(config: Config, name: str, size_of: SizeOf, where: str) -> Plan:
         )
     # The top level needs most: asked first, it names the budget that is enough for all of them.
     planned = tuple(gathered.level(index) for index in reversed(range(len(found))))[::-1]
-    masks = gathered.masking.masks
-    models = [artwork.network.name, *(file for mask in masks.values() for file in mask.settings.weights)]
+    models = [artwork.network.name, *gathered.masking.weights]
     plan = Plan(
         artwork=name,
         settings=artwork,
         compute=config.compute,
         content=gathered.content,
         sources=gathered.sources,
-        masks=masks,
+        masks=gathered.masking.masks,
+        partitions=gathered.masking.partitions,
         combinations=gathered.masking.combinations,
         areas={label: area for label, area in gathered.areas.items() if area is not None},
         images=gathered.images.images,

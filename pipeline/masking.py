@@ -23,12 +23,12 @@ from pipeline.combination import (
     mapped,
     without_not,
 )
-from pipeline.config.masks import AUTOMATIC_MASKS, is_file
+from pipeline.config.masks import AUTOMATIC_MASKS, PartName, is_file, parts_of
 from pipeline.config.sections import Masks
 from pipeline.errors import ConfigError
 from pipeline.geometry import Size
 from pipeline.lengths import in_px
-from pipeline.plan import Area, CombinationPlan, MaskPlan, make_key
+from pipeline.plan import Area, CombinationPlan, MaskPlan, PartitionPlan, make_key, part_key
 
 
 @final
@@ -40,12 +40,14 @@ class Masking:
 
     Attributes:
         masks: Automatic masks by key.
+        partitions: Images cut into parts by key.
         combinations: Combinations by key.
     """
 
     def __init__(self, settings: Masks) -> None:
         self._settings = settings
         self.masks: dict[str, MaskPlan] = {}
+        self.partitions: dict[str, PartitionPlan] = {}
         self.combinations: dict[str, CombinationPlan] = {}
 
     def area(
@@ -72,7 +74,16 @@ class Masking:
             return Area(mask=self._combination(inner, prepared, size, dpi), inverted=inverted)
         if inner in AUTOMATIC_MASKS:
             return Area(mask=self._automatic(inner, prepared), inverted=inverted != (inner == "background"))
+        part = PartName.parse(inner)
+        if part is not None:
+            return Area(mask=self._partition(part.parts, prepared), part=part.number, inverted=inverted)
         return Area(file=Path(inner), inverted=inverted)
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The model files that the masks need, by name."""
+        names = [name for mask in self.masks.values() for name in mask.settings.weights]
+        return tuple(dict.fromkeys([*names, *(each.weights for each in self.partitions.values())]))
 
     def _automatic(self, name: str, prepared: str) -> str:
         settings = self._settings
@@ -83,11 +94,21 @@ class Masking:
         self.masks[key] = plan
         return key
 
+    def _partition(self, parts: int, prepared: str) -> str:
+        assert self._settings.sam is not None, "the configuration asks for it beside segments"
+        plan = PartitionPlan(prepared=prepared, parts=parts, sam=self._settings.sam)
+        key = make_key(f"{prepared.rpartition('-')[0]}-in-{parts}", plan.model_dump(mode="json"))
+        self.partitions[key] = plan
+        return key
+
     def _combination(self, expression: Expression, prepared: str, size: Size, dpi: float) -> str:
         def leaf(name: str) -> Expression:
             if name in AUTOMATIC_MASKS:
                 key = self._automatic(name, prepared)
                 return Combination("not", (key,)) if name == "background" else key
+            part = PartName.parse(name)
+            if part is not None:
+                return part_key(self._partition(part.parts, prepared), part.number)
             return name if name == EVERYTHING else Path(name).as_posix()
 
         resolved = mapped(expression, leaf, lambda length: f"{in_px(length, dpi):.10g} px")
@@ -108,6 +129,26 @@ def combined_files(expressions: Iterable[Expression]) -> frozenset[str]:
 def content_dpi(content: Size, top: Size, print_dpi: float) -> float:
     """The content image's pixels per inch of the print, whose size is the top level's."""
     return print_dpi * math.sqrt(content.area / top.area)
+
+
+def check_network(masks: Iterable[Expression], settings: Masks, where: str) -> None:
+    """Refuses segments where nothing finds them.
+
+    Args:
+        masks: Every mask of an artwork.
+        settings: How automatic masks are found.
+        where: The artwork's key in the configuration.
+
+    Raises:
+        ConfigError: A part of an image is named, but no network of segment-anything's.
+    """
+    named = parts_of(masks)
+    if named and settings.sam is None:
+        raise ConfigError(
+            f"{where}.masks.sam",
+            expected=f"the segment-anything network that finds {named[0]}, such as vit_b",
+            found="none",
+        )
 
 
 def check_lengths(expression: Expression, size: Size, dpi: float, where: str, what: str) -> None:

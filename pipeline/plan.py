@@ -27,14 +27,21 @@ class Area(Model):
     """A part of an image.
 
     Attributes:
-        mask: Key of an automatic mask or of a combination, or None.
+        mask: Key of an automatic mask, of a partition or of a combination, or None.
+        part: Of a partition, the number of the part.
         file: A mask of the user's, or None.
         inverted: Whether what the mask leaves is meant.
     """
 
     mask: str | None = None
+    part: int | None = None
     file: Path | None = None
     inverted: bool = False
+
+    @property
+    def key(self) -> str | None:
+        """What names its mask among all masks; None for a file of the user's."""
+        return self.mask if self.mask is None or self.part is None else part_key(self.mask, self.part)
 
 
 @final
@@ -93,14 +100,39 @@ class MaskPlan(Model):
 
 
 @final
+class PartitionPlan(Model):
+    """An image cut into parts by segment-anything: `results/shared/masks/parts/{key}/{number}.tif`.
+
+    Attributes:
+        prepared: Key of the prepared image.
+        parts: How many there are; the last is what the others leave.
+        sam: The network.
+    """
+
+    prepared: str
+    parts: int
+    sam: str
+
+    @property
+    def weights(self) -> str:
+        """The model file that this needs, by name."""
+        return f"sam_{self.sam}"
+
+
+def part_key(partition: str, number: int) -> str:
+    """What names a part of a partition among masks."""
+    return f"{partition}/{number}"
+
+
+@final
 class CombinationPlan(Model):
     """Masks combined into one: `results/shared/masks/combined/{key}.tif`.
 
     Attributes:
         height: Of the file, in pixels: that of the image that it is a mask of.
         width: Of the file, in pixels.
-        expression: Its leaves are `everything`, mask files, which have a suffix, and keys of automatic masks,
-            which have none; its lengths are in px.
+        expression: Its leaves are `everything`, mask files, which have a suffix, and keys of automatic masks
+            and of parts, which have none; its lengths are in px.
     """
 
     height: int
@@ -270,6 +302,7 @@ class Plan(Model):
         content: Key of the prepared content image.
         sources: The user's images by key.
         masks: Automatic masks by key.
+        partitions: Images cut into parts by key.
         combinations: Masks made of others by key.
         areas: Where each region that is less than everything is, by its label.
         images: Images at a level's size and colours by key.
@@ -289,6 +322,7 @@ class Plan(Model):
     content: str
     sources: dict[str, Path]
     masks: dict[str, MaskPlan]
+    partitions: dict[str, PartitionPlan]
     combinations: dict[str, CombinationPlan]
     areas: dict[str, Area]
     images: dict[str, ImagePlan]
@@ -304,11 +338,8 @@ class Plan(Model):
     @property
     def inputs(self) -> tuple[Path, ...]:
         """Every image and mask file of the user's that the artwork is made from, without repeats."""
-        regions = self.settings.regions
-        masks = [region.where for region in regions]
-        masks += [style.mask for region in regions for style in region.styles if style.mask is not None]
         means = self.settings.network.channel_means
-        others = [*mask_files(masks), *([] if means is None else [means])]
+        others = [*mask_files(self.settings.mask_expressions), *([] if means is None else [means])]
         return tuple(dict.fromkeys([*self.sources.values(), *others]))
 
     def mixed_from(self, key: str) -> tuple[str, str]:
@@ -322,7 +353,11 @@ class Plan(Model):
     @property
     def automatic_masks(self) -> dict[str, Path]:
         """Every automatic mask by its key, with the user's image that it is found in."""
-        return {key: self.sources[mask.prepared] for key, mask in self.masks.items()}
+        found = {key: self.sources[mask.prepared] for key, mask in self.masks.items()}
+        for key, partition in self.partitions.items():
+            for number in range(1, partition.parts + 1):
+                found[part_key(key, number)] = self.sources[partition.prepared]
+        return found
 
     def mixed_images(self, key: str) -> tuple[Path, Path]:
         """The user's coarse and fine image of a mixture."""
@@ -353,6 +388,7 @@ class Plan(Model):
             content=self.content,
             sources={},
             masks={},
+            partitions={},
             combinations={},
             areas={},
             images={},

@@ -30,6 +30,7 @@ rule export_print:
         image=f"{RESULTS}/{{artwork}}/assembled.tif",
         records=lambda w: COLLECTION.level_records(w.artwork),
         masks=lambda w: COLLECTION.mask_records(w.artwork),
+        partitions=lambda w: COLLECTION.partition_records(w.artwork),
         mixtures=lambda w: COLLECTION.mixture_records(w.artwork),
         weights=lambda w: COLLECTION.artwork_weights(w.artwork),
         sources=lambda w: COLLECTION.artwork_sources(w.artwork),
@@ -48,8 +49,8 @@ rule export_print:
         code=fingerprint("export-print"),
     shell:
         "exec impasto --end-with-parent export-print {input.image:q} --plan {input.plan:q} "
-        "--records {input.records:q} --masks {input.masks:q} --mixtures {input.mixtures:q} "
-        "--weights {input.weights:q} --output {output.print:q} "
+        "--records {input.records:q} --masks {input.masks:q} --partitions {input.partitions:q} "
+        "--mixtures {input.mixtures:q} --weights {input.weights:q} --output {output.print:q} "
         "--provenance {output.provenance:q} > {log:q} 2>&1"
 
 

@@ -86,6 +86,30 @@ rule segment:
         "--on-nobody {params.on_nobody} --threads {params.threads} --output {output.mask:q} --record {output.record:q} > {log:q} 2>&1"
 
 
+rule partition:
+    input:
+        unpack(lambda w: COLLECTION.partition_inputs(w.key)),
+    output:
+        masks=directory(f"{RESULTS}/shared/masks/parts/{{key}}"),
+        record=f"{RESULTS}/shared/masks/parts/{{key}}.json",
+    log:
+        f"{RESULTS}/logs/partition/{{key}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/partition/{{key}}.tsv"
+    threads: THREADS
+    resources:
+        mem_mb=lambda w: COLLECTION.partition_memory_mib(w.key),
+        runtime=60,
+    params:
+        threads=THREADS,
+        parts=lambda w: COLLECTION.partitions[w.key].parts,
+        code=fingerprint("partition"),
+    shell:
+        "exec impasto --end-with-parent partition {input.image:q} --weights {input.weights:q} "
+        "--parts {params.parts} --threads {params.threads} --output {output.masks:q} "
+        "--record {output.record:q} > {log:q} 2>&1"
+
+
 rule combine:
     input:
         lambda w: COLLECTION.combine_inputs(w.key),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,7 +36,34 @@ def tiny_sam() -> Any:
     return made.eval()
 
 
-def tiny_sam_weights(name: str = "sam_vit_b") -> Weights:
+def sure_sam() -> Any:
+    """`tiny_sam` that is sure of its masks: they pass the automatic mask generator's thresholds."""
+    made = tiny_sam()
+    with torch.no_grad():
+        quality = made.mask_decoder.iou_prediction_head.layers[-1]
+        quality.weight.zero_()
+        quality.bias.fill_(0.95)
+        for mask in made.mask_decoder.output_hypernetworks_mlps:
+            mask.layers[-1].weight.mul_(3000)
+            mask.layers[-1].bias.mul_(3000)
+    return made
+
+
+def tiny_sam_weights(name: str = "sam_vit_b", make: Callable[[], Any] = tiny_sam) -> Weights:
     """Its tensors as the registry would give them, under the name of a real checkpoint."""
-    state = {key: tensor.numpy() for key, tensor in tiny_sam().state_dict().items()}
+    state = {key: tensor.numpy() for key, tensor in make().state_dict().items()}
     return Weights(name, state, SAM, "", {})
+
+
+def save_checkpoint(path: Path, make: Callable[[], Any] = sure_sam) -> Path:
+    """Writes a user's own checkpoint file, as PyTorch saves them."""
+    torch.save(make().state_dict(), path)
+    return path
+
+
+def install_mobile_sam(folder: Path) -> None:
+    """Writes a module that stands in for the package mobile_sam, for processes that find `folder` first."""
+    (folder / "mobile_sam.py").write_text(
+        f"import sys\nsys.path.append({str(Path(__file__).parent)!r})\n"
+        "from tiny_sam import tiny_sam\nsam_model_registry = {'vit_t': tiny_sam}\n"
+    )

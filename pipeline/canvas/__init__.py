@@ -20,6 +20,7 @@ from pipeline.canvas.inputs import (
 )
 from pipeline.canvas.masks import Mask, is_dark
 from pipeline.canvas.matte import write_matte
+from pipeline.canvas.parts import write_parts
 from pipeline.canvas.pixels import (
     bands_of,
     read,
@@ -63,6 +64,7 @@ __all__ = [
     "write_guides",
     "write_mask",
     "write_matte",
+    "write_parts",
     "write_png",
     "write_rows",
 ]

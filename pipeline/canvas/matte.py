@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,12 @@ from pipeline.canvas.transform import clipped, resampled
 from pipeline.geometry import Size
 
 _LONGEST_GRID_PX = 1024
-_UNIT = 1 / 128
+UNIT = 1 / 128
+"""How far a coarse mask's edge may be from the true one, as a share of the image's shorter side."""
 
 
 def write_matte(
-    probability: Float[ndarray, "height width"], image: Path, output: Path, *, unit: float = _UNIT
+    probability: Float[ndarray, "height width"], image: Path, output: Path, *, unit: float = UNIT
 ) -> None:
     """Writes the mask at the size of `image` as an 8-bit tiled TIFF: it follows hair and edges, stays soft.
 
@@ -36,9 +38,9 @@ def write_matte(
     Raises:
         InputError: `image` cannot be read, or is damaged.
     """
-    source = _colours(_vips.load(image))
+    source = colours_of(_vips.load(image))
     with _vips.reading(image):
-        matte = _fitted(probability, source, unit)
+        (matte,) = fitted([probability], source, unit)
     levels = _vips.as_levels(evaluated(matte, source), 8).copy(interpretation="b-w")
     _vips.save_tiff(levels, output, image, compression="deflate")
 
@@ -58,15 +60,21 @@ def evaluated(matte: matting.Matte, colours: _vips.Image) -> _vips.Image:
     return doubt * clipped(value) + (1 - doubt) * full.extract_band(5)
 
 
-def _fitted(probability: Float[ndarray, "height width"], colours: _vips.Image, unit: float) -> matting.Matte:
+def fitted(
+    probabilities: Sequence[Float[ndarray, "height width"]], colours: _vips.Image, unit: float
+) -> list[matting.Matte]:
+    """The mattes of coarse masks of one size, for which the image is averaged down once."""
     size = _vips.size(colours)
     longer = max(size.height, size.width)
-    scale = min(longer, max(probability.shape), _LONGEST_GRID_PX) / longer
+    scale = min(longer, max(probabilities[0].shape), _LONGEST_GRID_PX) / longer
     grid = Size(max(1, round(size.height * scale)), max(1, round(size.width * scale)))
-    coarse = _vips.from_array(np.asarray(probability, dtype=np.float32))
-    prior = _pixels(clipped(resampled(coarse, grid, "linear")))[..., 0]
     guide = _pixels(_averaged(colours, grid))
-    return matting.fit(prior, guide, unit * min(grid.height, grid.width))
+    found = []
+    for probability in probabilities:
+        coarse = _vips.from_array(np.asarray(probability, dtype=np.float32))
+        prior = _pixels(clipped(resampled(coarse, grid, "linear")))[..., 0]
+        found.append(matting.fit(prior, guide, unit * min(grid.height, grid.width)))
+    return found
 
 
 def _averaged(image: _vips.Image, size: Size) -> _vips.Image:
@@ -77,7 +85,7 @@ def _averaged(image: _vips.Image, size: Size) -> _vips.Image:
     return narrow.reducev(image.height / size.height, kernel="linear", gap=1.0)
 
 
-def _colours(image: _vips.Image) -> _vips.Image:
+def colours_of(image: _vips.Image) -> _vips.Image:
     """Three float bands in [0, 1]: the colours, or grey three times."""
     if image.bands < 3:
         grey = image.extract_band(0)

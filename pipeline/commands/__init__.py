@@ -6,6 +6,7 @@ COMMANDS = {
     "plan": "resolve an artwork's settings into levels, tiles, memory and files",
     "prepare": "decode an image once: orientation, colour profile, alpha, tiled TIFF",
     "segment": "find the person in a content image",
+    "partition": "cut an image into its largest segments and what they leave",
     "combine": "combine masks into one",
     "guide": "make a level's guidance channels from masks",
     "recolour": "bring an image to a level's size and to the colours asked for",

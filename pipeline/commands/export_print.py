@@ -11,8 +11,8 @@ from pipeline import canvas, provenance, weights
 from pipeline.console import say
 from pipeline.errors import InputError
 from pipeline.files import write_json
-from pipeline.mask_record import MaskRecord, read_mask_record
-from pipeline.plan import Plan, read_plan
+from pipeline.mask_record import MaskRecord, read_mask_record, read_partition_record
+from pipeline.plan import Plan, part_key, read_plan
 from pipeline.rendering.record import RenderingRecord, read_record
 
 
@@ -34,6 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--masks", type=Path, nargs="*", default=[], help="what segment recorded of each automatic mask"
     )
     parser.add_argument(
+        "--partitions",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="what partition recorded of each image in parts",
+    )
+    parser.add_argument(
         "--mixtures", type=Path, nargs="*", default=[], help="what mix recorded of each mixture"
     )
     parser.add_argument("--output", type=Path, required=True, help="the print file, a tiled TIFF")
@@ -46,9 +53,12 @@ def run(arguments: argparse.Namespace) -> None:
     records = [read_record(path) for path in arguments.records]
     model_files = [weights.load(path) for path in arguments.weights]
     masks = {path.stem: read_mask_record(path) for path in arguments.masks}
+    for path in arguments.partitions:
+        for number, part in enumerate(read_partition_record(path).parts, 1):
+            masks[part_key(path.stem, number)] = part
     mixtures = {path.stem: read_record(path) for path in arguments.mixtures}
     _check(plan, arguments.image, records, model_files)
-    _check_keys("--masks", plan.automatic_masks, masks)
+    _check_keys("--masks and --partitions", plan.automatic_masks, masks)
     _check_keys("--mixtures", plan.mixes, mixtures)
     record = _provenance(plan, records, model_files, masks, mixtures)
     settings = plan.settings.print

@@ -6,13 +6,13 @@ docstrings of guidance.py, losses.py, colour.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, final
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline import combination
-from pipeline.config.masks import ContentMask, StyleMask
+from pipeline.config.masks import MOST_PARTS, ContentMask, PartName, StyleMask
 from pipeline.config.sections import (
     NAME_PATTERN,
     FilePath,
@@ -103,16 +103,29 @@ class Colour(Section):
         return self
 
 
+def _one_style(raw: Any) -> Any:
+    """`style: IMAGE` written out as `styles: [{image: IMAGE}]`."""
+    if not isinstance(raw, Mapping) or raw.get("style") is None:
+        return raw
+    if raw.get("styles") is not None:
+        raise ValueError("must have `style` or `styles`; found both")
+    rest = {key: value for key, value in raw.items() if key != "style"}
+    style = raw["style"]
+    if isinstance(style, list):
+        raise ValueError("must have one image under `style`, several under `styles`; found a list")
+    return {**rest, "styles": [style if isinstance(style, Mapping) else {"image": style}]}
+
+
 @final
 class Region(Section):
     """A part of the content and the styles that it is painted in."""
 
     where: ContentMask = Field(
         description="`everything`, `person`, `background`, `subject`, a mask file (light is inside the "
-        "region), or a combination of them: `not X`, `{not: X}`, `{union: [X, Y]}`, "
-        "`{intersection: [X, Y]}`, `{minus: [X, Y]}`, `{grow: LENGTH, of: X}`, `{shrink: LENGTH, of: X}`, "
-        "`{feather: LENGTH, of: X}`. Lengths are in px of the content image, or in mm, cm or in on the "
-        "print.",
+        "region), `segment-I-of-N` (see `automatic`), or a combination of them: `not X`, `{not: X}`, "
+        "`{union: [X, Y]}`, `{intersection: [X, Y]}`, `{minus: [X, Y]}`, `{grow: LENGTH, of: X}`, "
+        "`{shrink: LENGTH, of: X}`, `{feather: LENGTH, of: X}`. Lengths are in px of the content image, or "
+        "in mm, cm or in on the print.",
     )
     styles: tuple[Style, ...] = Field(
         min_length=1, description="One or more style images, or `style: IMAGE`."
@@ -130,22 +143,61 @@ class Region(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_style(cls, raw: Any) -> Any:
-        """`style: IMAGE` written out as `styles: [{image: IMAGE}]`."""
-        if not isinstance(raw, Mapping) or raw.get("style") is None:
-            return raw
-        if raw.get("styles") is not None:
-            raise ValueError("must have `style` or `styles`; found both")
-        rest = {key: value for key, value in raw.items() if key != "style"}
-        style = raw["style"]
-        if isinstance(style, list):
-            raise ValueError("must have one image under `style`, several under `styles`; found a list")
-        return {**rest, "styles": [style if isinstance(style, Mapping) else {"image": style}]}
+    def _style_alone(cls, raw: Any) -> Any:
+        return _one_style(raw)
 
     @property
     def label(self) -> str:
         """The region's name in file names, logs and the report."""
         return self.name or combination.label(self.where)
+
+
+def _as_styles(value: Any) -> Any:
+    """`[IMAGE, ...]` written out as `[{image: IMAGE}, ...]`."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return value
+    return [{"image": each} if isinstance(each, str) else each for each in value]
+
+
+@final
+class AutomaticRegions(Section):
+    """Regions that segment-anything finds: `regions: {automatic: 4, styles: [a.png, b.png]}`."""
+
+    automatic: int = Field(
+        ge=2,
+        le=MOST_PARTS,
+        description="How many regions there are: the largest segments that `masks.sam` finds and, the last "
+        "one, what they leave. They are named `segment-1-of-N`, the largest, to `segment-N-of-N`.",
+    )
+    styles: Annotated[tuple[Style, ...], BeforeValidator(_as_styles)] = Field(
+        min_length=1,
+        description="Dealt to the regions in turn, the first one to the largest: images, or mappings as "
+        "under `styles` of a region. Or `style: IMAGE` for all.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _style_alone(cls, raw: Any) -> Any:
+        return _one_style(raw)
+
+    @model_validator(mode="after")
+    def _every_style_is_used(self) -> AutomaticRegions:
+        if len(self.styles) > self.automatic:
+            raise ValueError(
+                f"must have at most as many styles as regions; found {len(self.styles)} for {self.automatic}"
+            )
+        return self
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The same written out."""
+        return tuple(
+            Region(
+                where=str(PartName(number, self.automatic)),
+                styles=(self.styles[(number - 1) % len(self.styles)],),
+            )
+            for number in range(1, self.automatic + 1)
+        )
 
 
 @final

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, TypeVar, final
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from pipeline.config.controls import Colour, Guidance, Iterations, Mixing, Region, as_list
+from pipeline.combination import Expression
+from pipeline.config.controls import AutomaticRegions, Colour, Guidance, Iterations, Mixing, Region, as_list
 from pipeline.config.presets import PresetName
 from pipeline.config.sections import (
     NAME_PATTERN,
@@ -97,7 +98,9 @@ class ArtworkSettings(Section):
         (200, 60), min_length=1, description="Optimiser iterations per level; the last number repeats."
     )
     regions: tuple[Region, ...] = Field(
-        (), description="Parts and their styles, or `style: IMAGE` for all of it."
+        (),
+        description="Parts and their styles, or `style: IMAGE` for all of it, or `{automatic: N, styles: "
+        "[IMAGE, ...]}` for parts that are found.",
     )
     content_weight: NonNegative = Field(1.0, description="alpha; 5 to 10 keeps faces readable.")
     style_weight: Positive = Field(1000.0, description="beta; each layer's term is divided by its N squared.")
@@ -127,6 +130,13 @@ class ArtworkSettings(Section):
             raise ValueError("must have `style` or `regions`; found both")
         rest = {key: value for key, value in raw.items() if key != "style"}
         return {**rest, "regions": [{"where": "everything", "style": raw["style"]}]}
+
+    @field_validator("regions", mode="before")
+    @classmethod
+    def _automatic_regions(cls, raw: Any) -> Any:
+        """`{automatic: N, styles: [...]}` written out as N regions."""
+        is_automatic = isinstance(raw, Mapping) and "automatic" in raw
+        return AutomaticRegions.model_validate(raw).regions if is_automatic else raw
 
     @field_validator("levels")
     @classmethod
@@ -169,6 +179,13 @@ class ArtworkSettings(Section):
     def needs_guidance(self) -> bool:
         """Whether any region is less than everything."""
         return any(region.where != "everything" for region in self.regions)
+
+    @property
+    def mask_expressions(self) -> tuple[Expression, ...]:
+        """Where regions are, and what parts of style images count."""
+        styles = (style for region in self.regions for style in region.styles)
+        masks = (style.mask for style in styles if style.mask is not None)
+        return (*(region.where for region in self.regions), *masks)
 
     @property
     def guidance_channels(self) -> int:

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from pipeline.combination import BY_LENGTH, OF_SEVERAL, OPERATIONS
+from pipeline.config.controls import AutomaticRegions
 from pipeline.config.models import Config
 from pipeline.lengths import LENGTH_PATTERN
 
@@ -44,11 +45,13 @@ def json_schema() -> dict[str, Any]:
         levels = schema["$defs"][name]["properties"]["levels"]
         level = {"anyOf": [schema["$defs"]["LevelSettings"]["properties"]["px"], {"$ref": _LEVEL}]}
         levels["anyOf"] = [{"const": "auto"}, {"type": "array", "minItems": 1, "items": level}]
+        regions = schema["$defs"][name]["properties"]["regions"]
+        several = {key: regions.pop(key) for key in ("type", "items")}
+        regions["anyOf"] = [several, {"$ref": "#/$defs/AutomaticRegions"}]
+    schema["$defs"]["AutomaticRegions"] = _automatic_regions()
     _also_alone(schema["$defs"]["Mixing"]["properties"], "up_to_layer", "iterations")
     region = schema["$defs"]["Region"]
-    region["properties"]["style"] = _STYLE
-    region["required"].remove("styles")
-    region["oneOf"] = [{"required": ["style"]}, {"required": ["styles"]}]
+    _or_style(region)
     # pydantic lets names through that the pattern does not fit.
     schema["properties"]["artworks"]["additionalProperties"] = False
     schema["$defs"]["Combination"] = _combination()
@@ -62,6 +65,20 @@ def json_schema() -> dict[str, Any]:
         "$comment": "Made from the models in models.py and sections.py by tests/make_schema.py.",
     }
     return about | schema
+
+
+def _automatic_regions() -> dict[str, Any]:
+    schema = {key: part for key, part in AutomaticRegions.model_json_schema().items() if key != "$defs"}
+    schema["properties"]["styles"]["items"] = {"anyOf": _STYLE["anyOf"]}
+    _or_style(schema)
+    return schema
+
+
+def _or_style(schema: dict[str, Any]) -> None:
+    """Lets `style` stand for `styles`."""
+    schema["properties"]["style"] = _STYLE
+    schema["required"].remove("styles")
+    schema["oneOf"] = [{"required": ["style"]}, {"required": ["styles"]}]
 
 
 def _combination() -> dict[str, Any]:

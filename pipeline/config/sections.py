@@ -224,8 +224,9 @@ class Masks(Section):
     )
     sam: Literal["vit_b", "vit_l", "vit_h", "vit_t"] | None = Field(
         None,
-        description="Sharpen the mask with this segment-anything network, its checkpoint under `weights`. "
-        "`vit_t` is MobileSAM's, which needs the Python package mobile_sam.",
+        description="Sharpen masks with this segment-anything network, and find segments by it; its "
+        "checkpoint must stand under `weights`. `vit_t` is MobileSAM's, which needs the Python "
+        "package mobile_sam.",
     )
     on_nobody: Literal["background", "error"] = Field(
         "background",

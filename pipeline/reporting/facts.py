@@ -108,10 +108,10 @@ def _facts(provenance: Mapping[str, Any], kind: str, key: str, model: type[_Fact
 
 def within(area: Area | None, plan: Plan, found: Found) -> list[AutomaticMask]:
     """The automatic masks that a part of an image is made from, once each."""
-    if area is None or area.mask is None:
+    if area is None or area.key is None:
         return []
-    combination = plan.combinations.get(area.mask)
-    keys = (area.mask,) if combination is None else combination.leaves
+    combination = plan.combinations.get(area.key)
+    keys = (area.key,) if combination is None else combination.leaves
     return [found[key] for key in keys if key in found]
 
 

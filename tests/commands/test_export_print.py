@@ -122,7 +122,7 @@ def test_what_is_known_of_masks_and_mixtures_is_recorded(
 @pytest.mark.parametrize(
     ("given_instead", "said"),
     [
-        (("--masks", []), "--masks: expected the records of content-0; found none."),
+        (("--masks", []), "--masks and --partitions: expected the records of content-0; found none."),
         (("--masks", ["{mixture}"]), "expected a record made by `impasto segment`; found something else."),
         (
             ("--masks", ["no.json"]),

@@ -243,6 +243,49 @@ def test_combined_masks() -> None:
     assert "--may-be-empty" not in found.guide_options("a", 128)
 
 
+def test_parts_of_an_image() -> None:
+    weights = {"sam_vit_b": {"url": "https://example.org/b.pth", "sha256": "0" * 64}}
+    shared = {"content": "c.png", "masks": {"sam": "vit_b"}, "levels": [64]}
+    colour = {"mode": "style_to_content"}
+    found = collection(
+        weights=weights,
+        artworks={
+            "a": {**shared, "regions": {"automatic": 3, "style": "s.png"}, "colour": colour},
+            "b": {**shared, "regions": [{"where": {"minus": ["segment-2-of-3", "n.png"]}, "style": "s.png"}]},
+            "c": {
+                **shared,
+                "regions": [{"where": "n.png", "style": {"image": "s.png", "mask": "not segment-1-of-2"}}],
+            },
+        },
+    )
+    mine, other = sorted(found.partitions, key=lambda key: -found.partitions[key].parts)
+    folder = f"out/r/shared/masks/parts/{mine}"
+    assert found.partition_folder(mine) == folder
+    assert found.partition_inputs(mine) == {
+        "image": found.prepared_file(found.plans["a"].content),
+        "weights": "res/weights/sam_vit_b.safetensors",
+    }
+    assert found.partition_memory_mib(mine) == 5632 + 3 * 64
+    assert found.mask_file(f"{mine}/2") == f"{folder}/2.tif"
+    # Inputs are folders, what commands are told are files.
+    assert found.guide_masks("a") == [folder]
+    words = [f"segment-{number}-of-3={folder}/{number}.tif" for number in (1, 2, 3)]
+    options = shlex.split(found.guide_options("a", 64))
+    assert [word for word in options if word in words] == words
+    assert options.count("--may-be-empty") == 3
+    assert (found.partition_records("a"), found.mask_records("a")) == ([f"{folder}.json"], [])
+    recoloured = [key for key, image in found.images.items() if image.recolourings]
+    assert {tuple(found.recolour_inputs(key)["masks"]) for key in recoloured} == {(folder,)}
+    ((combined, _),) = found.combinations.items()
+    assert found.combine_inputs(combined) == [folder, "n.png"]
+    assert f'{{"minus": ["{folder}/2.tif", "n.png"]}}' in shlex.split(found.combine_options(combined))
+    masked = [key for key, target in found.targets.items() if target.mask is not None]
+    for key in masked:
+        assert found.target_inputs(key)["mask"] == found.partition_folder(other)
+        assert f"not:{found.partition_folder(other)}/1.tif" in shlex.split(found.target_options(key))
+    assert masked != []
+
+
 def test_model_files(tmp_path: Path) -> None:
     own = tmp_path / "my v.pth"
     own.touch()

@@ -70,6 +70,19 @@ def test_masks_combinations_and_guides_count() -> None:
     assert found.disk_mib - plain.disk_mib == pytest.approx(more / MIB, abs=1.01)
 
 
+def test_parts_of_an_image_count_twice_while_they_are_made() -> None:
+    weights = {"sam_vit_b": {"url": "https://example.org/b.pth", "sha256": "0" * 64}}
+    artwork = {"content": "c.png", "masks": {"sam": "vit_b"}, "levels": [256, 512]}
+    parts = {**artwork, "regions": {"automatic": 3, "style": "s.png"}}
+    whole = {**artwork, "style": "s.png"}
+    plain, found = (
+        draft(parse({"artworks": {"a": each}, "weights": weights}), "a", size_of, "config.yaml")
+        for each in (whole, parts)
+    )
+    more = 512 * 768 * 2 * 3 + 2 * 3 * (256 * 512 + 512 * 768)
+    assert found.disk_mib - plain.disk_mib == pytest.approx(more / MIB, abs=1.01)
+
+
 def test_a_mixture_is_an_image_and_has_a_state_while_it_is_made() -> None:
     style = {"image": "s.png", "fine": "s.png", "scale": 8}
     found = plan(style=style, levels=[512], mixing={"iterations": [100]})

@@ -164,6 +164,81 @@ def test_a_plan_with_combinations_is_written_as_it_is_read(tmp_path: Path) -> No
     assert excerpt.levels[0].regions[0].where == found.settings.regions[0].where
 
 
+WEIGHTS = {"sam_vit_b": {"url": "https://example.org/b.pth", "sha256": "0" * 64}}
+
+
+def in_parts(regions: Any, **settings: Any) -> Plan:
+    artwork = {"content": "c.png", "levels": [256], "regions": regions, "masks": {"sam": "vit_b"}, **settings}
+    return resolve(parse({"artworks": {"a": artwork}, "weights": WEIGHTS}), "a", size_of)
+
+
+def test_automatic_regions_are_parts_of_one_partition() -> None:
+    found = in_parts({"automatic": 3, "styles": ["s.png", {"image": "s.png", "scale": 2}]})
+    ((key, cut),) = found.partitions.items()
+    assert (cut.prepared, cut.parts, cut.sam) == (found.content, 3, "vit_b")
+    assert key.startswith("c-in-3-")
+    assert found.areas == {f"segment-{number}-of-3": Area(mask=key, part=number) for number in (1, 2, 3)}
+    assert [area.key for area in found.areas.values()] == [f"{key}/{number}" for number in (1, 2, 3)]
+    assert found.automatic_masks == {f"{key}/{number}": Path("c.png") for number in (1, 2, 3)}
+    assert [style.scale for region in found.settings.regions for style in region.styles] == [1, 2, 1]
+    assert (found.masks, found.combinations) == ({}, {})
+    # The network is needed, those for people are not.
+    assert set(found.weights) == {"vgg16", "sam_vit_b"}
+
+
+def test_segments_are_combined_as_other_masks_are() -> None:
+    hat = {"union": ["segment-2-of-3", "m.png"]}
+    regions = [
+        {"where": "not segment-1-of-3", "style": "s.png"},
+        {"where": hat, "style": "s.png", "name": "h"},
+    ]
+    found = in_parts(regions)
+    (key,) = found.partitions
+    ((combined, mask),) = found.combinations.items()
+    assert found.areas == {
+        "not-segment-1-of-3": Area(mask=key, part=1, inverted=True),
+        "h": Area(mask=combined),
+    }
+    assert to_plain(mask.expression) == {"union": [f"{key}/2", "m.png"]}
+    # Of a style image, too.
+    styles = in_parts([{"where": "m.png", "style": {"image": "s.png", "mask": "segment-1-of-2"}}])
+    ((key, cut),) = styles.partitions.items()
+    assert {target.mask for target in styles.targets.values()} == {Area(mask=key, part=1)}
+    assert styles.sources[cut.prepared] == Path("s.png")
+
+
+def test_artworks_share_a_partition_whatever_else_they_ask_for() -> None:
+    same = in_parts({"automatic": 3, "style": "s.png"})
+    others = [
+        in_parts({"automatic": 3, "styles": ["m.png", "s.png"]}, masks={"sam": "vit_b", "method": "subject"}),
+        in_parts([{"where": "segment-3-of-3", "style": "s.png"}]),
+    ]
+    assert [plan.partitions for plan in others] == [same.partitions] * 2
+    more = in_parts({"automatic": 4, "style": "s.png"})
+    assert more.partitions.keys().isdisjoint(same.partitions)
+
+
+def test_a_plan_with_parts_is_written_as_it_is_read(tmp_path: Path) -> None:
+    found = in_parts({"automatic": 2, "style": "s.png"})
+    (tmp_path / "plan.json").write_text(found.model_dump_json(), encoding="utf-8")
+    assert read_plan(tmp_path / "plan.json") == found
+    assert found.excerpt(256).partitions == {}
+
+
+def test_segments_need_a_network_that_finds_them() -> None:
+    said = (
+        "config.yaml: artworks.a.masks.sam: expected the segment-anything network that finds segment-1-of-2, "
+        "such as vit_b; found none."
+    )
+    for regions in (
+        {"automatic": 2, "style": "s.png"},
+        [{"where": "m.png", "style": {"image": "s.png", "mask": {"not": "segment-1-of-2"}}}],
+    ):
+        with pytest.raises(ConfigError) as caught:
+            in_parts(regions, masks={})
+        assert str(caught.value) == said
+
+
 @pytest.mark.parametrize(
     ("where", "mask", "said"),
     [

@@ -1,0 +1,59 @@
+"""Regions that segment-anything finds, through the whole workflow, by a tiny network of its own classes."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from pictures import gradient, save
+from tiny_sam import install_mobile_sam, save_checkpoint
+from workflows import CONFIG, Checkout
+
+from pipeline import canvas
+
+pytestmark = pytest.mark.slow
+
+WEIGHTS = {**CONFIG["weights"], "sam_vit_t": {"path": "inputs/mobile_sam.pt"}}
+SETTINGS = {"network": {"name": "vgg19"}, "masks": {"sam": "vit_t"}, "iterations": 1, "levels": [64]}
+
+
+def configure(checkout: Checkout, **regions: Any) -> None:
+    artworks = {name: {"content": "inputs/content.png", "regions": each} for name, each in regions.items()}
+    checkout.configure(
+        {**copy.deepcopy(CONFIG), "weights": WEIGHTS, "defaults": SETTINGS, "artworks": artworks}
+    )
+
+
+def test_regions_that_are_found_take_their_styles(fresh: Checkout) -> None:
+    install_mobile_sam(fresh.folder)
+    save_checkpoint(fresh.folder / "inputs" / "mobile_sam.pt")
+    save(fresh.folder / "inputs" / "content.png", gradient(100, 80))
+    dealt = {"automatic": 3, "styles": ["inputs/style.png", "inputs/other.png"]}
+    configure(fresh, parts=dealt, rest=[{"where": "not segment-3-of-3", "style": "inputs/style.png"}])
+    made = fresh.renders()
+    # One cut of the photograph serves both artworks.
+    assert {job for job in made if job.startswith("partition")} == {"partition key=content-in-3"}
+    assert {"report", "stylise artwork=parts, level=64", "fetch_weights weights=sam_vit_t"} <= made
+    guides = canvas.read(fresh.folder / "results" / "parts" / "levels" / "64" / "guides.tif")
+    assert guides.shape[2] == 3
+    np.testing.assert_allclose(guides.sum(axis=2), 1, atol=3 / 65535)
+
+    record = json.loads((fresh.folder / "results" / "parts" / "provenance.json").read_text())
+    (cut,) = {key.partition("/")[0] for key in record["masks"]}
+    assert sorted(record["masks"]) == [f"{cut}/{number}" for number in (1, 2, 3)]
+    assert {facts["image"] for facts in record["masks"].values()} == {"inputs/content.png"}
+    assert {"sam_vit_t", "vgg19"} == {weights["name"] for weights in record["weights"]}
+    # The tiny network finds one segment: the second region steps back, and both pages say so.
+    page = (fresh.folder / "results" / "report.html").read_text(encoding="utf-8")
+    assert page.count("mask of content.png: segment-2-of-3 is empty: sam_vit_t finds 1 segment") == 2
+    assert "by sam_vit_t" in page
+    assert "of the picture is in no region, and takes no style" in page
+
+    assert fresh.would_render() == set()
+    configure(
+        fresh, parts={**dealt, "automatic": 2}, rest=[{"where": "everything", "style": "inputs/style.png"}]
+    )
+    assert "partition key=content-in-2" in fresh.would_render()
