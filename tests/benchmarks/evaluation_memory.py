@@ -1,0 +1,155 @@
+"""Peak anonymous memory of one evaluation at rising sizes: it must not grow with the image.
+
+    python tests/benchmarks/evaluation_memory.py [--megapixels 4 16 64] [--shallow-megapixels 256]
+        [--folder FOLDER] [--output FILE]
+
+One evaluation as the product plans it with the default budget, vectors in files: a forward and a gradient
+pass over an image in a file, its gradient into another. All layers, and layers to relu2_2. Anonymous memory
+is what no file stands behind (RssAnon), read ten times a second by a thread of the process that evaluates,
+one process for each size. Seeded random weights: their values do not change the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import final
+
+import torch
+from benching import Results, anonymous_mib, parser, settle
+from networks import OxfordFormat, make_random_weights
+from torch import Tensor
+
+from pipeline.budget import Demand, tiling
+from pipeline.config.sections import Network, Optimiser
+from pipeline.features import Encoder
+from pipeline.geometry import Box, Size
+from pipeline.layers import VGG16
+from pipeline.losses import ContentTerm, GramTerm, Loss
+from pipeline.objective import TiledObjective
+from pipeline.pyramid import Level
+from pipeline.workspaces import FolderWorkspace
+
+SHALLOW = Network(style_layers=("relu1_1", "relu2_1"), content_layers=("relu2_2",))
+GOALS = "goals: flat within 10 %, under 4096 MiB"
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    options = parser(__doc__)
+    options.add_argument("--megapixels", type=int, nargs="*", default=[4, 16, 64])
+    options.add_argument("--shallow-megapixels", type=int, nargs="*", default=[256])
+    options.add_argument("--folder", type=Path, help="where the files lie meanwhile")
+    options.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    arguments = options.parse_args()
+    machine = settle(arguments.threads)
+    if arguments.one is not None:
+        layers, count = arguments.one
+        network = SHALLOW if layers == "shallow" else Network()
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+            sys.stdout.write(json.dumps(_evaluate(int(count), network, Path(folder), machine.dtype)) + "\n")
+        return
+    title = f"peak anonymous memory of an evaluation, VGG-16, {machine.precision}"
+    results = Results(title, arguments.output)
+    results.say(
+        f"{'layers':<10}{'MP':>6}{'size':>14}{'core':>7}{'peak MiB':>10}{'before MiB':>12}{'s/MP':>7}"
+    )
+    for layers, counts in (("all", arguments.megapixels), ("shallow", arguments.shallow_megapixels)):
+        for count in counts:
+            command = [sys.executable, __file__, "--threads", str(arguments.threads)]
+            command += ["--one", layers, str(count)]
+            if arguments.folder is not None:
+                command += ["--folder", str(arguments.folder)]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            found = json.loads(done.stdout)
+            results.say(
+                f"{layers:<10}{count:>6}{found['size']:>14}{found['core_px']:>7}{found['peak_mib']:>10.0f}"
+                f"{found['before_mib']:>12.0f}{found['seconds'] / count:>7.2f}"
+            )
+    results.say(GOALS)
+    results.save()
+
+
+def _evaluate(megapixels: int, network: Network, folder: Path, dtype: torch.dtype) -> dict[str, object]:
+    """What one evaluation took, in this process."""
+    side_px = round((megapixels * 1e6) ** 0.5 / 16) * 16
+    size = Size(side_px, side_px)
+    # The cut of a level far larger than memory, for all sizes: what is compared is the image's share.
+    planned = tiling(Level(16384, Size(16384, 16384)), Demand(network, Optimiser(), 0, 1), 4096)
+    assert (planned.store, planned.tile_core_px) == ("files", planned.tile_core_px or 0)
+    weights = make_random_weights(VGG16, seed=0, dtype=torch.float32)
+    encoder = Encoder(weights, VGG16, OxfordFormat(), dtype=dtype)
+    layers = [VGG16.layer(name) for name in network.style_layers]
+    grams = (GramTerm(layer, None, 1.0, torch.eye(layer.channels)) for layer in layers)
+    contents = (ContentTerm(VGG16.layer(name)) for name in network.content_layers)
+    workspace = FolderWorkspace(folder, torch.device("cpu"))
+    objective = TiledObjective(
+        encoder,
+        Loss((*contents, *grams)),
+        size,
+        tile_px=planned.tile_core_px or 0,
+        content=_Waves(size, 0.01),
+        cache_content=False,
+        keep_tiles=planned.keep_tiles,
+    )
+    image = workspace.hold("image", _Waves(size, 0.02))
+    gradient = workspace.new("gradient", 3, size, torch.float32)
+    before_mib = anonymous_mib()
+    with _Peak() as peak:
+        started = time.perf_counter()
+        objective.forward(image).write_gradient(gradient)
+        seconds = time.perf_counter() - started
+    return {
+        "size": str(size),
+        "core_px": planned.tile_core_px,
+        "peak_mib": peak.mib,
+        "before_mib": before_mib,
+        "seconds": seconds,
+    }
+
+
+@final
+class _Peak:
+    """The largest anonymous memory while the block runs."""
+
+    def __init__(self) -> None:
+        self.mib = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> _Peak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(0.1):
+            self.mib = max(self.mib, anonymous_mib())
+
+
+@final
+class _Waves:
+    """An image that is computed where it is read."""
+
+    def __init__(self, size: Size, frequency: float) -> None:
+        self.size = size
+        self._frequency = frequency
+
+    def read(self, box: Box) -> Tensor:
+        """The pixels inside `box`."""
+        rows = torch.arange(box.top, box.bottom).view(1, -1, 1)
+        columns = torch.arange(box.left, box.right).view(1, 1, -1)
+        return (0.5 + 0.5 * torch.sin(self._frequency * (rows + 1.7 * columns))).repeat(3, 1, 1)
+
+
+if __name__ == "__main__":
+    main()
