@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any, final
 
 import torch
@@ -21,6 +22,7 @@ import torch
 from pipeline.errors import CheckpointError, ResourceError
 from pipeline.files import atomic_path
 from pipeline.geometry import Size
+from pipeline.groups import Alone, Group
 from pipeline.stores import FileStore, Store
 from pipeline.workspaces import FolderWorkspace
 
@@ -49,6 +51,8 @@ class Checkpoint:
         key: Stands for everything that the run's pixels depend on; a state of another key is refused.
         tile_px: The side of the objective's tiles, None for the whole image.
         every_s: Least time between two saves of a state in memory.
+        group: Those who save their parts of one state together: the leader's manifest names all of them.
+        folder: Where the manifest is, if not in the folder of `files`; of a group, the folder that all share.
 
     Attributes:
         tile_px: The side of the tiles that the saved state was computed with, or else the one given; saved
@@ -59,10 +63,19 @@ class Checkpoint:
     """
 
     def __init__(
-        self, files: FolderWorkspace, key: str, *, tile_px: int | None = None, every_s: float = 60.0
+        self,
+        files: FolderWorkspace,
+        key: str,
+        *,
+        tile_px: int | None = None,
+        every_s: float = 60.0,
+        group: Group | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._files = files
-        self._path = files.folder / MANIFEST
+        self._group = group or Alone()
+        self._folder = folder or files.folder
+        self._path = self._folder / MANIFEST
         self._key = key
         self._every_s = every_s
         self._saved_at_s = time.monotonic()
@@ -80,14 +93,15 @@ class Checkpoint:
         if manifest is None:
             self._files.keep(())
             return None
-        vectors = {name: self._open(entry) for name, entry in manifest["vectors"].items()}
+        vectors = {name: self._open(entry) for name, entry in manifest["vectors"][self._group.rank].items()}
         self._files.keep(vectors.values())
         return Saved(manifest["numbers"], vectors)
 
     def due(self, vectors: Mapping[str, Store]) -> bool:
         """Whether to save a state of these vectors now: always when they are files, else when it is time."""
         in_files = all(self._files.holds(store) for store in vectors.values())
-        return in_files or time.monotonic() - self._saved_at_s >= self._every_s
+        # One clock for all.
+        return self._group.gathered(in_files or time.monotonic() - self._saved_at_s >= self._every_s)[0]
 
     def save(self, numbers: Mapping[str, Any], vectors: Mapping[str, Store]) -> None:
         """Makes this the saved state; deletes the files of the one before.
@@ -95,24 +109,33 @@ class Checkpoint:
         Raises:
             ResourceError: The disk is full; the state saved before is still there.
         """
-        held = {name: self._held(name, store) for name, store in vectors.items()}
-        for store in held.values():
-            store.save()
+        with self._group.together():
+            held = {name: self._held(name, store) for name, store in vectors.items()}
+            for store in held.values():
+                store.save()
+            _sync_folder(self._files.folder)
+        entries = self._group.gathered({name: self._entry(store) for name, store in held.items()})
+        with self._group.together():
+            if self._group.leads:
+                self._write(dict(numbers), entries)
+        self._files.keep(held.values())
+        self._saved_at_s = time.monotonic()
+
+    def _write(self, numbers: dict[str, Any], vectors: list[dict[str, Any]]) -> None:
         manifest = {
             "format": _FORMAT,
             "key": self._key,
             "versions": _versions(),
             "tile_px": self.tile_px,
-            "numbers": dict(numbers),
-            "vectors": {name: _entry(store) for name, store in held.items()},
+            "numbers": numbers,
+            "vectors": vectors,
         }
         try:
-            _sync_folder(self._files)
             with atomic_path(self._path) as partial, partial.open("w", encoding="utf-8") as file:
                 json.dump({"sha256": _digest(manifest), **manifest}, file)
                 file.flush()
                 os.fsync(file.fileno())
-            _sync_folder(self._files)
+            _sync_folder(self._folder)
         except OSError as error:
             raise ResourceError(
                 self._path,
@@ -120,13 +143,14 @@ class Checkpoint:
                 found=str(error.strerror).lower(),
                 fix="Start again when it can: what was saved before is kept",
             ) from None
-        self._files.keep(held.values())
-        self._saved_at_s = time.monotonic()
 
     def discard(self) -> None:
         """Forgets the saved state, once its result is safe elsewhere."""
-        self._path.unlink(missing_ok=True)
-        self._files.keep(())
+        with self._group.together():
+            if self._group.leads:
+                self._path.unlink(missing_ok=True)
+        with self._group.together():
+            self._files.keep(())
 
     def _held(self, name: str, store: Store) -> FileStore:
         if self._files.holds(store):
@@ -138,7 +162,7 @@ class Checkpoint:
         return copy
 
     def _open(self, entry: dict[str, Any]) -> FileStore:
-        path = self._files.folder / entry["file"]
+        path = self._folder / entry["file"]
         found = path.stat().st_size if path.is_file() else None
         if found != entry["bytes"]:
             what = "none" if found is None else f"one of {found}"
@@ -169,12 +193,29 @@ class Checkpoint:
                 for versions in (_versions(), manifest["versions"])
             ]
             raise self._refusal(f"a checkpoint by {told[0]}", f"one by {told[1]}")
+        count, found = self._group.count, len(manifest["vectors"])
+        if count != found:
+            raise self._refusal(
+                f"a checkpoint of {count} processes",
+                f"one of {found}",
+                f"Start {found}, or delete its folder",
+            )
         return dict(manifest)
 
-    def _refusal(self, expected: str, found: str) -> CheckpointError:
+    def _refusal(self, expected: str, found: str, fix: str = "Delete its folder") -> CheckpointError:
         return CheckpointError(
-            self._path, expected=expected, found=found, fix="Delete its folder to start from the beginning"
+            self._path, expected=expected, found=found, fix=f"{fix} to start from the beginning"
         )
+
+    def _entry(self, store: FileStore) -> dict[str, Any]:
+        return {
+            "file": store.path.relative_to(self._folder).as_posix(),
+            "channels": store.channels,
+            "height": store.size.height,
+            "width": store.size.width,
+            "dtype": str(store.dtype).removeprefix("torch."),
+            "bytes": store.file_bytes,
+        }
 
 
 def _versions() -> dict[str, str]:
@@ -182,24 +223,13 @@ def _versions() -> dict[str, str]:
     return {"impasto": metadata.version("impasto"), "torch": torch.__version__}
 
 
-def _entry(store: FileStore) -> dict[str, Any]:
-    return {
-        "file": store.path.name,
-        "channels": store.channels,
-        "height": store.size.height,
-        "width": store.size.width,
-        "dtype": str(store.dtype).removeprefix("torch."),
-        "bytes": store.file_bytes,
-    }
-
-
 def _digest(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode("utf-8")).hexdigest()
 
 
-def _sync_folder(files: FolderWorkspace) -> None:
+def _sync_folder(folder: Path) -> None:
     """Returns when the disk holds the folder's names."""
-    descriptor = os.open(files.folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -25,6 +25,7 @@ _PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
+_REFUSED_BY_CPU = "can't allocate memory"
 
 
 @final
@@ -67,6 +68,9 @@ def prepare_machine(
         raise ResourceError(
             "compute.device", expected="a CUDA device", found="none", fix="Set compute.device to auto or cpu"
         )
+    if device != "cpu" and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
+        # One of several that torchrun has started on this machine, each with a GPU of its own.
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     resolved = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
     native = (
         torch.cuda.is_bf16_supported(including_emulation=False)
@@ -110,6 +114,15 @@ def keep_freed_memory() -> None:
     mallopt(_M_MMAP_THRESHOLD, 1 << 30)
     mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
     mallopt(_M_ARENA_MAX, 1)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device or the host refused memory; torch's allocator on the CPU has no error of its own."""
+    import torch  # noqa: PLC0415 - as above
+
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and _REFUSED_BY_CPU in str(error)
+    )
 
 
 def share_processors() -> None:

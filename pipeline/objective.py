@@ -25,13 +25,14 @@ from torch.autograd.function import once_differentiable
 
 from pipeline.features import Encoder
 from pipeline.geometry import Box, Size
+from pipeline.groups import Part
 from pipeline.guidance import Guidance
 from pipeline.layers import Layer
 from pipeline.losses import Loss, Observation, Statistic
 from pipeline.rasters import Raster, TensorRaster
 from pipeline.stores import Store, TensorStore
 from pipeline.streaming import Streaming
-from pipeline.tiles import Tile, cut
+from pipeline.tiles import Tile
 
 
 class Trial(Protocol):
@@ -135,6 +136,8 @@ class TiledObjective:
         cache_content: Keep the content image's features of every tile, in the encoder's precision, instead of
             computing them anew in each pass.
         halo_px: Another halo than the least exact one; for tests of exactness.
+        part: What this process does of the level, by default all of it. Images and gradients are then those
+            of its strip, and loss and sums those of the level.
     """
 
     def __init__(
@@ -149,21 +152,28 @@ class TiledObjective:
         keep_tiles: int = 0,
         cache_content: bool = True,
         halo_px: int | None = None,
+        part: Part | None = None,
     ) -> None:
-        self.size = size
+        part = part or Part.whole(size)
+        self.size = part.strip.size
+        self.part = part
         deepest = loss.deepest
-        self.tiles = cut(size, tile_px, deepest.halo_px if halo_px is None else halo_px, deepest.stride_px)
+        halo_px = deepest.halo_px if halo_px is None else halo_px
+        self.tiles = part.strip.tiles(tile_px, halo_px, deepest.stride_px)
         self._loss = loss
         self._view = _View(encoder, loss, content, guidance)
         self._kept = frozenset(self.tiles[:keep_tiles])
-        self._content = {tile: self._view.content(tile) for tile in self.tiles} if cache_content else {}
+        self._content: dict[Tile, Mapping[str, Tensor]] = {}
+        with part.group.together():
+            if cache_content:
+                self._content = {tile: self._view.content(tile) for tile in self.tiles}
 
     def forward(self, image: Raster | Float[Tensor, "3 height width"]) -> TiledTrial:
         """The loss at this image: pass 1."""
         image = _raster(image)
         sums: dict[Statistic, Tensor] = {}
         kept: dict[Tile, _MeasuredTile] = {}
-        with Streaming(self._view.device) as stream:
+        with self.part.group.together(), Streaming(self._view.device) as stream:
             for tile, read in stream.ahead(self.tiles, partial(self._read, image)):
                 with torch.set_grad_enabled(tile in self._kept):
                     measured = self._measure(read, tile)
@@ -172,19 +182,26 @@ class TiledObjective:
                 for statistic, value in measured.sums.items():
                     exact = value.detach().to(torch.float64)
                     sums[statistic] = sums[statistic] + exact if statistic in sums else exact
+        sums = self._of_all(sums)
         with torch.enable_grad():
             for value in sums.values():
                 value.requires_grad_()
-            values = self._loss.judge(sums, self.size)
+            values = self._loss.judge(sums, self.part.strip.level)
             total = torch.stack(list(values.values())).sum()
         derivatives = dict(zip(sums, torch.autograd.grad(total, list(sums.values())), strict=True))
         # The one place where the host waits for the device.
         loss, *terms = torch.stack([total, *values.values()]).tolist()
         return TiledTrial(loss, dict(zip(values, terms, strict=True)), self, image, derivatives, kept)
 
+    def _of_all(self, sums: Mapping[Statistic, Tensor]) -> dict[Statistic, Tensor]:
+        """The sums over the tiles of all processes, in one message."""
+        together = self.part.group.sum(torch.cat([value.flatten() for value in sums.values()]))
+        parts = torch.split(together, [value.numel() for value in sums.values()])
+        return {name: part.view_as(sums[name]) for name, part in zip(sums, parts, strict=True)}
+
     def _read(self, image: Raster, tile: Tile) -> _Read:
         """All that is read for a tile."""
-        return self._view.read(image, tile, self._content.get(tile))
+        return self._view.read(image, tile, self._content.get(tile), self.part.strip.local(tile.haloed))
 
     def _measure(self, read: _Read, tile: Tile) -> _MeasuredTile:
         """The statistics of the tile's core; with gradients enabled, with their graph."""
@@ -222,9 +239,11 @@ class TiledTrial:
 
     def write_gradient(self, into: Store) -> None:
         """Adds every tile's share to the store, in the order of the tiles."""
-        with Streaming(self._objective._view.device) as stream:
+        part = self._objective.part
+        with part.group.together(), Streaming(self._objective._view.device) as stream:
             for tile, share in self.tile_gradients(stream):
-                stream.behind(partial(into.add, tile.haloed, share), share)
+                stream.behind(partial(into.add, part.strip.local(tile.haloed), share), share)
+        part.fold(into)
 
     def tile_gradients(self, stream: Streaming) -> Iterator[tuple[Tile, Float[Tensor, "3 t_height t_width"]]]:
         """Pass 2: what each tile's core asks of the pixels of its haloed tile."""
@@ -291,9 +310,18 @@ class _View:
         """Where the network is."""
         return self._encoder.device
 
-    def read(self, image: Raster, tile: Tile, content: Mapping[str, Tensor] | None) -> _Read:
-        """What a tile needs of an image, the regions, and the content if its features are not at hand."""
-        pixels = image.read(tile.haloed)
+    def read(
+        self, image: Raster, tile: Tile, content: Mapping[str, Tensor] | None, haloed: Box | None = None
+    ) -> _Read:
+        """What a tile needs of an image, the regions, and the content if its features are not at hand.
+
+        Args:
+            image: The image, or a strip of it.
+            tile: The tile, in the level's frame.
+            content: The content's features, if they are at hand.
+            haloed: The haloed tile in the strip's frame, if it is another.
+        """
+        pixels = image.read(haloed or tile.haloed)
         guides: dict[str, Tensor] = {}
         shares: dict[str, Tensor] = {}
         if self._guidance is not None:

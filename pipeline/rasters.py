@@ -49,6 +49,28 @@ class TensorRaster:
 
 
 @final
+class Cutout:
+    """A part of a raster as a raster of its own.
+
+    Args:
+        raster: The whole.
+        part: Which part of it.
+    """
+
+    def __init__(self, raster: Raster, part: Box) -> None:
+        self.size = part.size
+        self._raster = raster
+        self._part = part
+
+    def read(self, box: Box) -> Float[Tensor, "channels height width"]:
+        """The values inside `box`, whose frame is that of the part."""
+        part = self._part
+        return self._raster.read(
+            Box(box.top + part.top, box.left + part.left, box.bottom + part.top, box.right + part.left)
+        )
+
+
+@final
 class Noise:
     """Uniform noise in [0, 1): a pixel's colours depend on the seed and its place alone, on every device.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, final
 
@@ -93,9 +93,7 @@ class _Lane:
     def __init__(self, name: str, device: torch.device) -> None:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix=f"impasto-{name}")
         self._device = device
-        self._stream: torch.cuda.Stream | None = None
-        if device.type == "cuda":
-            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._stream = _stream(name, device) if device.type == "cuda" else None
 
     def begin(self, work: Callable[[], Any], uses: tuple[Tensor, ...] = ()) -> Future[Any]:
         if self._stream is None:
@@ -128,6 +126,12 @@ class _Lane:
                 if tensor.is_cuda:
                     tensor.record_stream(stream)
             return work(), stream.record_event()
+
+
+@cache
+def _stream(name: str, device: torch.device) -> torch.cuda.Stream:  # noqa: ARG001 - the cache has it
+    """A reader's or writer's stream: the same for every loop, because freed memory stays with its stream."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

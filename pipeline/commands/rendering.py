@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import io
 import re
 import shutil
 import sys
@@ -21,10 +22,11 @@ from pipeline.errors import InputError, ResourceError
 from pipeline.files import hold, write_text
 from pipeline.fingerprint import fingerprint
 from pipeline.geometry import Size
-from pipeline.machine import prepare_machine, stop_requests
+from pipeline.machine import is_out_of_memory, prepare_machine, stop_requests
 from pipeline.plan import LevelPlan, Plan, parse_plan, read_plan
 
 if TYPE_CHECKING:
+    from pipeline.groups import Group
     from pipeline.optimiser import Step
     from pipeline.rendering.optimisation import Rendered, Run, Stopped
 
@@ -89,46 +91,64 @@ def optimise(output: Output, iterations: int, key: str, start: Callable[[Run], R
     """Runs what `start` begins, shows its progress, keeps its state, and writes its two files.
 
     Asked to stop, it keeps the state of the last completed iteration and ends the process; the same command
-    then goes on from there.
+    then goes on from there. Started by torchrun, it shares the work with the other processes, and the first
+    of them writes and talks.
     """
     from pipeline.checkpoint import MANIFEST  # noqa: PLC0415 - torch, as above
+    from pipeline.distributed import joined  # noqa: PLC0415
     from pipeline.rendering.optimisation import Run, Stopped  # noqa: PLC0415
-    from pipeline.rendering.shrinking import is_out_of_memory  # noqa: PLC0415
 
-    state = output.image.with_name(f".{output.image.stem}-{key}{_STATE_SUFFIX}")
-    hold(state / _IN_USE)
-    try:
-        with Reporter(output.label, iterations) as reporter, stop_requests() as should_stop:
+    with joined() as group:
+        state = output.image.with_name(f".{output.image.stem}-{key}{_STATE_SUFFIX}")
+        with group.together():
+            if group.leads:
+                hold(state / _IN_USE)
+        nobody = None if group.leads else io.StringIO()
+        try:
+            with Reporter(output.label, iterations, nobody) as reporter, stop_requests() as should_stop:
 
-            def show(step: Step) -> None:
-                reporter.update(step.iteration, f"loss {step.loss:.4g}")
+                def show(step: Step) -> None:
+                    reporter.update(step.iteration, f"loss {step.loss:.4g}")
 
-            rendered = start(Run(state, key, show, should_stop))
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ResourceError(
-            output.label,
-            expected="memory for what lies in it whole",
-            found="too little",
-            fix="Lower compute.memory_budget_mib, so that more is read by tiles and kept in files",
-        ) from None
-    finally:
-        if not (state / MANIFEST).exists():
-            # Nothing to go on from: a mistake in the inputs, say.
-            shutil.rmtree(state, ignore_errors=True)
+                rendered = start(Run(state, key, show, should_stop, group))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise ResourceError(
+                output.label,
+                expected="memory for what lies in it whole",
+                found="too little",
+                fix="Lower compute.memory_budget_mib, so that more is read by tiles and kept in files",
+            ) from None
+        finally:
+            if group.leads and not (state / MANIFEST).exists():
+                # Nothing to go on from: a mistake in the inputs, say.
+                shutil.rmtree(state, ignore_errors=True)
+        if not isinstance(rendered, Stopped):
+            _finish(output, iterations, rendered, group)
+            if group.leads:
+                shutil.rmtree(state, ignore_errors=True)
+                _remove_others(output.image)
+        elif group.leads:
+            done = f"{rendered.iterations} of {iterations} iterations"
+            say(f"stopped after {done}; the same command goes on from there")
     if isinstance(rendered, Stopped):
-        done = f"{rendered.iterations} of {iterations} iterations"
-        say(f"stopped after {done}; the same command goes on from there")
         sys.exit(_EXIT_STOPPED)
+
+
+def _finish(output: Output, iterations: int, rendered: Rendered, group: Group) -> None:
+    """Writes the two files, lets go of the state, and says what it cost."""
+    if not group.leads:
+        for _ in rendered.rows():
+            pass
+        rendered.discard_state()
+        return
     cost, record = rendered.record.level, rendered.record
     for warning in record.warnings:
         say(f"warning: {warning}")
     canvas.write_rows(output.image, output.size, 3, rendered.rows())
     write_text(output.record, record.model_dump_json(indent=2) + "\n")
     rendered.discard_state()
-    shutil.rmtree(state, ignore_errors=True)
-    _remove_others(output.image)
     ending = "" if record.ending == "iterations" else f" ({record.ending})"
     say(
         f"{output.image}: {output.size} px, loss {cost.loss_first:.4g} -> {cost.loss_last:.4g}, "

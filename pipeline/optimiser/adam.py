@@ -13,8 +13,9 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from pipeline.groups import Part, StoppedError
 from pipeline.objective import Objective
-from pipeline.optimiser.descent import GREY_LEVEL, Ending, StoppedError, Watch, Work, evaluated
+from pipeline.optimiser.descent import GREY_LEVEL, Ending, Watch, Work, evaluated
 from pipeline.optimiser.hessian import MultiscaleHessian
 from pipeline.optimiser.sweeps import sweep_tiles
 from pipeline.stores import Store
@@ -81,7 +82,13 @@ class AdamState:
 
 
 def run_adam(
-    objective: Objective, state: AdamState, settings: Adam, workspace: Workspace, watch: Watch
+    objective: Objective,
+    state: AdamState,
+    settings: Adam,
+    workspace: Workspace,
+    watch: Watch,
+    *,
+    part: Part,
 ) -> Ending:
     """Runs Adam on `state` until it ends; arguments as those of `run_lbfgs`.
 
@@ -92,28 +99,38 @@ def run_adam(
         PipelineError: A loss is not finite.
     """
     try:
-        return _run(objective, state, settings, workspace, watch)
+        return _run(objective, state, settings, workspace, watch, part=part)
     except StoppedError:
         return "stopped"
 
 
 def _run(
-    objective: Objective, state: AdamState, settings: Adam, workspace: Workspace, watch: Watch
+    objective: Objective,
+    state: AdamState,
+    settings: Adam,
+    workspace: Workspace,
+    watch: Watch,
+    *,
+    part: Part,
 ) -> Ending:
-    tiles = sweep_tiles(state.image.size, MultiscaleHessian(0), 2)
+    tiles = sweep_tiles(part.strip, MultiscaleHessian(0), 2)
     while True:
         trial = evaluated(objective, state.image, state.work, watch)
         if state.work.forward_passes == state.work.iteration:
             state.work.forward_passes += 1
             watch.report(trial, float(state.work.iteration > 0))
             watch.keep()
-            watch.check()
+            with part.group.together():
+                watch.check()
         if state.work.iteration >= settings.iterations:
             return "iterations"
-        gradient = workspace.new("gradient", state.image.channels, state.image.size, state.image.dtype)
+        with part.group.together():
+            gradient = workspace.new("gradient", state.image.channels, state.image.size, state.image.dtype)
         trial.write_gradient(gradient)
         del trial
-        _update(state, gradient, settings, workspace, tiles)
+        with part.group.together():
+            _update(state, gradient, settings, workspace, tiles)
+        part.share(state.image)
         del gradient
 
 

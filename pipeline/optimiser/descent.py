@@ -16,16 +16,13 @@ from torch import Tensor
 
 from pipeline.errors import PipelineError
 from pipeline.geometry import Box, Size
+from pipeline.groups import StoppedError
 from pipeline.objective import Objective, Trial
 from pipeline.rasters import Raster
 
 GREY_LEVEL = 1.0 / 255.0
 
 Ending = Literal["iterations", "converged", "line search failed", "stopped"]
-
-
-class StoppedError(Exception):
-    """The run was asked to stop; it ends with the state of its last completed iteration."""
 
 
 @final

@@ -20,11 +20,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.geometry import Box
+from pipeline.groups import Part, StoppedError
 from pipeline.objective import Objective, Trial
 from pipeline.optimiser.descent import (
     GREY_LEVEL,
     Ending,
-    StoppedError,
     Watch,
     Watched,
     Work,
@@ -137,7 +137,13 @@ class LbfgsState:
 
 
 def run_lbfgs(
-    objective: Objective, state: LbfgsState, settings: Lbfgs, workspace: Workspace, watch: Watch
+    objective: Objective,
+    state: LbfgsState,
+    settings: Lbfgs,
+    workspace: Workspace,
+    watch: Watch,
+    *,
+    part: Part,
 ) -> Ending:
     """Runs L-BFGS on `state` until it ends (Nocedal and Wright 2006, algorithms 7.5 and 3.1).
 
@@ -147,11 +153,12 @@ def run_lbfgs(
         settings: Of the method.
         workspace: Where new vectors go.
         watch: Whom to tell, and who may stop it.
+        part: What this process does of the level.
 
     Raises:
         PipelineError: The loss of the start image, or a gradient, is not finite.
     """
-    run = _Run(objective, state, settings, workspace, watch)
+    run = _Run(objective, state, settings, workspace, watch, part=part)
     try:
         return run.to_the_end()
     except StoppedError:
@@ -194,16 +201,22 @@ class _Run:
     """L-BFGS on one state. Whenever it raises StoppedError, the state is one to go on from."""
 
     def __init__(
-        self, objective: Objective, state: LbfgsState, settings: Lbfgs, workspace: Workspace, watch: Watch
+        self,
+        objective: Objective,
+        state: LbfgsState,
+        settings: Lbfgs,
+        workspace: Workspace,
+        watch: Watch,
+        *,
+        part: Part,
     ) -> None:
         self._objective = objective
         self._state = state
         self._settings = settings
         self._workspace = workspace
         self._watch = watch
-        self._sweeper = Sweeper.over(
-            state.image.size, settings.hessian_scales or 0, settings.history, watch.check
-        )
+        self._group = part.group
+        self._sweeper = Sweeper.over(part, settings.hessian_scales or 0, settings.history, watch.check)
 
     def to_the_end(self) -> Ending:
         state = self._state
@@ -235,10 +248,12 @@ class _Run:
     def _completed(self, trial: Trial, step_length: float) -> None:
         self._watch.report(trial, step_length)
         self._watch.keep()
-        self._watch.check()
+        with self._group.together():
+            self._watch.check()
 
     def _new(self, name: str, dtype: torch.dtype) -> Store:
-        return self._workspace.new(name, self._state.image.channels, self._state.image.size, dtype)
+        with self._group.together():
+            return self._workspace.new(name, self._state.image.channels, self._state.image.size, dtype)
 
     def _learn(self, gradient: Store) -> None:
         """Takes the gradient of the state's image into the state, and with it the pair that it completes.

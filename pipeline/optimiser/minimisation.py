@@ -19,6 +19,7 @@ from torch import Tensor
 
 from pipeline.checkpoint import Checkpoint, Saved
 from pipeline.geometry import Box
+from pipeline.groups import Part
 from pipeline.objective import Objective, Trial
 from pipeline.optimiser.adam import Adam, AdamState, run_adam
 from pipeline.optimiser.descent import Ending, Watch
@@ -120,6 +121,7 @@ def minimise(
     checkpoint: Checkpoint | None = None,
     on_progress: Callable[[Step], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    part: Part | None = None,
 ) -> Result:
     """The image of lowest loss found, from `image` on, which is left as it was.
 
@@ -136,6 +138,8 @@ def minimise(
             from time to time and when the run is stopped.
         on_progress: Called with the start (iteration 0) and after each iteration.
         should_stop: Asked before each tile; True ends the run with its last completed iteration.
+        part: What this process does of the level, as the objective has it; by default all. `image`, the
+            vectors and the result are then those of its strip.
 
     Raises:
         PipelineError: The loss or gradient is not finite and no shorter step can mend that.
@@ -146,7 +150,10 @@ def minimise(
         image = TensorStore.of(image.detach())
     if workspace is None:
         workspace = MemoryWorkspace(image.read(Box(0, 0, 1, 1)).device)
-    state, trace = _begun(image, settings, workspace, None if checkpoint is None else checkpoint.load())
+    part = part or Part.whole(image.size)
+    with part.group.together():
+        saved = None if checkpoint is None else checkpoint.load()
+        state, trace = _begun(image, settings, workspace, saved)
     progress = _Progress(state, settings.iterations, on_progress, trace)
 
     def save() -> None:
@@ -163,9 +170,9 @@ def minimise(
 
     watch = Watch(progress.report, keep, should_stop or _never)
     if isinstance(settings, Lbfgs) and isinstance(state, LbfgsState):
-        ending = run_lbfgs(objective, state, settings, workspace, watch)
+        ending = run_lbfgs(objective, state, settings, workspace, watch, part=part)
     elif isinstance(settings, Adam) and isinstance(state, AdamState):
-        ending = run_adam(objective, state, settings, workspace, watch)
+        ending = run_adam(objective, state, settings, workspace, watch, part=part)
     else:
         raise TypeError(f"{type(settings).__name__} cannot go on from {type(state).__name__}")
     if ending == "stopped":

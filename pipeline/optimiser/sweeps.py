@@ -14,13 +14,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.geometry import Size, align_up
+from pipeline.geometry import align_up
+from pipeline.groups import Part
 from pipeline.optimiser.hessian import MultiscaleHessian
 from pipeline.optimiser.history import Direction, Pair
 from pipeline.optimiser.vectors import between, inner_products, largest_magnitude
 from pipeline.stores import BLOCK_PX, Store
 from pipeline.streaming import Streaming
-from pipeline.tiles import Tile, cut
+from pipeline.strips import Strip
+from pipeline.tiles import Tile
 
 # Values of all vectors together that a tile may hold: 96 MiB in bfloat16.
 _TILE_VALUES = 48 * 2**20
@@ -28,18 +30,19 @@ _MAX_TILE_PX = 1024
 _MIN_TILE_PX = 128
 
 
-def sweep_tiles(size: Size, hessian: MultiscaleHessian, vectors: int) -> tuple[Tile, ...]:
-    """The tiles of a sweep over this many vectors, on whole blocks of files where the size is.
+def sweep_tiles(strip: Strip, hessian: MultiscaleHessian, vectors: int) -> tuple[Tile, ...]:
+    """The tiles of a sweep over this many vectors, in the strip's frame, on whole blocks of files if it is.
 
-    A function of size and settings alone, so that the order of summation is too: neither the tiles of the
+    A function of sizes and settings alone, so that the order of summation is too: neither the tiles of the
     objective nor the stores of the vectors change a bit of the result.
     """
     core_px = _MAX_TILE_PX
     while core_px > _MIN_TILE_PX and 3 * vectors * core_px**2 > _TILE_VALUES:
         core_px //= 2
-    whole_blocks = size.height % BLOCK_PX == size.width % BLOCK_PX == 0
+    whole_blocks = strip.level.height % BLOCK_PX == strip.level.width % BLOCK_PX == 0
     grid_px = max(hessian.stride_px, BLOCK_PX) if whole_blocks else hessian.stride_px
-    return cut(size, core_px, align_up(hessian.halo_px, grid_px), grid_px)
+    tiles = strip.tiles(core_px, align_up(hessian.halo_px, grid_px), grid_px)
+    return tuple(Tile(strip.local(tile.core), strip.local(tile.haloed)) for tile in tiles)
 
 
 @final
@@ -65,23 +68,25 @@ class Products:
 @final
 @dataclass(frozen=True, slots=True)
 class Sweeper:
-    """Sweeps over images of one size.
+    """Sweeps over images of one size, or over one process's strip of them.
 
     Attributes:
+        part: The strip, and those who have the others.
         hessian: M, of the scales that fit the size.
         tiles: From `sweep_tiles`.
         check: Called before each tile; may raise to end the sweep.
     """
 
+    part: Part
     hessian: MultiscaleHessian
     tiles: tuple[Tile, ...]
     check: Callable[[], None]
 
     @classmethod
-    def over(cls, size: Size, scales: int, pairs: int, check: Callable[[], None]) -> Sweeper:
-        """The sweeper for images of this size, `scales` scales of M and this many pairs of history."""
-        hessian = MultiscaleHessian(scales).fitting(size)
-        return cls(hessian, sweep_tiles(size, hessian, 2 * pairs), check)
+    def over(cls, part: Part, scales: int, pairs: int, check: Callable[[], None]) -> Sweeper:
+        """The sweeper for this part of a level, `scales` scales of M and this many pairs of history."""
+        hessian = MultiscaleHessian(scales).fitting(part.strip.level)
+        return cls(part, hessian, sweep_tiles(part.strip, hessian, 2 * pairs), check)
 
     def products(self, gradient: Store, pairs: Sequence[Pair], old_gradient: Store | None = None) -> Products:
         """All inner products that the next direction needs.
@@ -94,7 +99,8 @@ class Sweeper:
         """
         totals: list[Tensor] = []
         read = partial(_read_for_products, gradient, pairs, old_gradient)
-        with Streaming(gradient.device) as stream:
+        group = self.part.group
+        with group.together(), Streaming(gradient.device) as stream:
             for tile, vectors in stream.ahead(self.tiles, read):
                 self.check()
                 (*sums, largest), change = self._products_of(tile, vectors, pairs)
@@ -104,12 +110,17 @@ class Sweeper:
                 totals = [*sums, largest]
                 if change is not None:
                     stream.behind(partial(pairs[-1].change.write, tile.core, change), change)
+        if old_gradient is not None:
+            self.part.share(pairs[-1].change)
+        *sums, largest = totals
+        over_all = group.sum(torch.cat([total.flatten() for total in sums]))
+        greatest = group.largest(largest.flatten().to(torch.float64))
         # The one place where the host waits for the device.
-        flat = torch.cat([total.flatten().to(torch.float64) for total in totals]).tolist()
+        flat = torch.cat([over_all, greatest]).tolist()
         width = totals[0].shape[1]
         rows = [flat[start : start + width] for start in range(0, 2 * width * len(pairs), width)]
-        own, *lengths, largest = flat[2 * width * len(pairs) :]
-        return Products(rows[: len(pairs)], rows[len(pairs) :], own, largest, lengths)
+        own, *lengths, most = flat[2 * width * len(pairs) :]
+        return Products(rows[: len(pairs)], rows[len(pairs) :], own, most, lengths)
 
     def _products_of(
         self, tile: Tile, vectors: _Vectors, pairs: Sequence[Pair]
@@ -162,7 +173,7 @@ class Sweeper:
             )
             return vectors, start.read(tile.core)
 
-        with Streaming(gradient.device) as stream:
+        with self.part.group.together(), Streaming(gradient.device) as stream:
             for tile, (vectors, image) in stream.ahead(self.tiles, read):
                 self.check()
                 along = vectors.gradient.clone()
@@ -173,6 +184,7 @@ class Sweeper:
                 for taken, a in zip(vectors.steps, direction.a, strict=True):
                     along.add_(taken, alpha=-a)
                 _write_behind(stream, tile, image, along.add_(image), end=end, step=step)
+        self.part.share(end)
 
     def write_point(self, start: Store, end: Store, share: float, step: Store | None) -> None:
         """Replaces `end` by the point at `share` of the way from `start` to it, and the step with it."""
@@ -180,9 +192,10 @@ class Sweeper:
         def read(tile: Tile) -> tuple[Tensor, Tensor]:
             return start.read(tile.core), end.read(tile.core)
 
-        with Streaming(start.device) as stream:
+        with self.part.group.together(), Streaming(start.device) as stream:
             for tile, (image, full) in stream.ahead(self.tiles, read):
                 _write_behind(stream, tile, image, between(image, full, share), end=end, step=step)
+        self.part.share(end)
 
 
 @final

@@ -16,7 +16,7 @@ from pipeline.plan import LevelPlan, Plan
 from pipeline.pyramid import STRIDE_PX
 from pipeline.rasters import Noise, Raster, TensorRaster
 from pipeline.rendering.inputs import FileRaster, Targets, load_encoder, read_padded, read_targets
-from pipeline.rendering.optimisation import Rendered, Run, Stopped, Work, objective_maker, optimise
+from pipeline.rendering.optimisation import Rendered, Run, Stopped, Work, objective_maker, optimise, part_of
 from pipeline.rendering.terms import absent_styles, level_loss
 from pipeline.tiles import Tile, cut
 
@@ -63,11 +63,13 @@ def render_level(plan: Plan, level: LevelPlan, files: LevelFiles, run: Run) -> R
     work = Work(
         level.level_px, level.size, level.iterations, level.tile_core_px, level.keep_tiles, level.store
     )
+    part = part_of(run.group, content.size, loss, settings.optimiser)
     return optimise(
         work,
-        objective_maker(encoder, loss, content.size, work, content=content, guidance=guidance),
+        objective_maker(encoder, loss, part, work, content=content, guidance=guidance),
         _start(files.start, settings, level, content, machine),
         run,
+        part=part,
         optimiser=settings.optimiser,
         machine=machine,
         warnings=tuple(warnings),

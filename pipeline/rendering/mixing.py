@@ -13,7 +13,7 @@ from pipeline.machine import Machine, prepare_machine
 from pipeline.plan import MixPlan
 from pipeline.rasters import Raster, TensorRaster
 from pipeline.rendering.inputs import FileRaster, load_encoder, read_padded
-from pipeline.rendering.optimisation import Rendered, Run, Stopped, Work, objective_maker, optimise
+from pipeline.rendering.optimisation import Rendered, Run, Stopped, Work, objective_maker, optimise, part_of
 from pipeline.targets import style_statistics
 
 _FINE_TILE_PX = 512
@@ -64,8 +64,10 @@ def mix_styles(plan: MixPlan, files: MixFiles, run: Run) -> Rendered | Stopped:
         plan.keep_tiles,
         plan.store,
     )
-    make = objective_maker(encoder, _loss(plan, encoder, files.fine, machine), start.size, work)
-    return optimise(work, make, start, run, optimiser=plan.optimiser, machine=machine)
+    loss = _loss(plan, encoder, files.fine, machine)
+    part = part_of(run.group, start.size, loss, plan.optimiser)
+    make = objective_maker(encoder, loss, part, work)
+    return optimise(work, make, start, run, part=part, optimiser=plan.optimiser, machine=machine)
 
 
 def _loss(plan: MixPlan, encoder: Encoder, fine: Path, machine: Machine) -> Loss:

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, final
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from pipeline import provenance
 from pipeline.budget import SMALLEST_TILE_PX
 from pipeline.checkpoint import Checkpoint
 from pipeline.config.sections import Optimiser
+from pipeline.errors import ResourceError
 from pipeline.features import Encoder
-from pipeline.geometry import Box, Size
+from pipeline.geometry import Box, Size, align_up
+from pipeline.groups import Alone, Group, Part
 from pipeline.guidance import Guidance
 from pipeline.losses import Loss
 from pipeline.machine import Machine
 from pipeline.objective import Objective, TiledObjective, WholeObjective
 from pipeline.optimiser import Adam, Lbfgs, Settings, Step, minimise
-from pipeline.rasters import Raster
+from pipeline.optimiser.hessian import MultiscaleHessian
+from pipeline.pyramid import STRIDE_PX
+from pipeline.rasters import Cutout, Raster
 from pipeline.rendering.record import RenderingRecord, TracePoint
 from pipeline.rendering.shrinking import Shrinking
 from pipeline.stores import Store
+from pipeline.strips import Strip, deal
 from pipeline.workspaces import FolderWorkspace, MemoryWorkspace, Workspace
 
 _ROWS = 256
@@ -63,12 +69,14 @@ class Run:
         key: Stands for everything that the pixels depend on.
         on_progress: Called with the start and after each iteration.
         should_stop: Asked before each tile.
+        group: Those who compute the image together.
     """
 
     state: Path | None
     key: str
     on_progress: Callable[[Step], None]
     should_stop: Callable[[], bool]
+    group: Group = field(default_factory=Alone)
 
 
 @final
@@ -85,12 +93,22 @@ class Rendered:
     record: RenderingRecord
     _store: Store
     _checkpoint: Checkpoint | None
+    _part: Part
 
     def rows(self) -> Iterator[Float[np.ndarray, "rows width 3"]]:
-        """The pixels, some rows at a time from the top, float32 and unclipped."""
-        for top in range(0, self.size.height, _ROWS):
-            box = Box(top, 0, min(top + _ROWS, self.size.height), self.size.width)
-            yield self._store.read(box).permute(1, 2, 0).contiguous().cpu().numpy()
+        """The pixels, some rows at a time from the top, float32 and unclipped.
+
+        Only the leader of a group gets them, but all must ask for them.
+        """
+        for block in self._part.group.collected(self._own_rows()):
+            yield block.numpy()
+
+    def _own_rows(self) -> Iterator[Float[Tensor, "rows width 3"]]:
+        strip = self._part.strip
+        end = min(strip.bottom, self.size.height)
+        for top in range(strip.top, end, _ROWS):
+            box = strip.local(Box(top, 0, min(top + _ROWS, end), self.size.width))
+            yield self._store.read(box).permute(1, 2, 0).contiguous().cpu()
 
     def discard_state(self) -> None:
         """Deletes what was kept for resuming: the result is safe elsewhere now."""
@@ -110,29 +128,51 @@ class Stopped:
     iterations: int
 
 
+def part_of(group: Group, padded: Size, loss: Loss, optimiser: Optimiser) -> Part:
+    """What this process of a group does of a level.
+
+    Raises:
+        ResourceError: The level is too small for so many.
+    """
+    hessian = MultiscaleHessian(optimiser.hessian_scales).fitting(padded)
+    grid_px = max(STRIDE_PX, hessian.stride_px)
+    halo_px = align_up(max(loss.deepest.halo_px, hessian.halo_px, grid_px), grid_px)
+    try:
+        return Part(deal(padded, group.count, halo_px, grid_px)[group.rank], group)
+    except ValueError:
+        raise ResourceError(
+            f"level of {padded} px",
+            expected=f"at most {max(1, padded.height // (2 * halo_px))} processes",
+            found=str(group.count),
+            fix="Start fewer",
+        ) from None
+
+
 def objective_maker(
     encoder: Encoder,
     loss: Loss,
-    padded: Size,
+    part: Part,
     work: Work,
     *,
     content: Raster | None = None,
     guidance: Guidance | None = None,
 ) -> Callable[[int | None], Objective]:
-    """Gives the loss over a padded image by tiles of a side, or for None over the whole image."""
+    """Gives the loss over a level by tiles of a side, or for None over a strip, or the level, as a whole."""
+    padded = part.strip.level
 
     def make(tile_px: int | None) -> Objective:
-        if tile_px is None:
+        if tile_px is None and part.strip == Strip.whole(padded):
             return WholeObjective(encoder, loss, padded, content=content, guidance=guidance)
         return TiledObjective(
             encoder,
             loss,
             padded,
-            tile_px=tile_px,
+            tile_px=tile_px or max(padded.height, padded.width),
             content=content,
             guidance=guidance,
-            keep_tiles=work.keep_tiles,
+            keep_tiles=work.keep_tiles if tile_px is not None else 1,
             cache_content=work.store == "memory",
+            part=part,
         )
 
     return make
@@ -144,6 +184,7 @@ def optimise(
     start: Raster,
     run: Run,
     *,
+    part: Part,
     optimiser: Optimiser,
     machine: Machine,
     warnings: tuple[str, ...] = (),
@@ -160,8 +201,9 @@ def optimise(
     workspace: Workspace = MemoryWorkspace(machine.device)
     tile_px = work.tile_core_px
     if run.state is not None:
-        files = FolderWorkspace(run.state, machine.device)
-        checkpoint = Checkpoint(files, run.key, tile_px=tile_px)
+        with part.group.together():
+            files = FolderWorkspace(part.group.folder(run.state), machine.device)
+            checkpoint = Checkpoint(files, run.key, tile_px=tile_px, group=part.group, folder=run.state)
         tile_px = checkpoint.tile_px
         workspace = files if work.store == "files" else workspace
 
@@ -174,18 +216,19 @@ def optimise(
     result = minimise(
         Shrinking(
             make,
-            start.size,
+            part.strip.size,
             tile_px,
             smallest_px=SMALLEST_TILE_PX,
             device=machine.device,
             on_shrunk=on_shrunk,
         ),
-        start,
+        Cutout(start, part.strip.held),
         _settings(optimiser, work.iterations),
         workspace=workspace,
         checkpoint=checkpoint,
         on_progress=run.on_progress,
         should_stop=run.should_stop,
+        part=part,
     )
     if result.ending == "stopped":
         return Stopped(result.trace[-1].iteration if result.trace else 0)
@@ -204,7 +247,7 @@ def optimise(
             peak_memory_mib=provenance.peak_memory_mib(),
         ),
         precision=machine.precision,
-        device=provenance.device_facts(str(machine.device)),
+        device={**provenance.device_facts(str(machine.device)), "processes": part.group.count},
         ending=result.ending,
         warnings=(*warnings, *_deviation(work.tile_core_px, tile_px)),
         trace=tuple(
@@ -212,7 +255,7 @@ def optimise(
             for s in result.trace
         ),
     )
-    return Rendered(work.size, record, result.store, checkpoint)
+    return Rendered(work.size, record, result.store, checkpoint, part)
 
 
 def _deviation(planned_px: int | None, used_px: int | None) -> Iterator[str]:

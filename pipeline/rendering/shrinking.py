@@ -11,21 +11,13 @@ import torch
 
 from pipeline.errors import ResourceError
 from pipeline.geometry import Size, align_down
+from pipeline.machine import is_out_of_memory
 from pipeline.objective import Objective, Trial
 from pipeline.pyramid import STRIDE_PX
 from pipeline.rasters import Raster
 from pipeline.stores import Store
 
-_CPU_ALLOCATOR = "can't allocate memory"
-
 Found = TypeVar("Found")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device or the host refused memory; torch's allocator on the CPU has no error of its own."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and _CPU_ALLOCATOR in str(error)
-    )
 
 
 @final

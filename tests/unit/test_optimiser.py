@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pipeline.errors import PipelineError
 from pipeline.geometry import Box, Size
+from pipeline.groups import Part
 from pipeline.optimiser import Adam, AdamState, Lbfgs, LbfgsState, Result, State, Step, minimise, sweeps
 from pipeline.optimiser.adam import run_adam
 from pipeline.optimiser.descent import Watch
@@ -124,7 +125,7 @@ def made_history(
 ) -> tuple[Sweeper, History, Projection, TensorStore]:
     """The history of `count` steps down a quadratic, as sweeps make it, and the last gradient."""
     objective, _ = quadratic(50.0, shape)
-    sweeper = Sweeper.over(Size(*shape[1:]), scales, length, lambda: None)
+    sweeper = Sweeper.over(Part.whole(Size(*shape[1:])), scales, length, lambda: None)
     history, old = History(), None
     point = noise(*shape)
     for index in range(count + 1):
@@ -316,11 +317,12 @@ def descend(
 
     watch = Watch(lambda *_: None, kept, lambda: False)
     workspace = MemoryWorkspace(torch.device("cpu"))
+    part = Part.whole(state.image.size)
     if isinstance(settings, Adam):
         assert isinstance(state, AdamState)
-        return run_adam(objective, state, settings, workspace, watch)
+        return run_adam(objective, state, settings, workspace, watch, part=part)
     assert isinstance(state, LbfgsState)
-    return run_lbfgs(objective, state, settings, workspace, watch)
+    return run_lbfgs(objective, state, settings, workspace, watch, part=part)
 
 
 FULL = 10.0 / 255.0

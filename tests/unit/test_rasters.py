@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from pipeline.geometry import Box, Size
-from pipeline.rasters import Noise
+from pipeline.rasters import Cutout, Noise, TensorRaster
 
 
 def test_noise_is_the_same_however_it_is_read() -> None:
@@ -21,3 +21,10 @@ def test_noise_is_the_same_however_it_is_read() -> None:
     for seed in (8, 7 + 2**32):
         other = Noise(noise.size, seed, torch.device("cpu")).read(Box.whole(noise.size))
         assert len(rows | {tuple(row.tolist()) for row in other[0]}) == 80
+
+
+def test_a_part_of_a_raster_is_a_raster() -> None:
+    whole = torch.arange(3 * 40 * 50).view(3, 40, 50)
+    part = Cutout(TensorRaster(whole), Box(16, 4, 36, 50))
+    assert part.size == Size(20, 46)
+    assert torch.equal(part.read(Box(1, 2, 20, 46)), whole[:, 17:36, 6:50])

@@ -13,10 +13,11 @@ from pipeline.errors import ResourceError
 from pipeline.features import Encoder
 from pipeline.geometry import Box, Size
 from pipeline.losses import GramTerm, Loss
+from pipeline.machine import is_out_of_memory
 from pipeline.objective import Objective, TiledObjective, WholeObjective
 from pipeline.optimiser import Lbfgs, minimise
 from pipeline.rasters import Raster, TensorRaster
-from pipeline.rendering.shrinking import Shrinking, is_out_of_memory
+from pipeline.rendering.shrinking import Shrinking
 from pipeline.stores import Store
 from pipeline.workspaces import FolderWorkspace, MemoryWorkspace
 

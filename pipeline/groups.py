@@ -1,0 +1,167 @@
+"""The processes that work on one image together, and what each of them does of a level.
+
+Each optimises a strip of its own, an image with some rows of its neighbours around it. What all must know is
+added up in the order of the processes, so that the same number of them gives the same bits; what only
+neighbours must know, they tell each other. Alone is the group of one, to which nothing of this is any work.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar, final
+
+from jaxtyping import Float
+from torch import Tensor
+
+from pipeline.geometry import Box, Size
+from pipeline.stores import Store
+from pipeline.strips import Strip
+
+Value = TypeVar("Value")
+
+
+class StoppedError(Exception):
+    """The run was asked to stop; it ends with the state of its last completed iteration."""
+
+
+class Group(ABC):
+    """Processes that take the same steps in the same order, each on its own part.
+
+    Attributes:
+        rank: This one's number, from 0; number 0 leads: it alone writes results and talks to the user.
+        count: How many there are.
+    """
+
+    rank: int
+    count: int
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the one that writes and talks."""
+        return self.rank == 0
+
+    @abstractmethod
+    def together(self) -> AbstractContextManager[None]:
+        """A block that ends in the same way for all: what one raises in it ends it for every one.
+
+        Raises:
+            StoppedError: One was asked to stop.
+            ResourceError: One has ended.
+            PipelineError: What another one raised.
+        """
+
+    @abstractmethod
+    def sum(self, values: Float[Tensor, ...]) -> Float[Tensor, ...]:
+        """The sum of what all have, added in their order."""
+
+    @abstractmethod
+    def largest(self, values: Float[Tensor, ...]) -> Float[Tensor, ...]:
+        """The largest of what all have, value by value; NaN where any is."""
+
+    @abstractmethod
+    def gathered(self, value: Value) -> list[Value]:
+        """What each has, in their order. Plain values."""
+
+    @abstractmethod
+    def collected(self, blocks: Iterable[Float[Tensor, "rows width 3"]]) -> Iterator[Tensor]:
+        """The leader gets everyone's blocks, in their order; the others nothing. All must come to the end.
+
+        Blocks are float32 on the CPU.
+        """
+
+    @abstractmethod
+    def exchanged(
+        self, above: Float[Tensor, ...] | None, below: Float[Tensor, ...] | None
+    ) -> tuple[Float[Tensor, ...] | None, Float[Tensor, ...] | None]:
+        """What the processes above and below sent, given what is sent to them; None where there is none."""
+
+    @abstractmethod
+    def folder(self, shared: Path) -> Path:
+        """Where this one's files go, in a folder that all share."""
+
+
+@final
+class Alone(Group):
+    """One process that has the whole image."""
+
+    rank = 0
+    count = 1
+
+    def together(self) -> AbstractContextManager[None]:
+        """Any block."""
+        return nullcontext()
+
+    def sum(self, values: Float[Tensor, ...]) -> Float[Tensor, ...]:
+        """The values."""
+        return values
+
+    def largest(self, values: Float[Tensor, ...]) -> Float[Tensor, ...]:
+        """The values."""
+        return values
+
+    def gathered(self, value: Value) -> list[Value]:
+        """The value alone."""
+        return [value]
+
+    def collected(self, blocks: Iterable[Float[Tensor, "rows width 3"]]) -> Iterator[Tensor]:
+        """The blocks."""
+        return iter(blocks)
+
+    def exchanged(
+        self,
+        above: Float[Tensor, ...] | None,  # noqa: ARG002
+        below: Float[Tensor, ...] | None,  # noqa: ARG002
+    ) -> tuple[None, None]:
+        """Nothing: there is nobody."""
+        return None, None
+
+    def folder(self, shared: Path) -> Path:
+        """The folder itself."""
+        return shared
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What this process does of a level.
+
+    Attributes:
+        strip: Its rows.
+        group: Those who have the others.
+    """
+
+    strip: Strip
+    group: Group
+
+    @classmethod
+    def whole(cls, level: Size) -> Part:
+        """All of a level, alone."""
+        return cls(Strip.whole(level), Alone())
+
+    def share(self, store: Store) -> None:
+        """Lets the neighbours have this strip's border rows of a vector, and takes theirs as its halos."""
+        self._pass_on(store, self.strip.borders(), store.write, self.strip.halos())
+
+    def fold(self, store: Store) -> None:
+        """Adds what the neighbours' halos gathered of its rows, from above first, and shares the sums."""
+        self._pass_on(store, self.strip.halos(), store.add, self.strip.borders())
+        self.share(store)
+
+    def _pass_on(
+        self,
+        store: Store,
+        given: tuple[Box | None, Box | None],
+        take: Callable[[Box, Tensor], None],
+        taken: tuple[Box | None, Box | None],
+    ) -> None:
+        with self.group.together():
+            above, below = (None if box is None else store.read(box) for box in given)
+        found = self.group.exchanged(above, below)
+        with self.group.together():
+            for box, values in zip(taken, found, strict=True):
+                if box is not None and values is not None:
+                    take(box, values)

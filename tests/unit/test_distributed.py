@@ -1,0 +1,117 @@
+"""Two processes on one image: the sums of one process, the same bits every time, and one end for both."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running import environment
+
+from pipeline.distributed import joined
+from pipeline.groups import Alone
+
+TESTS = Path(__file__).parents[1]
+PROGRAM = str(TESTS / "ranks.py")
+
+
+def alone(folder: Path, *options: str) -> int:
+    """Runs the optimisation in one process; its exit code."""
+    return run([sys.executable, PROGRAM, str(folder), *options])
+
+
+def two(folder: Path, *options: str) -> int:
+    """Runs it in two, as torchrun would; the exit code of the first."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, PROGRAM, str(folder), *options]
+    processes = [
+        subprocess.Popen(command, env=environment({**shared, "RANK": rank}), stderr=subprocess.DEVNULL)
+        for rank in "01"
+    ]
+    first, _ = (process.wait(timeout=280) for process in processes)
+    return first
+
+
+def by_torchrun(folder: Path, *options: str) -> int:
+    """Runs it in two; the exit code."""
+    return run(["torchrun", "--nproc-per-node", "2", "--standalone", PROGRAM, str(folder), *options])
+
+
+def run(command: list[str]) -> int:
+    return subprocess.run(
+        command, env=environment(), capture_output=True, timeout=280, check=False
+    ).returncode
+
+
+def told(folder: Path, rank: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / f"rank-{rank}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def made(folder: Path, *options: str, by: Any = two) -> Path:
+    folder.mkdir()
+    assert by(folder, *options) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(tmp_path_factory.mktemp("two") / "run", by=by_torchrun)
+
+
+def same_to_rounding(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert found["losses"] == pytest.approx(expected["losses"], rel=1e-11)
+    assert found["steps"] == expected["steps"]
+    assert found["image"] == pytest.approx(expected["image"], abs=1e-6)
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_to_rounding(by_two: Path, tmp_path: Path) -> None:
+    expected, found = told(made(tmp_path / "one", by=alone)), told(by_two)
+    same_to_rounding(found, expected)
+    assert [told(by_two, rank)["rows"] for rank in (0, 1)] == [[0, 80], [80, 160]]
+    # What all know is the same to the bit.
+    assert found["losses"] == told(by_two, 1)["losses"]
+    assert expected["losses"][-1] < 0.02 * expected["losses"][0]
+
+
+@pytest.mark.slow
+def test_adam_is_the_same_too(tmp_path: Path) -> None:
+    expected = told(made(tmp_path / "one", "method=adam", by=alone))
+    same_to_rounding(told(made(tmp_path / "two", "method=adam", "store=files")), expected)
+
+
+@pytest.mark.slow
+def test_a_group_that_was_broken_off_goes_on_to_the_same_bits(by_two: Path, tmp_path: Path) -> None:
+    assert two(tmp_path, "store=files", "dies=1") == 2
+    assert not list(tmp_path.glob("*.json"))
+    assert (tmp_path / "rank-0.txt").read_text() == (
+        "process 0 of 2: expected all processes to go on; found one that has ended or does not answer. "
+        "Start them again: they go on from the last completed iteration."
+    )
+    # One alone was asked to stop: both do.
+    assert two(tmp_path, "store=files", "stops=1") == 0
+    for rank in (0, 1):
+        assert (told(tmp_path, rank)["ending"], told(tmp_path, rank)["steps"][-1][0]) == ("stopped", 4)
+    assert alone(tmp_path, "store=files") == 2
+    assert (
+        "expected a checkpoint of 1 processes; found one of 2. Start 2, or delete its folder"
+        in (tmp_path / "rank-0.txt").read_text()
+    )
+    assert two(tmp_path, "store=files") == 0
+    for rank in (0, 1):
+        assert told(tmp_path, rank) == told(by_two, rank)
+
+
+def test_without_torchrun_a_process_is_alone() -> None:
+    with joined({}) as group:
+        assert isinstance(group, Alone)
+        assert (group.rank, group.count, group.leads) == (0, 1, True)
+        assert group.gathered(7) == [7]
