@@ -18,7 +18,7 @@ from pipeline.provenance import LevelRecord
 from pipeline.reporting.model import AutomaticMask, Cover, Picture
 
 VISIBLE = 1e-3
-"""The share of a picture from which on its uncovered part is shown, and warned of."""
+"""The share of a picture from which on its uncovered part is shown."""
 
 _ROUNDING = 1 / 255
 

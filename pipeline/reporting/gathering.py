@@ -15,7 +15,6 @@ from pipeline.errors import InputError
 from pipeline.plan import LevelPlan, Plan, read_plan
 from pipeline.rendering.record import RenderingRecord, read_record
 from pipeline.reporting.facts import (
-    VISIBLE,
     Found,
     MixtureFacts,
     automatic_masks,
@@ -27,7 +26,6 @@ from pipeline.reporting.model import (
     Artwork,
     AutomaticMask,
     Collection,
-    Cover,
     Credit,
     LevelResult,
     MaskPicture,
@@ -105,7 +103,7 @@ def _artwork(folder: Path, plan: Plan, scratch: Path) -> Artwork:
     covered = cover([mask.picture.path for mask in masks], scratch / "uncovered.png") if masks else None
     warnings = [
         *plan.warnings,
-        *_mask_warnings(results.found.values(), covered),
+        *_mask_warnings(results.found.values()),
         *_mixture_warnings(results.mixtures.values()),
         *(warning for record in records for warning in record.warnings),
     ]
@@ -126,11 +124,9 @@ def _artwork(folder: Path, plan: Plan, scratch: Path) -> Artwork:
     )
 
 
-def _mask_warnings(found: Iterable[AutomaticMask], covered: Cover | None) -> Iterator[str]:
+def _mask_warnings(found: Iterable[AutomaticMask]) -> Iterator[str]:
     for mask in found:
         yield from (f"mask of {mask.image}: {warning}" for warning in mask.warnings)
-    if covered is not None and covered.uncovered > VISIBLE:
-        yield f"{covered.uncovered:.1%} of the picture is in no region, and takes no style"
 
 
 def _mixture_warnings(facts: Iterable[MixtureFacts]) -> Iterator[str]:

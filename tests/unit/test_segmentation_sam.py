@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tiny_sam import FRAME_PX, MASK_PX, tiny_sam, tiny_sam_weights
+from pictures import truncate
+from tiny_sam import FRAME_PX, MASK_PX, save_checkpoint, tiny_sam, tiny_sam_weights
 
+from pipeline import weights
 from pipeline.errors import WeightsError
+from pipeline.fetching.sources import LocalPath
 from pipeline.geometry import Box
 from pipeline.segmentation import sam
 from pipeline.segmentation.masks import intersection_over_union
 
 SHAPES = [(48, 64), (64, 48), (32, 32), (600, 2000)]
+"""Landscape, portrait, square, and longer than the network's frame."""
 
 
 def square(height: int, width: int) -> torch.Tensor:
@@ -26,7 +31,7 @@ def square(height: int, width: int) -> torch.Tensor:
     return prior
 
 
-@pytest.mark.parametrize(("height", "width"), SHAPES)
+@pytest.mark.parametrize(("height", "width"), [*SHAPES, (4, 5)])
 def test_masks_have_the_photographs_size(height: int, width: int) -> None:
     image = torch.rand(3, height, width, generator=torch.Generator().manual_seed(1))
     prior = square(height, width)
@@ -62,7 +67,7 @@ def test_prompts_land_in_the_networks_frame(height: int, width: int, monkeypatch
     coordinates, labels = (values[0] for values in prompts["points"])
     assert set(labels.tolist()) == {0, 1}
     for (x, y), label in zip(coordinates.tolist(), labels.tolist(), strict=True):
-        row, column = int(y / scale), int(x / scale)
+        row, column = round(y / scale), round(x / scale)
         assert 0 <= row < height
         assert 0 <= column < width
         assert prior[row, column] == label
@@ -151,6 +156,45 @@ def test_a_checkpoint_of_another_network_is_one_line(monkeypatch: pytest.MonkeyP
         ) as error:
             sam.build(type(whole)("sam_vit_b", tensors, whole.preprocessing, "", {}))
         assert "\n" not in str(error.value)
+
+
+def user_file(folder: Path, kind: str) -> Path:
+    """A checkpoint as a user hands it in, whole or not."""
+    path = save_checkpoint(folder / "mine.pth", tiny_sam)
+    if kind == "truncated":
+        truncate(path)
+    elif kind == "pickled":
+        torch.save({"model": Path("/")}, path)
+    elif kind == "text":
+        path.write_text("no checkpoint at all")
+    elif kind == "page":
+        path.write_text("<!DOCTYPE html><html>Not found</html>")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["truncated", "pickled", "text", "page"])
+@pytest.mark.parametrize("name", ["sam_vit_b", "sam_vit_l", "sam_vit_h", "sam_vit_t"])
+def test_a_file_that_is_no_checkpoint_is_one_line(tmp_path: Path, name: str, kind: str) -> None:
+    path = user_file(tmp_path, kind)
+    with pytest.raises(WeightsError) as error:
+        weights.fetch(name, tmp_path / "cache", LocalPath(path))
+    assert f"{path}: expected a readable model file; found a file that is not a PyTorch" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "cache" / f"{name}.safetensors").exists()
+
+
+@pytest.mark.parametrize("taken_for", ["vit_l", "vit_h", "vit_b"])
+def test_a_checkpoint_of_another_type_is_one_line(tmp_path: Path, taken_for: str) -> None:
+    # The names of tensors are those of every type; their number or shapes are not.
+    path = weights.fetch(f"sam_{taken_for}", tmp_path, LocalPath(user_file(tmp_path, "whole")))
+    loaded = weights.load(path)
+    with pytest.raises(WeightsError) as error, torch.device("meta"):
+        sam.build(loaded)
+    assert str(error.value).startswith(
+        f"sam_{taken_for}: expected the tensors of Sam; found Error(s) in load"
+    )
+    assert str(error.value).endswith("Give the checkpoint of this very network.")
+    assert "\n" not in str(error.value)
 
 
 def test_mobile_sam_comes_from_its_own_package(monkeypatch: pytest.MonkeyPatch) -> None:

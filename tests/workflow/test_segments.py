@@ -50,7 +50,7 @@ def test_regions_that_are_found_take_their_styles(fresh: Checkout) -> None:
     page = (fresh.folder / "results" / "report.html").read_text(encoding="utf-8")
     assert page.count("mask of content.png: segment-2-of-3 is empty: sam_vit_t finds 1 segment") == 2
     assert "by sam_vit_t" in page
-    assert "of the picture is in no region, and takes no style" in page
+    assert "of level 64 is in no region" in page
 
     assert fresh.would_render() == set()
     configure(
