@@ -10,18 +10,18 @@ import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
-from pipeline.combination import EVERYTHING, mapped, to_plain
 from pipeline.config.models import Config, WeightsSource
 from pipeline.config.reading import for_artwork, parse, read_yaml
 from pipeline.config.sections import Network
 from pipeline.errors import ConfigError
 from pipeline.geometry import Size
 from pipeline.headers import HeaderCache
+from pipeline.mask_files import MaskFiles
 from pipeline.plan import (
-    Area,
     CombinationPlan,
     ImagePlan,
     LevelPlan,
@@ -89,17 +89,11 @@ class Collection:
         """The image of this key at its level's size and colours, or the mixture."""
         return f"{self.results}/shared/{'mixed' if key in self.mixes else 'images'}/{key}.tif"
 
-    def mask_file(self, key: str) -> str:
-        """The automatic mask of this key, the part of an image, or the combination."""
-        folder = "combined/" if key in self.combinations else "parts/" if self._is_part(key) else ""
-        return f"{self.results}/shared/masks/{folder}{key}.tif"
-
-    def partition_folder(self, key: str) -> str:
-        """The folder of an image's parts."""
-        return f"{self.results}/shared/masks/parts/{key}"
-
-    def _is_part(self, key: str) -> bool:
-        return key.partition("/")[0] in self.partitions
+    @cached_property
+    def mask_files(self) -> MaskFiles:
+        """Where masks lie."""
+        folder = f"{self.results}/shared/masks"
+        return MaskFiles(folder, self.masks, self.partitions, self.combinations)
 
     def target_file(self, key: str) -> str:
         """The style statistics of this key."""
@@ -151,7 +145,7 @@ class Collection:
 
     def partition_records(self, artwork: str) -> list[str]:
         """What was recorded of the images in parts that an artwork uses."""
-        return [f"{self.partition_folder(key)}.json" for key in self.plans[artwork].partitions]
+        return [f"{self.mask_files.partition_folder(key)}.json" for key in self.plans[artwork].partitions]
 
     def mixture_records(self, artwork: str) -> list[str]:
         """What was recorded of the mixtures that an artwork uses."""
@@ -183,14 +177,14 @@ class Collection:
 
     def guide_masks(self, artwork: str) -> list[str]:
         """The masks that an artwork's regions are made from, without repeats."""
-        return list(dict.fromkeys(self._area_input(area) for area in self.plans[artwork].areas.values()))
+        return self.mask_files.inputs(self.plans[artwork].areas.values())
 
     def guide_options(self, artwork: str, level: str | int) -> str:
         """`impasto guide`'s options for this artwork's regions."""
         words: list[str] = []
         for name, area in self.plans[artwork].areas.items():
-            words += ["--region", f"{name}={self.area_word(area)}"]
-            if self._may_be_empty(area):
+            words += ["--region", f"{name}={self.mask_files.word(area)}"]
+            if self.mask_files.may_be_empty(area):
                 words += ["--may-be-empty", name]
         return shlex.join([*words, "--size", str(self.level(artwork, level).size)])
 
@@ -212,7 +206,7 @@ class Collection:
         return {
             "image": self.prepared_file(image.prepared),
             "references": [self.prepared_file(reference) for reference in dict.fromkeys(references)],
-            "masks": list(dict.fromkeys(self._area_input(area) for area in areas)),
+            "masks": self.mask_files.inputs(areas),
         }
 
     def recolour_options(self, key: str) -> str:
@@ -228,39 +222,21 @@ class Collection:
                 "transform": how.transform,
                 "reference": None if how.reference is None else self.prepared_file(how.reference),
                 "luma_match": how.luma_match,
-                "mask": None if how.area is None else self.area_word(how.area),
-                "reference_mask": None if how.reference_area is None else self.area_word(how.reference_area),
+                "mask": None if how.area is None else self.mask_files.word(how.area),
+                "reference_mask": None
+                if how.reference_area is None
+                else self.mask_files.word(how.reference_area),
                 "everywhere": how.everywhere,
                 "measured_everywhere": how.measured_everywhere,
-                "may_be_empty": any(self._may_be_empty(area) for area in how.areas),
+                "may_be_empty": any(self.mask_files.may_be_empty(area) for area in how.areas),
             }
             for how in self.images[key].recolourings
         ]
         return json.dumps(maps)
 
-    def _area_file(self, area: Area) -> str:
-        return self.mask_file(area.key) if area.key is not None else Path(area.file or "").as_posix()
-
-    def _area_input(self, area: Area) -> str:
-        """What must be there before an area's file can be read: of a part, the folder of all parts."""
-        if area.mask is not None and area.part is not None:
-            return self.partition_folder(area.mask)
-        return self._area_file(area)
-
-    def _may_be_empty(self, area: Area) -> bool:
-        """Whether there may be nothing in an area because nobody, or no such segment, is in the image."""
-        key = area.key or ""
-        found = self.combinations[key].leaves if key in self.combinations else (key,)
-        return any(key in self.masks or self._is_part(key) for key in found)
-
-    def area_word(self, area: Area) -> str:
-        """An area as commands take it: its mask's file, with `not:` before it where that is inverted."""
-        return f"{'not:' if area.inverted else ''}{self._area_file(area)}"
-
     def assemble_masks(self, artwork: str) -> list[str]:
         """The masks of the areas where an artwork's chroma is the content's."""
-        areas = self.plans[artwork].chroma or ()
-        return list(dict.fromkeys(self._area_input(area) for area in areas))
+        return self.mask_files.inputs(self.plans[artwork].chroma or ())
 
     def assemble_options(self, artwork: str) -> str:
         """`impasto assemble`'s options for where an artwork's chroma is the content's."""
@@ -269,7 +245,7 @@ class Collection:
             return ""
         words = ["--colour", "luminance"]
         for area in areas:
-            words += ["--luminance-mask", self.area_word(area)]
+            words += ["--luminance-mask", self.mask_files.word(area)]
         return shlex.join(words)
 
     def mix_inputs(self, key: str) -> dict[str, str]:
@@ -298,29 +274,6 @@ class Collection:
             "weights": [self.weights_file(name) for name in mask.settings.weights],
         }
 
-    def combine_inputs(self, key: str) -> list[str]:
-        """The masks that a combination is made of."""
-        leaves = (leaf for leaf in self.combinations[key].leaves if leaf != EVERYTHING)
-        return list(dict.fromkeys(self._leaf_input(leaf) for leaf in leaves))
-
-    def combine_options(self, key: str) -> str:
-        """`impasto combine`'s options for this combination."""
-        plan = self.combinations[key]
-        expression = mapped(plan.expression, self._leaf_file, lambda length: length)
-        words = [
-            "--expression",
-            json.dumps(to_plain(expression)),
-            "--size",
-            str(Size(plan.height, plan.width)),
-        ]
-        return shlex.join(words)
-
-    def _leaf_file(self, leaf: str) -> str:
-        return self.mask_file(leaf) if leaf in self.masks or self._is_part(leaf) else leaf
-
-    def _leaf_input(self, leaf: str) -> str:
-        return self.partition_folder(leaf.partition("/")[0]) if self._is_part(leaf) else self._leaf_file(leaf)
-
     def partition_inputs(self, key: str) -> dict[str, str]:
         """The files that an image's parts are made from."""
         cut = self.partitions[key]
@@ -334,7 +287,7 @@ class Collection:
             "weights": self.weights_file(target.network.name),
         }
         if target.mask is not None:
-            inputs["mask"] = self._area_input(target.mask)
+            inputs["mask"] = self.mask_files.inputs([target.mask])[0]
         return inputs | self._means(target.network)
 
     def target_options(self, key: str) -> str:
@@ -344,7 +297,7 @@ class Collection:
         words += ["--layers", *target.network.style_layers, "--precision", target.precision]
         words += ["--device", self.config.compute.device, "--threads", str(self.config.compute.threads)]
         if target.mask is not None:
-            words += ["--mask", self.area_word(target.mask), "--propagation", target.propagation]
+            words += ["--mask", self.mask_files.word(target.mask), "--propagation", target.propagation]
             words += ["--grow-units", str(target.grow_units)]
         if target.network.normalised:
             words.append("--normalised")

@@ -112,7 +112,7 @@ rule partition:
 
 rule combine:
     input:
-        lambda w: COLLECTION.combine_inputs(w.key),
+        lambda w: COLLECTION.mask_files.combine_inputs(w.key),
     output:
         f"{RESULTS}/shared/masks/combined/{{key}}.tif",
     log:
@@ -124,7 +124,7 @@ rule combine:
         mem_mb=COLLECTION.image_memory_mib(),
         runtime=60,
     params:
-        options=lambda w: COLLECTION.combine_options(w.key),
+        options=lambda w: COLLECTION.mask_files.combine_options(w.key),
         code=fingerprint("combine"),
     shell:
         "exec impasto --end-with-parent combine {params.options} --output {output:q} > {log:q} 2>&1"

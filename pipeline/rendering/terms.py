@@ -170,10 +170,7 @@ def _whole(
     """The Gram matrix of the whole image beside the regions: the mean of their styles'."""
     nowhere = _nowhere(level, guidance)
     styles = [
-        style
-        for index, region in enumerate(level.regions)
-        if index not in nowhere
-        for style in region.whole
+        style for index, region in enumerate(level.regions) if index not in nowhere for style in region.whole
     ]
     for layer in _styled_layers(level):
         found = _statistics(styles, targets, layer)

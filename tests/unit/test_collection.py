@@ -47,7 +47,7 @@ def test_paths() -> None:
     assert (found.results, found.resources) == ("out/r", "res")
     assert found.prepared_file("k") == "out/r/shared/prepared/k.tif"
     assert found.image_file("k") == "out/r/shared/images/k.tif"
-    assert found.mask_file("k") == "out/r/shared/masks/k.tif"
+    assert found.mask_files.file("k") == "out/r/shared/masks/k.tif"
     assert found.target_file("k") == "out/r/shared/targets/k.safetensors"
     assert found.weights_file("vgg16") == "res/weights/vgg16.safetensors"
     assert found.level_dir("two", "128") == "out/r/two/levels/128"
@@ -212,11 +212,11 @@ def test_combined_masks() -> None:
     (person,) = found.masks
     style, content = sorted(found.combinations, key=lambda key: "union" not in key)
     file = f"out/r/shared/masks/combined/{content}.tif"
-    assert found.mask_file(person) == f"out/r/shared/masks/{person}.tif"
-    assert found.mask_file(content) == file
-    assert found.combine_inputs(content) == [f"out/r/shared/masks/{person}.tif", "in/it's.png"]
-    assert found.combine_inputs(style) == ["n.png"]
-    option, expression, *size = shlex.split(found.combine_options(content))
+    assert found.mask_files.file(person) == f"out/r/shared/masks/{person}.tif"
+    assert found.mask_files.file(content) == file
+    assert found.mask_files.combine_inputs(content) == [f"out/r/shared/masks/{person}.tif", "in/it's.png"]
+    assert found.mask_files.combine_inputs(style) == ["n.png"]
+    option, expression, *size = shlex.split(found.mask_files.combine_options(content))
     assert (option, size) == ("--expression", ["--size", "200x300"])
     assert json.loads(expression) == {
         "minus": [f"out/r/shared/masks/{person}.tif", {"grow": "2 px", "of": "in/it's.png"}]
@@ -235,8 +235,8 @@ def test_combined_masks() -> None:
     ]
     assert found.assemble_options("a") == f"--colour luminance --luminance-mask not:{file}"
     masked = next(key for key, target in found.targets.items() if target.mask)
-    assert found.target_inputs(masked)["mask"] == found.mask_file(style)
-    assert f"--mask {found.mask_file(style)} " in found.target_options(masked)
+    assert found.target_inputs(masked)["mask"] == found.mask_files.file(style)
+    assert f"--mask {found.mask_files.file(style)} " in found.target_options(masked)
     assert found.artwork_sources("a") == ["in/c d.png", "s.png", "in/it's.png", "n.png"]
     regions = [{"where": {"union": ["n.png", "not in/it's.png"]}, "style": "s.png"}]
     found = collection(artworks={"a": {"content": "in/c d.png", "regions": regions}})
@@ -260,13 +260,13 @@ def test_parts_of_an_image() -> None:
     )
     mine, other = sorted(found.partitions, key=lambda key: -found.partitions[key].parts)
     folder = f"out/r/shared/masks/parts/{mine}"
-    assert found.partition_folder(mine) == folder
+    assert found.mask_files.partition_folder(mine) == folder
     assert found.partition_inputs(mine) == {
         "image": found.prepared_file(found.plans["a"].content),
         "weights": "res/weights/sam_vit_b.safetensors",
     }
     assert found.partition_memory_mib(mine) == 5632 + 3 * 64
-    assert found.mask_file(f"{mine}/2") == f"{folder}/2.tif"
+    assert found.mask_files.file(f"{mine}/2") == f"{folder}/2.tif"
     # Inputs are folders, what commands are told are files.
     assert found.guide_masks("a") == [folder]
     words = [f"segment-{number}-of-3={folder}/{number}.tif" for number in (1, 2, 3)]
@@ -277,12 +277,16 @@ def test_parts_of_an_image() -> None:
     recoloured = [key for key, image in found.images.items() if image.recolourings]
     assert {tuple(found.recolour_inputs(key)["masks"]) for key in recoloured} == {(folder,)}
     ((combined, _),) = found.combinations.items()
-    assert found.combine_inputs(combined) == [folder, "n.png"]
-    assert f'{{"minus": ["{folder}/2.tif", "n.png"]}}' in shlex.split(found.combine_options(combined))
+    assert found.mask_files.combine_inputs(combined) == [folder, "n.png"]
+    assert f'{{"minus": ["{folder}/2.tif", "n.png"]}}' in shlex.split(
+        found.mask_files.combine_options(combined)
+    )
     masked = [key for key, target in found.targets.items() if target.mask is not None]
     for key in masked:
-        assert found.target_inputs(key)["mask"] == found.partition_folder(other)
-        assert f"not:{found.partition_folder(other)}/1.tif" in shlex.split(found.target_options(key))
+        assert found.target_inputs(key)["mask"] == found.mask_files.partition_folder(other)
+        assert f"not:{found.mask_files.partition_folder(other)}/1.tif" in shlex.split(
+            found.target_options(key)
+        )
     assert masked != []
 
 
