@@ -230,6 +230,12 @@ def test_a_mixture_is_made_for_each_level_and_named_in_the_report(painted: Rende
             72,
             "stylised",
             [
+                r"region left takes nothing of fine-79x66-[0-9a-f]{12} at "
+                rf"{layer}: the mask on the style covers less than one unit there "
+                rf"\({least}x{least} px would do: a larger mask or level, or propagation `simple`\)"
+                for layer, least in (("relu4_1", 75), ("relu5_1", 171))
+            ]
+            + [
                 rf"region {side} covers 0 of one unit of {layer} at 80x64 px; it is not styled at this layer "
                 rf"\({least}x{least} px would do: a larger mask or level, or propagation `simple`\)"
                 for layer, least in (("relu4_1", 75), ("relu5_1", 171))
