@@ -10,7 +10,7 @@ import pytest
 from numpy import ndarray
 from pictures import truncate
 
-from pipeline import canvas
+from pipeline import canvas, matting
 from pipeline.errors import InputError
 
 HEIGHT, WIDTH = 120, 160
@@ -81,6 +81,19 @@ def test_many_parts_and_empty_ones_sum_to_one(tmp_path: Path) -> None:
     assert (found.sum(axis=2) == 255).all()
     assert (found[..., 15] == 0).all()
     assert len(np.unique(found)) > 10
+
+
+def test_where_no_matte_claims_a_pixel_the_coarse_parts_decide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(prior: ndarray, colours: ndarray, _unit_px: float) -> matting.Matte:
+        plane = np.zeros_like(prior, dtype=float)
+        return matting.Matte(np.zeros_like(colours, dtype=float), plane - 1, plane + 1, prior)
+
+    monkeypatch.setattr(matting, "fit", nothing)
+    coarse = thirds(HEIGHT, WIDTH, (0.25, 0.75))
+    found = written(coarse, write_photograph(tmp_path / "image.png"), tmp_path)
+    assert np.array_equal(found, 255 * np.moveaxis(coarse, 0, -1))
 
 
 def test_a_grey_photograph_has_parts_too(tmp_path: Path) -> None:
