@@ -74,7 +74,7 @@ def main() -> None:
         stage = measured["stages"][verb]
         results.say(f"{verb:<16}{stage['seconds']:>10.0f}{stage['peak_mib']:>20.0f}")
     total_s = sum(measured["stages"][verb]["seconds"] for verb in stages)
-    peak_mib = max(measured["stages"][verb]["peak_mib"] for verb in stages)
+    peak_mib = max((measured["stages"][verb]["peak_mib"] for verb in stages), default=0.0)
     results.say(f"{'together':<16}{total_s:>10.0f}{peak_mib:>20.0f}")
     results.say(f"disk: {measured['disk_gib']:.1f} GiB at most")
     for record in sorted((folder / "results" / "large" / "levels").glob("*/*.json"), key=_level_of):
@@ -166,13 +166,15 @@ def _watch(process: subprocess.Popen[bytes], folder: Path) -> dict[str, Any]:
 
 
 def _descendants(pid: int) -> Iterator[int]:
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    except OSError:
-        return
-    for child in map(int, children):
-        yield child
-        yield from _descendants(child)
+    # A child is listed with the thread that started it.
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = file.read_text(encoding="ascii").split()
+        except OSError:
+            continue
+        for child in map(int, children):
+            yield child
+            yield from _descendants(child)
 
 
 def _stage(pid: int) -> tuple[str, float]:

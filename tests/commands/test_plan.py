@@ -94,8 +94,10 @@ def test_more_than_is_free_is_a_warning(impasto: Impasto) -> None:
     disk = shutil.disk_usage(impasto.folder)
     if disk.free > 0.9 * disk.total:
         pytest.skip("nearly all of the disk is free: no size lies between")
-    # 180 bytes for each pixel of the top level, or more.
-    side_px = round(((disk.free + 0.5 * (disk.total - disk.free)) / 180) ** 0.5)
+    write_inputs(impasto.folder, changed("defaults.levels", [10_000]))
+    impasto.works("plan", "--artwork", "halves", "--output", "plan.json")
+    bytes_per_px = json.loads((impasto.folder / "plan.json").read_text())["disk_mib"] * 2**20 / 10_000**2
+    side_px = round(((disk.free + disk.total) / 2 / bytes_per_px) ** 0.5)
     write_inputs(impasto.folder, changed("defaults.levels", [side_px]))
     warned = re.compile(
         r"  warning: the files take up to .* at once, and .* are free on the disk of results, "
