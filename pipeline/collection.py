@@ -21,17 +21,9 @@ from pipeline.errors import ConfigError
 from pipeline.geometry import Size
 from pipeline.headers import HeaderCache
 from pipeline.mask_files import MaskFiles
-from pipeline.plan import (
-    CombinationPlan,
-    ImagePlan,
-    LevelPlan,
-    MaskPlan,
-    MixPlan,
-    PartitionPlan,
-    Plan,
-    TargetPlan,
-)
+from pipeline.plan import LevelPlan, MixPlan, Plan
 from pipeline.planning import resolve
+from pipeline.shared_plans import CombinationPlan, ImagePlan, MaskPlan, PartitionPlan, TargetPlan
 
 _IMAGE_STAGE_MIB = 1024
 _NETWORK_STAGE_MIB = 2560

@@ -16,9 +16,10 @@ from pipeline.geometry import Size
 from pipeline.inspection import SizeOf, checked_size, file_warnings, weights_sources
 from pipeline.level_images import SOFT_UPSCALE, LevelImages
 from pipeline.masking import Masking, check_network, combined_files, content_dpi
-from pipeline.plan import Area, LevelPlan, Plan, RegionPlan, TargetPlan, WeightedTarget, make_key
+from pipeline.plan import LevelPlan, Plan, RegionPlan, WeightedTarget
 from pipeline.pyramid import Level, levels
 from pipeline.recolouring import Palette
+from pipeline.shared_plans import Area, TargetPlan, make_key
 
 
 def draft(config: Config, name: str, size_of: SizeOf, where: str) -> Plan:

@@ -18,9 +18,10 @@ from pipeline.errors import ConfigError
 from pipeline.geometry import Size
 from pipeline.inspection import SizeOf
 from pipeline.layers import STYLE_LAYERS
-from pipeline.plan import ImagePlan, MixPlan, Recolouring, make_key
+from pipeline.plan import MixPlan
 from pipeline.pyramid import SMALLEST_SIDE_PX, Level
 from pipeline.recolouring import Palette
+from pipeline.shared_plans import ImagePlan, Recolouring, make_key
 
 SOFT_UPSCALE = 1.5
 """An image that is enlarged more than this has no detail of its own at its new size."""

@@ -11,7 +11,7 @@ from typing import final
 
 from pipeline.combination import EVERYTHING, mapped, to_plain
 from pipeline.geometry import Size
-from pipeline.plan import Area, CombinationPlan, MaskPlan, PartitionPlan
+from pipeline.shared_plans import Area, CombinationPlan, MaskPlan, PartitionPlan
 
 
 @final

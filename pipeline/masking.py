@@ -28,7 +28,7 @@ from pipeline.config.sections import Masks
 from pipeline.errors import ConfigError
 from pipeline.geometry import Size
 from pipeline.lengths import in_px
-from pipeline.plan import Area, CombinationPlan, MaskPlan, PartitionPlan, make_key, part_key
+from pipeline.shared_plans import Area, CombinationPlan, MaskPlan, PartitionPlan, make_key, part_key
 
 
 @final

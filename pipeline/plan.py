@@ -1,148 +1,29 @@
 """A plan as values: one artwork's settings resolved into files, levels and numbers. Making one: planning.py.
 
-What artworks can share is named by a key that holds a hash of everything it depends on, so that equal work
-has one name and is done once.
+What artworks can share is named by keys: shared_plans.py.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from pathlib import Path
-from typing import Any, Literal, Self, final
+from typing import Literal, Self, final
 
 from pydantic import ValidationError
 
-from pipeline.combination import leaves
-from pipeline.config.masks import ContentMask, ResolvedMask, mask_files
+from pipeline.config.masks import ContentMask, mask_files
 from pipeline.config.models import Artwork, Compute, WeightsSource
-from pipeline.config.sections import Masks, Model, Network, Optimiser
+from pipeline.config.sections import Model, Network, Optimiser
 from pipeline.errors import InputError
 from pipeline.geometry import Size
-
-
-@final
-class Area(Model):
-    """A part of an image.
-
-    Attributes:
-        mask: Key of an automatic mask, of a partition or of a combination, or None.
-        part: Of a partition, the number of the part.
-        file: A mask of the user's, or None.
-        inverted: Whether what the mask leaves is meant.
-    """
-
-    mask: str | None = None
-    part: int | None = None
-    file: Path | None = None
-    inverted: bool = False
-
-    @property
-    def key(self) -> str | None:
-        """What names its mask among all masks; None for a file of the user's."""
-        return self.mask if self.mask is None or self.part is None else part_key(self.mask, self.part)
-
-
-@final
-class Recolouring(Model):
-    """What happens to an image's colours on its way to a level, all over or in one area.
-
-    Attributes:
-        mode: `keep`, `linear` (colours of the reference) or `luma` (three equal channels).
-        transform: How colours are matched, for `linear`.
-        reference: Key of the prepared image whose colours or luma are matched.
-        luma_match: For `luma` with a reference.
-        area: The part of the image whose statistics count.
-        reference_area: The part of the reference whose statistics count.
-        everywhere: Whether the colours change outside the area as well.
-        measured_everywhere: Whether all of the image counts, though its colours change in the area alone.
-    """
-
-    mode: Literal["keep", "linear", "luma"] = "keep"
-    transform: Literal["pca", "chol", "sym", "histogram"] | None = None
-    reference: str | None = None
-    luma_match: Literal["mean", "deviation"] | None = None
-    area: Area | None = None
-    reference_area: Area | None = None
-    everywhere: bool = False
-    measured_everywhere: bool = False
-
-    @property
-    def areas(self) -> tuple[Area, ...]:
-        """Every area that it looks at."""
-        return tuple(area for area in (self.area, self.reference_area) if area is not None)
-
-
-@final
-class ImagePlan(Model):
-    """A content or style image at one level: `results/shared/images/{key}.tif`.
-
-    Attributes:
-        prepared: Key of the prepared image.
-        height: Of the file, in pixels.
-        width: Of the file, in pixels.
-        recolourings: What happens to its colours; several are blended by their areas, none keeps them.
-    """
-
-    prepared: str
-    height: int
-    width: int
-    recolourings: tuple[Recolouring, ...]
-
-
-@final
-class MaskPlan(Model):
-    """An automatic mask of a content image: `results/shared/masks/{key}.tif`."""
-
-    prepared: str
-    settings: Masks
-
-
-@final
-class PartitionPlan(Model):
-    """An image cut into parts by segment-anything: `results/shared/masks/parts/{key}/{number}.tif`.
-
-    Attributes:
-        prepared: Key of the prepared image.
-        parts: How many there are; the last is what the others leave.
-        sam: The network.
-    """
-
-    prepared: str
-    parts: int
-    sam: str
-
-    @property
-    def weights(self) -> str:
-        """The model file that this needs, by name."""
-        return f"sam_{self.sam}"
-
-
-def part_key(partition: str, number: int) -> str:
-    """What names a part of a partition among masks."""
-    return f"{partition}/{number}"
-
-
-@final
-class CombinationPlan(Model):
-    """Masks combined into one: `results/shared/masks/combined/{key}.tif`.
-
-    Attributes:
-        height: Of the file, in pixels: that of the image that it is a mask of.
-        width: Of the file, in pixels.
-        expression: Its leaves are `everything`, mask files, which have a suffix, and keys of automatic masks
-            and of parts, which have none; its lengths are in px.
-    """
-
-    height: int
-    width: int
-    expression: ResolvedMask
-
-    @property
-    def leaves(self) -> tuple[str, ...]:
-        """Every mask that it is made of, without repeats."""
-        return tuple(dict.fromkeys(leaves(self.expression)))
+from pipeline.shared_plans import (
+    Area,
+    CombinationPlan,
+    ImagePlan,
+    MaskPlan,
+    PartitionPlan,
+    TargetPlan,
+    part_key,
+)
 
 
 class BudgetedPlan(Model):
@@ -206,27 +87,6 @@ class MixPlan(BudgetedPlan):
     up_to_layer: str
     optimiser: Optimiser
     compute: Compute
-
-
-@final
-class TargetPlan(Model):
-    """The style statistics of an image: `results/shared/targets/{key}.safetensors`.
-
-    Attributes:
-        image: Key of the image, or of the mixture.
-        mask: The part of it that counts.
-        network: The network and its style layers.
-        precision: Of the convolutions.
-        propagation: How the mask reaches a layer.
-        grow_units: By how many units it grows there.
-    """
-
-    image: str
-    mask: Area | None
-    network: Network
-    precision: Literal["auto", "bfloat16", "float32"]
-    propagation: Literal["simple", "cubic", "all", "inside"]
-    grow_units: int
 
 
 @final
@@ -448,10 +308,3 @@ def parse_plan(text: str, where: object) -> Plan:
             found=f"{first['msg'].lower()} at {key or 'its start'}",
             fix="Run the plan stage again",
         ) from None
-
-
-def make_key(stem: str, depends_on: Any) -> str:
-    """A readable name with a hash of everything the thing depends on: ASCII letters, digits, hyphens."""
-    text = json.dumps(depends_on, sort_keys=True)
-    readable = re.sub(r"[^A-Za-z0-9]+", "-", stem)[:60].strip("-") or "image"
-    return f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

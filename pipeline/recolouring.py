@@ -13,7 +13,7 @@ from typing import final
 
 from pipeline.config.controls import Colour, Region, Style
 from pipeline.config.models import ArtworkSettings
-from pipeline.plan import Area, Recolouring
+from pipeline.shared_plans import Area, Recolouring
 
 
 @final

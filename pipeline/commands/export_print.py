@@ -12,8 +12,9 @@ from pipeline.console import say
 from pipeline.errors import InputError
 from pipeline.files import write_json
 from pipeline.mask_record import MaskRecord, read_mask_record, read_partition_record
-from pipeline.plan import Plan, part_key, read_plan
+from pipeline.plan import Plan, read_plan
 from pipeline.rendering.record import RenderingRecord, read_record
+from pipeline.shared_plans import part_key
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

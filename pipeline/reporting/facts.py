@@ -13,9 +13,10 @@ from pipeline import canvas
 from pipeline.config.sections import Model
 from pipeline.errors import InputError
 from pipeline.mask_record import MaskRecord
-from pipeline.plan import Area, Plan
+from pipeline.plan import Plan
 from pipeline.provenance import LevelRecord
 from pipeline.reporting.model import AutomaticMask, Cover, Picture
+from pipeline.shared_plans import Area
 
 VISIBLE = 1e-3
 """The share of a picture from which on its uncovered part is shown."""

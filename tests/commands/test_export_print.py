@@ -16,8 +16,9 @@ from pipeline import canvas
 from pipeline.config.reading import parse
 from pipeline.config.sections import Masks
 from pipeline.geometry import Size
-from pipeline.plan import MaskPlan, Plan
+from pipeline.plan import Plan
 from pipeline.planning import resolve
+from pipeline.shared_plans import MaskPlan
 
 OUTPUTS = ["--output", "print.tif", "--provenance", "provenance.json"]
 

@@ -22,10 +22,10 @@ from pipeline.evaluation import style_distance
 from pipeline.geometry import Size
 from pipeline.guidance import Propagation
 from pipeline.machine import prepare_machine
-from pipeline.plan import Area
 from pipeline.planning import resolve
 from pipeline.rendering.level import LevelFiles, render_level
 from pipeline.rendering.style import write_targets
+from pipeline.shared_plans import Area
 
 pytestmark = pytest.mark.slow
 

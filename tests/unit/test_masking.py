@@ -12,8 +12,9 @@ from pipeline.config.reading import parse
 from pipeline.errors import ConfigError, InputError
 from pipeline.geometry import Size
 from pipeline.masking import content_dpi
-from pipeline.plan import Area, Plan, read_plan
+from pipeline.plan import Plan, read_plan
 from pipeline.planning import resolve
+from pipeline.shared_plans import Area
 
 SIZES = {name: Size(400, 600) for name in ("c.png", "m.png", "n.png")} | {"s.png": Size(512, 512)}
 HAT = {"minus": ["person", "m.png"]}

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from pipeline.config.reading import parse
 from pipeline.errors import ConfigError, InputError
 from pipeline.geometry import Size
-from pipeline.plan import Area, Plan, Recolouring, read_plan
+from pipeline.plan import Plan, read_plan
 from pipeline.planning import resolve
+from pipeline.shared_plans import Area, Recolouring
 
 SIZES = {
     "c.png": Size(400, 600),
