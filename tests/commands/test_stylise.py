@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import resource
+import shutil
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pictures import save
-from running import Impasto, environment
+from running import Impasto, environment, run, within
 from tiny_artwork import LOWEST, Artwork, Rendered
 
 from pipeline import canvas
@@ -118,6 +121,126 @@ def test_a_level_that_was_ended_goes_on_where_it_was(
     assert [point["iteration"] for point in facts["trace"]] == list(range(13))
     impasto.works("stylise", *words, "--output", "whole.tif", "--record", "whole.json")
     assert np.array_equal(canvas.read(impasto.folder / "out.tif"), canvas.read(impasto.folder / "whole.tif"))
+
+
+def words_of(
+    impasto: Impasto, artwork: Artwork, vgg19: Path, name: str = "plan.json", **changes: Any
+) -> list[str]:
+    """The words that render the lowest level with these changes to its plan, and few layers."""
+    level = artwork.plan.levels[0]
+    few = {"style_layers": ("relu1_1", "relu2_1"), "content_layers": ("relu2_1",)}
+    changes = {"network": level.network.model_copy(update=few), **changes}
+    level = level.model_copy(update=changes)
+    plan = artwork.plan.model_copy(update={"levels": (level,)})
+    (impasto.folder / name).write_text(plan.model_dump_json())
+    words = [str(word) for word in artwork.level_words(level, vgg19)]
+    words[words.index("--plan") + 1] = name
+    return words
+
+
+def begun(impasto: Impasto, words: list[str], iteration: int) -> subprocess.Popen[str]:
+    """A run that has come to this iteration at least."""
+    command = ["impasto", "stylise", *words, *OUTPUTS]
+    process = subprocess.Popen(
+        command, cwd=impasto.folder, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    manifest = "*.state/checkpoint.json"
+
+    def reached() -> bool:
+        found = [json.loads(path.read_text()) for path in impasto.folder.glob(manifest)]
+        return process.poll() is not None or any(
+            each["numbers"]["work"]["iteration"] >= iteration for each in found
+        )
+
+    assert within(200, reached)
+    return process
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_is_told_and_the_run_goes_on_when_there_is_room(
+    impasto: Impasto, artwork: Artwork, vgg19: Path
+) -> None:
+    words = words_of(impasto, artwork, vgg19, iterations=40, tile_core_px=32, store="files")
+    process = begun(impasto, words, 2)
+    # The next vector is larger.
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (20_000, 20_000))
+    _, said = process.communicate(timeout=200)
+    assert process.returncode == 2
+    assert "Traceback" not in said
+    last = said.splitlines()[-1]
+    assert "expected room for" in last
+    assert last.endswith("found a full disk. Free some and start again: what was finished is kept.")
+    assert not (impasto.folder / "out.tif").exists()
+    done = impasto.works("stylise", *words, *OUTPUTS)
+    # It did not begin again.
+    assert not any(line.startswith("halves 64: 0/") for line in done.said)
+    assert len(json.loads((impasto.folder / "out.json").read_text())["trace"]) == 41
+    assert not list(impasto.folder.glob(".out-*"))
+
+
+@pytest.mark.slow
+def test_a_state_that_is_damaged_or_another_runs_is_refused_with_the_reason(
+    impasto: Impasto, artwork: Artwork, vgg19: Path
+) -> None:
+    def stopped(words: list[str]) -> Path:
+        process = begun(impasto, words, 1)
+        process.terminate()
+        process.communicate(timeout=200)
+        (manifest,) = impasto.folder.glob("*.state/checkpoint.json")
+        return manifest
+
+    def refused(words: list[str]) -> str:
+        done = impasto.run("stylise", *words, *OUTPUTS)
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        return line
+
+    changes: dict[str, Any] = {"iterations": 40, "tile_core_px": 32, "store": "files"}
+    words = words_of(impasto, artwork, vgg19, **changes)
+    manifest = stopped(words)
+    text = manifest.read_text()
+    manifest.write_text(text.replace('"step_length": 1.0', '"step_length": 0.5'))
+    assert "expected a checkpoint as it was written; found a damaged one. Delete" in refused(words)
+    others = words_of(impasto, artwork, vgg19, "other.json", style_weight=7.0, **changes)
+    shutil.rmtree(manifest.parent)
+    theirs = stopped(others)
+    theirs.write_text(text)
+    assert "expected a checkpoint of these settings; found one of other settings. Delete" in refused(others)
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_level_and_one_of_them_writes(
+    impasto: Impasto, artwork: Artwork, vgg19: Path
+) -> None:
+    words = words_of(impasto, artwork, vgg19, tile_core_px=32, store="files")
+    torchrun = ["torchrun", "--standalone", "--nproc-per-node", "2", "--no-python"]
+    done = run([*torchrun, "impasto", "stylise", *words, *OUTPUTS], impasto.folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("halves 64: 3/3. loss ") == 1
+    assert done.stderr.count("out.tif: 72x57 px, loss ") == 1
+    assert not list(impasto.folder.glob(".out-*"))
+    record = json.loads((impasto.folder / "out.json").read_text())
+    assert record["device"]["processes"] == 2
+    impasto.works("stylise", *words, "--output", "one.tif", "--record", "one.json")
+    one = json.loads((impasto.folder / "one.json").read_text())
+    assert one["device"]["processes"] == 1
+    assert [point["loss"] for point in record["trace"]] == pytest.approx(
+        [point["loss"] for point in one["trace"]], rel=1e-4
+    )
+    found, expected = (canvas.read(impasto.folder / name) for name in ("out.tif", "one.tif"))
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+@pytest.mark.slow
+def test_more_processes_than_a_level_has_strips_for_are_refused(
+    impasto: Impasto, artwork: Artwork, vgg19: Path
+) -> None:
+    words = words_of(impasto, artwork, vgg19, network=artwork.plan.levels[0].network)
+    torchrun = ["torchrun", "--standalone", "--nproc-per-node", "2", "--no-python"]
+    done = run([*torchrun, "impasto", "stylise", *words, *OUTPUTS], impasto.folder)
+    assert done.returncode != 0
+    line = "impasto stylise: level of 80x64 px: expected at most 1 processes; found 2. Start fewer."
+    assert line in done.stderr.splitlines()
 
 
 def test_only_the_lowest_level_starts_from_nothing(impasto: Impasto, artwork: Artwork, vgg19: Path) -> None:
