@@ -19,21 +19,23 @@ _DATA = {".html", ".css", ".js", ".json", ".yaml", ".safetensors"}
 
 
 @cache
-def fingerprint(verb: str) -> str:
+def fingerprint(verb: str, aside: str | None = None) -> str:
     """Twelve hexadecimal digits that change with the version and the sources behind `impasto VERB`.
 
     Args:
         verb: A command's name, with hyphens or underscores.
+        aside: A module that the command has for the terminal alone: its files do not depend on that.
 
     Raises:
         FileNotFoundError: There is no such command.
     """
     start = _ROOT / "commands" / f"{verb.replace('-', '_')}.py"
     reached: set[Path] = set()
+    left_out = set() if aside is None else set(_files(f"pipeline.{aside}"))
     waiting = [start]
     while waiting:
         path = waiting.pop()
-        if path not in reached:
+        if path not in reached | left_out:
             reached.add(path)
             waiting.extend(_imported(path))
     digest = hashlib.sha256(pipeline.__version__.encode())

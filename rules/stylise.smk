@@ -18,7 +18,7 @@ rule plan:
         sizes=lambda w: COLLECTION.plans[w.artwork].model_dump_json(
             include={"levels", "images"}
         ),
-        code=fingerprint("plan"),
+        code=fingerprint("plan", aside="probe"),
     shell:
         "exec impasto --end-with-parent plan --config - --artwork {wildcards.artwork} --output {output:q} "
         "<<< {params.settings:q} > {log:q} 2>&1"

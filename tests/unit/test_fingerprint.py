@@ -65,6 +65,16 @@ def test_it_changes_with_every_source_behind_the_command_and_no_other(
     assert (fingerprint("paint") != before) == counts
 
 
+@pytest.mark.parametrize(("name", "counts"), [("a.py", False), ("p/deep.py", False), ("b/__init__.py", True)])
+def test_what_is_left_aside_does_not_count_nor_what_it_alone_reaches(
+    package: Path, name: str, counts: bool
+) -> None:
+    before = fingerprint("paint", aside="a")
+    (package / name).write_text("edited = 1\n")
+    forget()
+    assert (fingerprint("paint", aside="a") != before) == counts
+
+
 @pytest.mark.usefixtures("package")
 def test_it_changes_with_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
     before = fingerprint("look")
