@@ -1,0 +1,206 @@
+"""`impasto apply`: paints an image of any size with a trained network, by tiles and exact."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import canvas
+from pipeline.canvas import Mask
+from pipeline.commands.options import positive, size
+from pipeline.console import Reporter, say
+from pipeline.errors import InputError
+from pipeline.files import scratch_path, write_json
+from pipeline.geometry import Size
+from pipeline.machine import prepare_machine
+from pipeline.provenance import file_sha256
+
+if TYPE_CHECKING:
+    from pipeline.feedforward.application import ApplicationRecord
+    from pipeline.feedforward.models import ModelCard
+
+_FLOAT_BITS = 32
+_WHOLE = 100
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("image", type=Path, help="the content image")
+    parser.add_argument("--model", type=Path, required=True, help="a network's file, made by impasto train")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--mask",
+        action="append",
+        default=[],
+        metavar="REGION=MASK",
+        help="where a region of the network is: light is inside, `REGION=not:MASK` is what a mask leaves; "
+        "any size and shape; once for each region",
+    )
+    where.add_argument(
+        "--guides",
+        type=Path,
+        help="all of them in one file that `impasto guide` made, in the network's order",
+    )
+    parser.add_argument(
+        "--size",
+        type=size,
+        metavar="HEIGHTxWIDTH",
+        help="bring the image to this size first: the network's strokes are as many pixels wide at any size "
+        "(default: its own)",
+    )
+    parser.add_argument(
+        "--moments",
+        choices=("exact", "thumbnail"),
+        default="exact",
+        help="whether the normalisations' means and variances are the image's own, or a thumbnail's, which "
+        "is quicker; how far that is off is measured and told (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--thumbnail-px",
+        type=positive,
+        default=1024,
+        metavar="PX",
+        help="the square root of the thumbnail's area (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--colour",
+        choices=("painted", "content"),
+        default="painted",
+        help="`content` keeps the painted luma and brings the content's chroma back; a network of luminance "
+        "always does (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--memory-budget-mib",
+        type=positive,
+        default=2048,
+        metavar="MIB",
+        help="what tiles and held layers may take; what does not fit is held in files beside the output "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--precision", choices=("auto", "bfloat16", "float32"), default="auto", help="(default: %(default)s)"
+    )
+    parser.add_argument("--threads", type=positive, default=2, help="CPU threads (default: %(default)s)")
+    parser.add_argument("--output", type=Path, required=True, help="the painted image, a tiled float TIFF")
+    parser.add_argument("--record", type=Path, required=True, help="settings, cost and device, as JSON")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Runs the command."""
+    header = canvas.read_header(arguments.image)
+    # torch takes seconds, which help and mistakes need not wait for.
+    from pipeline.feedforward.application import Picture, paint  # noqa: PLC0415
+    from pipeline.feedforward.models import load_network  # noqa: PLC0415
+
+    machine = prepare_machine(arguments.device, arguments.precision, arguments.threads)
+    trained = load_network(arguments.model, machine.device)
+    output, card = arguments.output, trained.card
+    masks = _masks(arguments, card)
+    layers_folder = output.with_name(f".{output.stem}.layers")
+    shutil.rmtree(layers_folder, ignore_errors=True)
+    with ExitStack() as scratch:
+        image = _image(arguments.image, header.bits, arguments.size, output, scratch)
+        guides = _guides(arguments, masks, canvas.size_of(image), scratch)
+        keeps_chroma = arguments.colour == "content" or card.colour == "luminance"
+        painted = scratch.enter_context(scratch_path(output, "painted")) if keeps_chroma else output
+        scratch.callback(shutil.rmtree, layers_folder, ignore_errors=True)
+        with Reporter(f"apply {output.stem}, per cent", _WHOLE) as reporter:
+            record = paint(
+                trained,
+                Picture(image, guides),
+                painted,
+                moments=arguments.moments,
+                thumbnail_px=arguments.thumbnail_px,
+                memory_budget_mib=arguments.memory_budget_mib,
+                machine=machine,
+                layers_folder=layers_folder,
+                show=lambda done, total: reporter.update(_WHOLE * done // total),
+            )
+        if keeps_chroma:
+            canvas.combine_luminance(painted, image, output)
+    write_json(
+        arguments.record,
+        {
+            "application": record.model_dump(mode="json"),
+            "colour": "content" if keeps_chroma else "painted",
+            "model": {"sha256": file_sha256(arguments.model), **card.model_dump(mode="json")},
+        },
+    )
+    _tell(output, record)
+
+
+def _tell(output: Path, record: ApplicationRecord) -> None:
+    if record.deviation is not None:
+        say(
+            f"the thumbnail's moments change the result by {record.deviation.rms:.2f} grey levels (root mean "
+            f"square, {record.deviation.largest:.1f} at most) on {record.deviation.sampled_px / 1e6:.2g} "
+            f"sampled megapixels; expect at most {record.deviation.bound:.2f} over the whole image"
+        )
+    say(
+        f"{output}: {record.height_px}x{record.width_px} px, {record.seconds:.1f} s, "
+        f"{record.megapixels_per_s:.2f} megapixels/s, {record.precision}, {record.peak_memory_mib:.0f} MiB, "
+        f"layers in {record.store}"
+    )
+
+
+def _masks(arguments: argparse.Namespace, card: ModelCard) -> Mapping[str, Mask]:
+    """The masks by region, in the network's order; empty for a network of one region.
+
+    Raises:
+        InputError: They are not those of the network's regions.
+    """
+    found: dict[str, Mask] = {}
+    for text in arguments.mask:
+        name, separator, mask = text.partition("=")
+        if not separator or not name or not mask.removeprefix("not:"):
+            raise InputError("--mask", expected="REGION=MASK", found=repr(text))
+        if name in found:
+            raise InputError("--mask", expected="each region once", found=f"{name} twice")
+        found[name] = Mask.parse(mask)
+    if len(card.regions) == 1:
+        if found or arguments.guides is not None:
+            raise InputError(
+                "--mask" if found else "--guides",
+                expected=f"none, for a network of one region, {card.names[0]}",
+                found="some",
+            )
+        return {}
+    if arguments.guides is None and set(found) != set(card.names):
+        raise InputError(
+            "--mask",
+            expected=f"a mask for each of the network's regions {', '.join(card.names)}",
+            found=", ".join(found) or "none",
+        )
+    return {name: found[name] for name in card.names if name in found}
+
+
+def _image(path: Path, bits: int, wanted: Size | None, output: Path, scratch: ExitStack) -> Path:
+    """The content image, decoded as `impasto prepare` does unless a stage did, and at its size."""
+    image = path
+    if bits != _FLOAT_BITS:
+        image = scratch.enter_context(scratch_path(output, "prepared"))
+        canvas.prepare(path, image)
+    if wanted is not None and wanted != canvas.size_of(image):
+        sized = scratch.enter_context(scratch_path(output, "sized"))
+        canvas.resize(image, sized, wanted)
+        return sized
+    return image
+
+
+def _guides(
+    arguments: argparse.Namespace, masks: Mapping[str, Mask], wanted: Size, scratch: ExitStack
+) -> Path | None:
+    if not masks:
+        given: Path | None = arguments.guides
+        return given
+    composed = scratch.enter_context(scratch_path(arguments.output, "guides"))
+    regions: Sequence[Mask] = list(masks.values())
+    canvas.compose_guides(regions, composed, wanted)
+    return composed

@@ -1,0 +1,275 @@
+"""A trained network on files: an image and its guidance channels in, painted rows and a record out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pipeline import canvas, provenance
+from pipeline.colour import LUMA_WEIGHTS
+from pipeline.config.sections import Model
+from pipeline.errors import InputError
+from pipeline.feedforward.models import TrainedNetwork
+from pipeline.feedforward.streaming import (
+    Deviation,
+    StreamedApplication,
+    compare,
+    held_bytes_per_px,
+    sample_boxes,
+    tile_for,
+)
+from pipeline.files import scratch_path
+from pipeline.geometry import Box, Size
+from pipeline.machine import Machine
+from pipeline.rasters import Raster
+from pipeline.workspaces import FolderWorkspace, MemoryWorkspace, Workspace
+
+Moments = Literal["exact", "thumbnail"]
+
+_SAMPLE_PX = 128
+_SAMPLES_ACROSS = 3
+_SAFETY = 2.0
+_MIB = 2**20
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a network is applied to.
+
+    Attributes:
+        image: Colours in sRGB, in a file that a stage wrote.
+        guides: One band per region, of the image's size; None for a network of one region.
+    """
+
+    image: Path
+    guides: Path | None
+
+
+@final
+class DeviationRecord(Model):
+    """How far a result with a thumbnail's moments is from one with the image's own, in grey levels of 255.
+
+    Measured on sampled squares of the image, against the moments of what lies under all of them.
+
+    Attributes:
+        rms: The root of the mean square difference there.
+        largest: The largest difference there.
+        bound: Twice `rms`: what the whole image's may be expected to stay below. An estimate, no proof.
+        sampled_px: How many pixels were sampled.
+    """
+
+    rms: float
+    largest: float
+    bound: float
+    sampled_px: int
+
+
+@final
+class ApplicationRecord(Model):
+    """How a painted image came about.
+
+    Attributes:
+        height_px: Of the image.
+        width_px: Of the image.
+        moments: Where the normalisations' means and variances come from: the image, or a thumbnail of it.
+        deviation: What the thumbnail changes; None for exact moments.
+        tile_px: Side of the tiles.
+        store: Where layers were held.
+        seconds: All told.
+        megapixels_per_s: Pixels of the image over that.
+        peak_memory_mib: Of the process.
+        precision: `bfloat16` or `float32`.
+        device: What computed it.
+    """
+
+    height_px: int
+    width_px: int
+    moments: Moments
+    deviation: DeviationRecord | None
+    tile_px: int
+    store: Literal["memory", "files"]
+    seconds: float
+    megapixels_per_s: float
+    peak_memory_mib: float
+    precision: str
+    device: dict[str, Any]
+
+
+@final
+class FileRaster:
+    """A file's pixels as they are, read by boxes.
+
+    Args:
+        path: A file that a stage wrote.
+        bands: How many of its first bands are read.
+        luma: Whether colours are replaced by their Rec.601 luma in three equal channels.
+    """
+
+    def __init__(self, path: Path, bands: int, *, luma: bool = False) -> None:
+        self.size = canvas.size_of(path)
+        self._path = path
+        self._bands = bands
+        self._luma = luma
+
+    def read(self, box: Box) -> Float[Tensor, "bands height width"]:
+        """The values inside `box`."""
+        pixels = torch.from_numpy(canvas.read(self._path, box)[..., : self._bands]).permute(2, 0, 1)
+        return as_luma(pixels) if self._luma else pixels
+
+
+def as_luma(image: Float[Tensor, "*batch 3 height width"]) -> Float[Tensor, "*batch 3 height width"]:
+    """The Rec.601 luma of an image in three equal channels."""
+    weights = torch.tensor(LUMA_WEIGHTS, dtype=image.dtype, device=image.device).view(3, 1, 1)
+    return (image * weights).sum(dim=-3, keepdim=True).expand(image.shape)
+
+
+def paint(
+    trained: TrainedNetwork,
+    picture: Picture,
+    output: Path,
+    *,
+    moments: Moments,
+    thumbnail_px: int,
+    memory_budget_mib: int,
+    machine: Machine,
+    layers_folder: Path,
+    show: Callable[[int, int], None] = lambda *_: None,
+) -> ApplicationRecord:
+    """Paints a picture of any size into a tiled float TIFF, in memory that depends on the budget alone.
+
+    A network of luminance is shown the image's luma, and what it gives is luma.
+
+    Args:
+        trained: The network.
+        picture: What it is applied to.
+        output: The painted image, nominally sRGB in [0, 1], never clipped.
+        moments: `exact`, or `thumbnail` for those of a small copy, which spares all passes but the last.
+        thumbnail_px: The square root of the thumbnail's area; never above the image's own.
+        memory_budget_mib: What tiles and held layers may take.
+        machine: Device and precision.
+        layers_folder: Where layers are held that do not fit; the caller deletes it.
+        show: Told how many steps are done, and of how many.
+
+    Raises:
+        InputError: A file cannot be read, or has other bands or another size than the network needs.
+        ResourceError: The disk is full.
+    """
+    started = time.monotonic()
+    network, luma = trained.network, trained.card.colour == "luminance"
+    _check(trained, picture)
+    image = FileRaster(picture.image, 3, luma=luma)
+    guides = None if picture.guides is None else FileRaster(picture.guides, network.guides)
+    tile_px = tile_for(network.layers, memory_budget_mib)
+
+    def applied(image: Raster, guides: Raster | None) -> StreamedApplication:
+        return StreamedApplication(network, image, guides, tile_px=tile_px, dtype=machine.dtype)
+
+    streamed = applied(image, guides)
+    bands = streamed.bands
+    small = image.size.of_area(min(thumbnail_px, math.isqrt(image.size.area)))
+    deviation, workspace = None, _workspace(trained, image.size, memory_budget_mib, machine, layers_folder)
+    if moments == "exact":
+        total = streamed.tiles_to_settle + bands
+        streamed.settle(workspace, lambda done: show(done, total))
+    else:
+        total = bands
+        with ExitStack() as scratch:
+            thumbnail = _thumbnail(picture, network.guides, small, output, scratch)
+            shrunk = applied(
+                FileRaster(thumbnail.image, 3, luma=luma),
+                None if thumbnail.guides is None else FileRaster(thumbnail.guides, network.guides),
+            )
+            shrunk.settle(MemoryWorkspace(machine.device))
+        streamed.moments.update(shrunk.moments)
+        boxes = sample_boxes(image.size, _SAMPLE_PX, _SAMPLES_ACROSS)
+        reference = applied(image, guides)
+        reference.sample(boxes)
+        deviation = _told(compare(streamed, reference, boxes), boxes)
+    canvas.write_rows(output, image.size, 3, _shown(streamed, lambda done: show(total - bands + done, total)))
+    seconds = time.monotonic() - started
+    return ApplicationRecord(
+        height_px=image.size.height,
+        width_px=image.size.width,
+        moments=moments,
+        deviation=deviation,
+        tile_px=tile_px,
+        store="files" if isinstance(workspace, FolderWorkspace) else "memory",
+        seconds=seconds,
+        megapixels_per_s=image.size.area / 1e6 / seconds,
+        peak_memory_mib=provenance.peak_memory_mib(),
+        precision=machine.precision,
+        device=provenance.device_facts(str(machine.device)),
+    )
+
+
+def _check(trained: TrainedNetwork, picture: Picture) -> None:
+    """Raises an InputError unless the picture has what the network reads."""
+    names, guides = trained.card.names, trained.network.guides
+    if (picture.guides is not None) != bool(guides):
+        raise InputError(
+            "the guidance channels",
+            expected=f"one for each of {', '.join(names)}" if guides else "none, for a network of one region",
+            found="some" if picture.guides else "none",
+        )
+    if canvas.bands_of(picture.image) < 3:
+        raise InputError(picture.image, expected="an image of 3 bands", found="fewer")
+    if picture.guides is None:
+        return
+    found = canvas.bands_of(picture.guides)
+    if found != guides:
+        raise InputError(
+            picture.guides, expected=f"a band for each of {', '.join(names)}", found=f"{found} bands"
+        )
+    sizes = canvas.size_of(picture.image), canvas.size_of(picture.guides)
+    if sizes[0] != sizes[1]:
+        raise InputError(
+            picture.guides, expected=f"{sizes[0]} px (height x width) as the image", found=f"{sizes[1]} px"
+        )
+
+
+def _workspace(
+    trained: TrainedNetwork, size: Size, budget_mib: int, machine: Machine, folder: Path
+) -> Workspace:
+    """Memory where what is held takes half the budget at most, else files."""
+    held = held_bytes_per_px(trained.network.layers, machine.dtype) * size.area
+    if held <= budget_mib * _MIB / 2:
+        return MemoryWorkspace(machine.device)
+    return FolderWorkspace(folder, machine.device)
+
+
+def _thumbnail(picture: Picture, guides: int, size: Size, output: Path, scratch: ExitStack) -> Picture:
+    image = scratch.enter_context(scratch_path(output, "thumbnail"))
+    canvas.resize(picture.image, image, size)
+    if picture.guides is None:
+        return Picture(image, None)
+    shrunk = scratch.enter_context(scratch_path(output, "thumbnail-guides"))
+    canvas.resize(picture.guides, shrunk, size, "linear", guides)
+    return Picture(image, shrunk)
+
+
+def _told(found: Deviation, boxes: Sequence[Box]) -> DeviationRecord:
+    return DeviationRecord(
+        rms=found.rms,
+        largest=found.largest,
+        bound=_SAFETY * found.rms,
+        sampled_px=sum(box.size.area for box in boxes),
+    )
+
+
+def _shown(
+    streamed: StreamedApplication, show: Callable[[int], None]
+) -> Iterator[Float[np.ndarray, "rows width 3"]]:
+    for done, rows in enumerate(streamed.rows(), start=1):
+        yield rows.permute(1, 2, 0).contiguous().cpu().numpy()
+        show(done)

@@ -1,0 +1,349 @@
+"""A network on an image of any size, by tiles: equal to the whole image at once, in constant memory.
+
+An instance normalisation needs the mean and variance of a layer over the whole image before any position
+goes on. So the layers are passed one after the other. A pass cuts a layer's output into tiles, computes its
+convolution there from the nearest layer before it that is held, adds the moments of what came out in float64,
+and holds it where that is worth its room: at the smallest size, from the second halving to the last residual
+block. What lies between is computed anew by each pass that needs it, with its normalisation settled by then.
+decisions/0014-streamed-instance-norm.md tells what this costs.
+
+Every tile reads exactly what its convolutions read. So nothing is approximate, at the borders neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.feedforward.architectures import SKIP_CROP, STRIDE_PX, Convolution
+from pipeline.feedforward.network import EPSILON, TransformationNetwork, outward
+from pipeline.geometry import Box, Size, align_up
+from pipeline.rasters import Raster
+from pipeline.stores import BLOCK_PX, Store
+from pipeline.workspaces import Workspace
+
+_PICTURE = -1
+_BAND_PX = 128
+_MIB = 2**20
+
+
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class Moments:
+    """The mean and variance of a layer's channels over its positions, in float64."""
+
+    mean: Float[Tensor, " channels"]
+    variance: Float[Tensor, " channels"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """How far a result by approximate moments is from one by others, over sampled pixels; in grey levels.
+
+    Attributes:
+        rms: The root of the mean square difference.
+        largest: The largest difference.
+    """
+
+    rms: float
+    largest: float
+
+
+@final
+class StreamedApplication:
+    """One network on one image. Settle or set the moments first, then read the rows.
+
+    Args:
+        network: The network; what it computes with decides the device.
+        image: Colours in sRGB, [0, 1].
+        guides: Where the regions are, in [0, 1], of the image's size; None for a network of one region.
+        tile_px: The side of a tile, in the image's pixels: smaller layers are cut into smaller tiles.
+        dtype: Of convolutions and of what is held: bfloat16 or float32.
+
+    Attributes:
+        moments: By layer name, as far as they are known.
+    """
+
+    def __init__(
+        self,
+        network: TransformationNetwork,
+        image: Raster,
+        guides: Raster | None,
+        *,
+        tile_px: int,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        if guides is not None and guides.size != image.size:
+            raise ValueError(f"guides of {guides.size} px do not fit an image of {image.size} px")
+        self.moments: dict[str, Moments] = {}
+        self._network = network.eval()
+        self._layers = network.layers
+        self._image, self._guides = image, guides
+        self._tile_px = align_up(tile_px, BLOCK_PX * STRIDE_PX)
+        self._band_px = min(_BAND_PX, self._tile_px)
+        self._dtype = dtype
+        margin = network.architecture.margin_px
+        self._rows = outward(image.size.height, margin)
+        self._columns = outward(image.size.width, margin)
+        self._sizes = {_PICTURE: Size(len(self._rows), len(self._columns))}
+        for index, layer in enumerate(self._layers):
+            self._sizes[index] = layer.size_of(self._sizes[index - 1])
+        self._held: dict[int, Store] = {}
+        self._finished: set[int] = set()
+
+    @property
+    def tiles_to_settle(self) -> int:
+        """How many tiles `settle` computes."""
+        return sum(len(self._tiles(index)) for index in self._normalised())
+
+    @property
+    def bands(self) -> int:
+        """How many times `rows` yields."""
+        return -(-self._image.size.height // self._band_px)
+
+    def settle(self, workspace: Workspace, show: Callable[[int], None] = lambda _: None) -> None:
+        """Finds the moments of every layer over the whole image.
+
+        Args:
+            workspace: Where layers are held; their files stay until the rows have been read.
+            show: Told after each tile how many are done, of `tiles_to_settle`.
+        """
+        done = 0
+        for index in self._normalised():
+            layer, size = self._layers[index], self._sizes[index]
+            store = (
+                workspace.new(layer.name, layer.outputs, size, self._dtype)
+                if layer.stride_px == STRIDE_PX
+                else None
+            )
+            sums = _Sums()
+            for box in self._tiles(index):
+                raw = self._convolved(index, box)
+                sums.add(raw)
+                if store is not None:
+                    store.write(box, raw[0])
+                done += 1
+                show(done)
+            self.moments[layer.name] = sums.moments()
+            if store is not None:
+                self._held[index] = store
+            if layer.skip:
+                self._finish(index)
+                for past in [held for held in self._held if held < index]:
+                    del self._held[past]
+                workspace.keep(self._held.values())
+
+    @torch.no_grad()
+    def sample(self, boxes: Iterable[Box]) -> None:
+        """Estimates the moments of every layer from what lies under these boxes of the image."""
+        boxes = tuple(boxes)
+        for index in self._normalised():
+            sums = _Sums()
+            for box in boxes:
+                sums.add(self._convolved(index, self._scaled(box, index)))
+            self.moments[self._layers[index].name] = sums.moments()
+
+    def rows(self) -> Iterator[Float[Tensor, "3 rows width"]]:
+        """The painted image, some rows at a time from the top; nominally sRGB in [0, 1], never clipped."""
+        size, height = self._image.size, self._band_px
+        width = self._tile_px * self._tile_px // height
+        for top in range(0, size.height, height):
+            bottom = min(top + height, size.height)
+            yield torch.cat(
+                [
+                    self.painted(Box(top, left, bottom, min(left + width, size.width)))
+                    for left in range(0, size.width, width)
+                ],
+                dim=2,
+            )
+
+    def painted(self, box: Box) -> Float[Tensor, "3 height width"]:
+        """The painted image inside a box, with the moments known now."""
+        return self._network.coloured(self._convolved(len(self._layers) - 1, box).float())[0]
+
+    def _normalised(self) -> list[int]:
+        return [index for index, layer in enumerate(self._layers) if layer.normalised]
+
+    def _tiles(self, index: int) -> list[Box]:
+        side, size = self._tile_px // self._layers[index].stride_px, self._sizes[index]
+        return [
+            Box(top, left, min(top + side, size.height), min(left + side, size.width))
+            for top in range(0, size.height, side)
+            for left in range(0, size.width, side)
+        ]
+
+    def _scaled(self, box: Box, index: int) -> Box:
+        """The positions of a layer over a box of the image, about."""
+        size, image = self._sizes[index], self._image.size
+        top, bottom = (edge * size.height // image.height for edge in (box.top, box.bottom))
+        left, right = (edge * size.width // image.width for edge in (box.left, box.right))
+        return Box(top, left, max(bottom, top + 1), max(right, left + 1))
+
+    @torch.no_grad()
+    def _convolved(self, index: int, box: Box) -> Float[Tensor, "1 channels height width"]:
+        """What a layer's convolution gives in a box, before normalisation."""
+        start = max((held for held in self._held if held < index), default=_PICTURE)
+        boxes, read = {index: box}, {}
+        for step in range(index, start, -1):
+            read[step] = self._layers[step].reads(boxes[step])
+            boxes[step - 1] = _within(read[step], self._sizes[step - 1])
+        values = {start: self._given(start, boxes[start])}
+        for step in range(start + 1, index):
+            raw = self._step(step, values[step - 1], boxes[step - 1], read[step], boxes[step])
+            skipped = None
+            if self._layers[step].skip:
+                wanted = _shifted(boxes[step])
+                skipped = (
+                    values[step - 2][:, :, *wanted.relative_to(boxes[step - 2]).slices]
+                    if step - 2 in values
+                    else self._given(step - 2, wanted)
+                )
+            values[step] = self._activated(step, raw, skipped)
+            values.pop(step - 3, None)
+        return self._step(index, values[index - 1], boxes[index - 1], read[index], box)
+
+    def _step(
+        self, index: int, values: Tensor, inside: Box, read: Box, box: Box
+    ) -> Float[Tensor, "1 channels height width"]:
+        around = (
+            inside.left - read.left,
+            read.right - inside.right,
+            inside.top - read.top,
+            read.bottom - inside.bottom,
+        )
+        values = functional.pad(values, around) if any(around) else values
+        with torch.autocast(values.device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16):
+            return self._network.convolved_box(self._layers[index], values, read, box)
+
+    def _given(self, index: int, box: Box) -> Float[Tensor, "1 channels height width"]:
+        """What a held layer, or the picture, gives on in a box."""
+        if index == _PICTURE:
+            return self._pictured(box)
+        values = self._held[index].read(box)[None]
+        return values if index in self._finished else self._activated(index, values, None)
+
+    def _activated(
+        self, index: int, raw: Tensor, skipped: Tensor | None
+    ) -> Float[Tensor, "1 channels height width"]:
+        """A layer's output: its convolution's, normalised, rectified and added to."""
+        layer = self._layers[index]
+        normalisation = self._network.normalisations[layer.name]
+        moments = self.moments[layer.name]
+        gain = normalisation.get_parameter("weight").double() / (moments.variance + EPSILON).sqrt()
+        shift = normalisation.get_parameter("bias")
+        mean = moments.mean.to(raw.device)
+        values = raw.float() - mean.float().view(-1, 1, 1)
+        values = values.mul_(gain.float().view(-1, 1, 1)).add_(shift.view(-1, 1, 1))
+        if layer.rectified:
+            values = values.relu_()
+        if skipped is not None:
+            values = values.add_(skipped)
+        return values.to(self._dtype)
+
+    @torch.no_grad()
+    def _finish(self, index: int) -> None:
+        """Replaces what a residual block's last convolution gave by the block's output, in place."""
+        store = self._held[index]
+        for box in self._tiles(index):
+            skipped = self._given(index - 2, _shifted(box))
+            store.write(box, self._activated(index, store.read(box)[None], skipped)[0])
+        self._finished.add(index)
+
+    def _pictured(self, box: Box) -> Float[Tensor, "1 channels height width"]:
+        """What the first convolution reads in a box of the reflected image."""
+        rows, columns = self._rows[box.top : box.bottom], self._columns[box.left : box.right]
+        top, left = int(rows.min()), int(columns.min())
+        inside = Box(top, left, int(rows.max()) + 1, int(columns.max()) + 1)
+        place = (rows - top)[:, None], columns - left
+        device = self._network.device
+        image = self._image.read(inside)[None].to(device)
+        guides = None if self._guides is None else self._guides.read(inside)[None].to(device)
+        values = self._network.prepared(image, guides)[:, :, place[0], place[1]]
+        return values.to(self._dtype).contiguous(memory_format=torch.channels_last)
+
+
+def held_bytes_per_px(layers: Iterable[Convolution], dtype: torch.dtype) -> float:
+    """What `settle` holds at the most for each pixel of the image: three layers of the smallest size."""
+    held = [layer.outputs for layer in layers if layer.stride_px == STRIDE_PX]
+    return 3 * max(held) * dtype.itemsize / STRIDE_PX**2
+
+
+def tile_for(layers: Iterable[Convolution], budget_mib: int) -> int:
+    """The largest tile side whose passes fit half of a memory budget, but never below 128 px.
+
+    The other half is for what is held. The full-sized layers decide: with their copies in several precisions,
+    halos and what the allocator keeps, a pass was measured to take 16 times the widest.
+    """
+    widest = max(layer.outputs / layer.stride_px**2 for layer in layers)
+    side = int((budget_mib / 2 * _MIB / (16 * 4 * widest)) ** 0.5)
+    return max(2 * BLOCK_PX * STRIDE_PX, side // (BLOCK_PX * STRIDE_PX) * BLOCK_PX * STRIDE_PX)
+
+
+@torch.no_grad()
+def compare(first: StreamedApplication, second: StreamedApplication, boxes: Iterable[Box]) -> Deviation:
+    """How far two applications to one image are from one another in these boxes."""
+    squares, count, largest = 0.0, 0, 0.0
+    for box in boxes:
+        difference = first.painted(box) - second.painted(box)
+        squares += float(difference.double().square().sum())
+        count += difference.numel()
+        largest = max(largest, float(difference.abs().max()))
+    return Deviation(255 * (squares / count) ** 0.5, 255 * largest)
+
+
+def sample_boxes(size: Size, side_px: int, across: int) -> tuple[Box, ...]:
+    """At most `across` x `across` squares, evenly spread; the whole image where they would overlap."""
+    rows, columns = (_spread(length, side_px, across) for length in (size.height, size.width))
+    return tuple(
+        Box(top, left, min(size.height, top + height), min(size.width, left + width))
+        for top, height in rows
+        for left, width in columns
+    )
+
+
+def _spread(length: int, side: int, across: int) -> list[tuple[int, int]]:
+    if side * across >= length:
+        return [(0, length)]
+    return [((2 * index + 1) * length // (2 * across) - side // 2, side) for index in range(across)]
+
+
+@final
+class _Sums:
+    """The sums behind moments, over tiles of any sizes."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._first: Tensor | float = 0.0
+        self._second: Tensor | float = 0.0
+
+    def add(self, values: Float[Tensor, "1 channels height width"]) -> None:
+        """Counts these positions as well."""
+        # A tile's own moments are taken around its own mean, which float32 can do; their sums are not.
+        variance, mean = torch.var_mean(values.float(), dim=(0, 2, 3), correction=0)
+        variance, mean = variance.double(), mean.double()
+        count = values.shape[2] * values.shape[3]
+        self._count += count
+        self._first = self._first + count * mean
+        self._second = self._second + count * (variance + mean.square())
+
+    def moments(self) -> Moments:
+        """The moments of all positions counted."""
+        mean = torch.as_tensor(self._first) / self._count
+        variance = torch.as_tensor(self._second) / self._count - mean.square()
+        return Moments(mean, variance.clamp(min=0))
+
+
+def _within(box: Box, size: Size) -> Box:
+    return box.grown(0, within=size)
+
+
+def _shifted(box: Box) -> Box:
+    """The box of a block's input that the skip connection adds to this box of its output."""
+    return Box(box.top + SKIP_CROP, box.left + SKIP_CROP, box.bottom + SKIP_CROP, box.right + SKIP_CROP)

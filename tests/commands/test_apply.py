@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from feedforward import save_narrow
+from pictures import broken_pictures, gradient, left_half, noise, save
+from running import Impasto, snapshot
+
+from pipeline import canvas
+from pipeline.colour import rgb_to_yiq
+from pipeline.geometry import Size
+
+LEAN = ["--device", "cpu", "--precision", "float32", "--threads", 1]
+OUTPUTS = ["--output", "out.tif", "--record", "out.json"]
+MASKS = ["--mask", "top=left.png", "--mask", "bottom=not:left.png"]
+
+
+@pytest.fixture
+def studio(impasto: Impasto) -> Impasto:
+    """A network, an image and a mask of another size."""
+    save_narrow(impasto.folder / "net.safetensors")
+    save(impasto.folder / "content.png", noise(70, 90, seed=0))
+    save(impasto.folder / "left.png", left_half(35, 45))
+    return impasto
+
+
+def pixels(path: Path) -> torch.Tensor:
+    return torch.from_numpy(canvas.read(path)).permute(2, 0, 1)
+
+
+def record(folder: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((folder / "out.json").read_text(encoding="utf-8"))
+    return facts
+
+
+def test_it_paints_what_the_network_gives(studio: Impasto) -> None:
+    network = save_narrow(studio.folder / "net.safetensors")
+    done = studio.works("apply", "content.png", "--model", "net.safetensors", *MASKS, *LEAN, *OUTPUTS)
+    canvas.compose_guides(
+        [(studio.folder / "left.png", False), (studio.folder / "left.png", True)],
+        studio.folder / "guides.tif",
+        Size(70, 90),
+    )
+    guides = pixels(studio.folder / "guides.tif")
+    expected = network(pixels(studio.folder / "content.png")[None], guides[None])[0]
+    torch.testing.assert_close(pixels(studio.folder / "out.tif"), expected, rtol=0, atol=1e-5)
+    assert "torchvision" not in done.imported
+    assert done.said[-1].startswith("out.tif: 70x90 px, ")
+    assert done.said[-1].endswith("layers in memory")
+    facts = record(studio.folder)
+    assert facts["application"]["moments"] == "exact"
+    assert facts["application"]["deviation"] is None
+    assert facts["colour"] == "painted"
+    assert [region["name"] for region in facts["model"]["regions"]] == ["top", "bottom"]
+    assert len(facts["model"]["sha256"]) == 64
+    assert not list(studio.folder.glob(".*"))
+    words = ["--guides", "guides.tif", *LEAN, "--output", "again.tif", "--record", "again.json"]
+    studio.works("apply", "content.png", "--model", "net.safetensors", *words)
+    assert torch.equal(pixels(studio.folder / "again.tif"), pixels(studio.folder / "out.tif"))
+
+
+def test_a_small_budget_goes_through_files_and_changes_nothing(studio: Impasto) -> None:
+    save(studio.folder / "content.png", noise(260, 200, seed=0))
+    words = ["apply", "content.png", "--model", "net.safetensors", *MASKS, *LEAN]
+    studio.works(*words, "--output", "whole.tif", "--record", "whole.json")
+    done = studio.works(*words, *OUTPUTS, "--memory-budget-mib", 1)
+    assert done.said[-1].endswith("layers in files")
+    assert record(studio.folder)["application"]["tile_px"] == 128
+    difference = pixels(studio.folder / "out.tif") - pixels(studio.folder / "whole.tif")
+    assert difference.abs().max() < 1e-5
+    assert not list(studio.folder.glob(".*"))
+
+
+@pytest.mark.parametrize(("colour", "option"), [("rgb", ["--colour", "content"]), ("luminance", [])])
+def test_the_contents_chroma_comes_back(studio: Impasto, colour: Any, option: list[str]) -> None:
+    network = save_narrow(studio.folder / "net.safetensors", ("everywhere",), colour)
+    save(studio.folder / "content.png", gradient(40, 60))
+    studio.works("apply", "content.png", "--model", "net.safetensors", *option, *LEAN, *OUTPUTS)
+    content = pixels(studio.folder / "content.png")
+    to_yiq = torch.from_numpy(rgb_to_yiq())
+    luma = torch.tensor([0.299, 0.587, 0.114])
+    shown = content if colour == "rgb" else (luma @ content.flatten(1)).view(1, 40, 60).expand(3, -1, -1)
+    painted = network(shown[None])[0]
+    found = torch.einsum("ij,jhw->ihw", to_yiq, pixels(studio.folder / "out.tif").double())
+    expected = torch.einsum("ij,jhw->ihw", to_yiq, content.double())
+    torch.testing.assert_close(found[1:], expected[1:], rtol=0, atol=1e-6)
+    torch.testing.assert_close(found[0].float(), torch.einsum("i,ihw->hw", luma, painted), rtol=0, atol=1e-5)
+    assert record(studio.folder)["colour"] == "content"
+
+
+def test_the_thumbnails_deviation_is_told(studio: Impasto) -> None:
+    """An image of four times the thumbnail's area, in a texture that shrinking changes."""
+    picture = gradient(400, 500) // 2 + noise(400, 500, seed=3) // 2
+    save(studio.folder / "content.png", picture)
+    save_narrow(studio.folder / "net.safetensors", ("everywhere",))
+    words = ["apply", "content.png", "--model", "net.safetensors", *LEAN]
+    studio.works(*words, "--output", "exact.tif", "--record", "exact.json")
+    done = studio.works(*words, *OUTPUTS, "--moments", "thumbnail", "--thumbnail-px", 224)
+    assert done.said[-2].startswith("the thumbnail's moments change the result by ")
+    told = record(studio.folder)["application"]["deviation"]
+    assert told["sampled_px"] == 9 * 128**2
+    difference = 255 * (pixels(studio.folder / "out.tif") - pixels(studio.folder / "exact.tif"))
+    rms = float(difference.double().square().mean().sqrt())
+    assert 0.05 < rms <= told["bound"] == 2 * told["rms"]
+
+
+def test_an_image_is_brought_to_a_size(studio: Impasto) -> None:
+    words = ["--size", "36x44", *MASKS, *LEAN, *OUTPUTS]
+    studio.works("apply", "content.png", "--model", "net.safetensors", *words)
+    assert pixels(studio.folder / "out.tif").shape == (3, 36, 44)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "--mask: expected a mask for each of the network's regions top, bottom; found none."),
+        (["--mask", "top=left.png"], "regions top, bottom; found top."),
+        ([*MASKS, "--mask", "sky=left.png"], "regions top, bottom; found top, bottom, sky."),
+        ([*MASKS, "--mask", "top=left.png"], "--mask: expected each region once; found top twice."),
+        (["--mask", "left.png"], "--mask: expected REGION=MASK; found 'left.png'."),
+        (["--mask", "top=not:"], "--mask: expected REGION=MASK; found 'top=not:'."),
+        (
+            ["--mask", "top=gone.png", "--mask", "bottom=left.png"],
+            "gone.png: expected an image file; found no",
+        ),
+        (["--guides", "left.png"], "left.png: expected a band for each of top, bottom; found 1 bands."),
+        (
+            ["--guides", "two.tif"],
+            "two.tif: expected 70x90 px (height x width) as the image; found 35x45 px.",
+        ),
+        ([*MASKS, "--model", "left.png"], "left.png: expected a network made by `impasto train`; found"),
+        ([*MASKS, "--model", "gone"], "gone: expected a network made by `impasto train`; found none."),
+    ],
+)
+def test_what_cannot_be_is_told_in_one_line(studio: Impasto, words: list[object], said: str) -> None:
+    mask = studio.folder / "left.png"
+    canvas.compose_guides([(mask, False), (mask, True)], studio.folder / "two.tif", Size(35, 45))
+    before = snapshot(studio.folder)
+    given = ["apply", "content.png", "--model", "net.safetensors", *words, *LEAN, *OUTPUTS]
+    assert said in studio.refuses(*given)
+    assert snapshot(studio.folder) == before
+
+
+def test_masks_for_a_network_of_one_region_are_refused(studio: Impasto) -> None:
+    save_narrow(studio.folder / "net.safetensors", ("everywhere",))
+    line = studio.refuses("apply", "content.png", "--model", "net.safetensors", *MASKS, *LEAN, *OUTPUTS)
+    assert line == "--mask: expected none, for a network of one region, everywhere; found some."
+
+
+@pytest.mark.parametrize("kind", ["missing", "truncated", "text", "empty"])
+def test_a_broken_image_is_told_in_one_line(studio: Impasto, kind: str) -> None:
+    path = broken_pictures(studio.folder)[kind]
+    words = ["--model", "net.safetensors", *MASKS, *LEAN, *OUTPUTS]
+    assert studio.refuses("apply", path, *words).startswith(f"{path}: expected ")
+
+
+def test_a_colourless_float_image_is_refused(studio: Impasto) -> None:
+    canvas.write(studio.folder / "grey.tif", np.zeros((40, 40, 1), np.float32))
+    words = ["--model", "net.safetensors", *MASKS, *LEAN, *OUTPUTS]
+    assert "grey.tif: expected " in studio.refuses("apply", "grey.tif", *words)

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from feedforward import SMALL, make_network
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from networks import make_image
+
+from pipeline.feedforward import streaming
+from pipeline.feedforward.architectures import ARCHITECTURES, TransformationArchitecture, Upsampling
+from pipeline.feedforward.streaming import StreamedApplication, compare, sample_boxes
+from pipeline.geometry import Box, Size
+from pipeline.rasters import TensorRaster
+from pipeline.workspaces import FolderWorkspace, MemoryWorkspace
+
+CPU = torch.device("cpu")
+
+
+def picture(height: int, width: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Colours, and two soft regions that sum to one."""
+    mask = make_image(height, width, seed + 1, channels=1, dtype=torch.float32)
+    return make_image(height, width, seed, dtype=torch.float32), torch.cat([mask, 1 - mask])
+
+
+def painted(streamed: StreamedApplication) -> torch.Tensor:
+    return torch.cat(list(streamed.rows()), dim=1)
+
+
+@dataclass(frozen=True)
+class Case:
+    height: int
+    width: int
+    tile_px: int
+    blocks: int
+    upsampling: Upsampling
+    regions: int
+    in_files: bool
+    seed: int
+
+
+CASES = st.builds(
+    Case,
+    height=st.integers(5, 200),
+    width=st.integers(5, 200),
+    tile_px=st.integers(1, 130),
+    blocks=st.integers(1, 3),
+    upsampling=st.sampled_from(["nearest", "transposed"]),
+    regions=st.integers(1, 3),
+    in_files=st.booleans(),
+    seed=st.integers(0, 9),
+)
+
+
+@settings(max_examples=20, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(case=CASES)
+def test_by_tiles_it_is_what_the_whole_image_gives(
+    tmp_path_factory: pytest.TempPathFactory, case: Case
+) -> None:
+    architecture = TransformationArchitecture("few", 3, case.blocks)
+    network = make_network(architecture, case.regions, case.upsampling, case.seed)
+    image = make_image(case.height, case.width, case.seed, dtype=torch.float32)
+    masks = make_image(case.height, case.width, case.seed + 1, case.regions, torch.float32)
+    guides = masks if case.regions > 1 else None
+    whole = network(image[None], None if guides is None else guides[None])[0]
+    streamed = StreamedApplication(
+        network, TensorRaster(image), None if guides is None else TensorRaster(guides), tile_px=case.tile_px
+    )
+    folder = tmp_path_factory.mktemp("layers")
+    shown: list[int] = []
+    streamed.settle(FolderWorkspace(folder, CPU) if case.in_files else MemoryWorkspace(CPU), shown.append)
+    assert shown == list(range(1, streamed.tiles_to_settle + 1))
+    rows = list(streamed.rows())
+    assert len(rows) == streamed.bands
+    torch.testing.assert_close(torch.cat(rows, dim=1), whole, rtol=0, atol=1e-5)
+
+
+def test_the_moments_are_those_of_every_position() -> None:
+    image, guides = picture(90, 130)
+    network = make_network()
+    streamed = StreamedApplication(network, TensorRaster(image), TensorRaster(guides), tile_px=64)
+    streamed.settle(MemoryWorkspace(CPU))
+    seen: dict[str, torch.Tensor] = {}
+    for name, module in network.normalisations.items():
+        module.register_forward_hook(lambda _, given, __, name=name: seen.update({name: given[0].double()}))
+    network(image[None], guides[None])
+    for name, values in seen.items():
+        found = streamed.moments[name]
+        torch.testing.assert_close(found.mean, values.mean(dim=(0, 2, 3)), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            found.variance, values.var(dim=(0, 2, 3), correction=0), rtol=1e-5, atol=1e-6
+        )
+
+
+def test_bfloat16_stays_near() -> None:
+    image, guides = picture(90, 130)
+    network = make_network()
+    streamed = StreamedApplication(
+        network, TensorRaster(image), TensorRaster(guides), tile_px=64, dtype=torch.bfloat16
+    )
+    streamed.settle(MemoryWorkspace(CPU))
+    difference = painted(streamed) - network(image[None], guides[None])[0]
+    assert 0 < difference.square().mean().sqrt() < 0.02
+
+
+def test_files_are_let_go_of_as_soon_as_no_layer_needs_them(tmp_path: Path) -> None:
+    image, guides = picture(90, 130)
+    most = 0
+
+    def count(_: int) -> None:
+        nonlocal most
+        most = max(most, len(list(tmp_path.iterdir())))
+
+    streamed = StreamedApplication(make_network(), TensorRaster(image), TensorRaster(guides), tile_px=64)
+    streamed.settle(FolderWorkspace(tmp_path, CPU), count)
+    assert most == 3
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_sampling_everywhere_gives_nearly_the_exact_moments() -> None:
+    image, guides = picture(90, 130)
+    network = make_network()
+    exact, sampled, wrong = (
+        StreamedApplication(network, TensorRaster(image), TensorRaster(guides), tile_px=64) for _ in range(3)
+    )
+    exact.settle(MemoryWorkspace(CPU))
+    everywhere = (Box(0, 0, 90, 130),)
+    sampled.sample(everywhere)
+    torch.testing.assert_close(painted(sampled), painted(exact), rtol=0, atol=1e-5)
+    wrong.sample([Box(0, 0, 8, 8)])
+    found = compare(exact, wrong, everywhere)
+    difference = 255 * (painted(exact) - painted(wrong)).double()
+    assert found.rms == pytest.approx(float(difference.square().mean().sqrt()), rel=1e-4)
+    assert found.largest == pytest.approx(float(difference.abs().max()), rel=1e-4)
+    assert found.rms > 0.1
+
+
+def test_samples_are_spread_over_the_image() -> None:
+    assert sample_boxes(Size(100, 40), 20, 2) == (Box(15, 0, 35, 40), Box(65, 0, 85, 40))
+    assert sample_boxes(Size(10, 10), 20, 3) == (Box(0, 0, 10, 10),)
+
+
+def test_guides_of_another_size_are_refused() -> None:
+    image, guides = picture(20, 20)
+    with pytest.raises(ValueError, match="guides of 10x20 px do not fit an image of 20x20 px"):
+        StreamedApplication(make_network(), TensorRaster(image), TensorRaster(guides[:, :10]), tile_px=64)
+
+
+def test_tiles_follow_the_budget() -> None:
+    layers = ARCHITECTURES["narrow"].layers(5, "nearest")
+    assert streaming.tile_for(layers, 2048) == 1024
+    assert streaming.tile_for(layers, 512) == 512
+    assert streaming.tile_for(layers, 1) == 128
+    # Three layers of 64 channels in 4 bytes at a sixteenth of the positions.
+    assert streaming.held_bytes_per_px(layers, torch.float32) == 48
+    assert streaming.held_bytes_per_px(SMALL.layers(5, "nearest"), torch.bfloat16) == 4.5
