@@ -31,6 +31,7 @@ from pipeline.canvas.pixels import (
     write_png,
     write_rows,
 )
+from pipeline.canvas.shrunk import read_shrunk
 from pipeline.canvas.transform import resize
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "prepare",
     "read",
     "read_header",
+    "read_shrunk",
     "recolour",
     "resize",
     "size_of",

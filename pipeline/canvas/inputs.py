@@ -107,7 +107,7 @@ def prepare(source: Path, target: Path) -> float:
         colour_bands = header.bands - header.has_alpha
         colours = image.extract_band(0, n=colour_bands)
         bits = 8 if header.bits == 8 else 16
-        prepared = _to_srgb(_to_integers(colours, bits), bits)
+        prepared = to_srgb(colours, bits)
         if header.has_alpha:
             alpha = _to_integers(image.extract_band(colour_bands), bits)
             prepared = prepared.bandjoin(alpha)
@@ -183,8 +183,9 @@ def _to_integers(image: _vips.Image, bits: int) -> _vips.Image:
     return _vips.as_levels(image, bits) if image.format == "float" else image
 
 
-def _to_srgb(colours: _vips.Image, bits: int) -> _vips.Image:
-    """Grey, RGB or CMYK integers without alpha as three bands of sRGB integers of `bits`."""
+def to_srgb(colours: _vips.Image, bits: int) -> _vips.Image:
+    """Grey, RGB or CMYK without alpha, integers of `bits` or floats, as three bands of sRGB integers."""
+    colours = _to_integers(colours, bits)
     convert: dict[str, Any] = {"depth": bits, "intent": "relative", "black_point_compensation": True}
     if colours.interpretation == "cmyk":
         return colours.icc_transform("srgb", embedded=True, input_profile="cmyk", **convert)

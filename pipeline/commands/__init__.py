@@ -16,6 +16,7 @@ COMMANDS = {
     "stylise": "render the lowest level",
     "upsample": "enlarge a level's result as the start of the next",
     "refine": "render a higher level from the enlarged result of the one below",
+    "train": "teach a network to paint photographs in one pass, each region in its own style",
     "apply": "paint an image of any size with a trained network",
     "assemble": "put colours and alpha back at full size",
     "measure": "measure how far an image is from a style, by region",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import __version__, canvas, weights
+from pipeline.commands import photographs
 from pipeline.commands.options import positive
 from pipeline.config.sections import NETWORKS
 from pipeline.console import Reporter, say
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _SIZE_PX = 288
 _STRIDE_PX = 16
-_SUFFIXES = {".avif", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,14 +64,14 @@ def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     if arguments.size_px % _STRIDE_PX:
         raise InputError("--size-px", expected=f"a multiple of {_STRIDE_PX}", found=str(arguments.size_px))
-    named = _named(arguments.photographs)
-    _check_sizes(named, arguments.size_px)
+    given = photographs.named(arguments.photographs)
+    _check_sizes(given, arguments.size_px)
     file = weights.load(arguments.weights)
     if file.name != arguments.network:
         raise WeightsError(
             arguments.weights, expected=f"the model file of {arguments.network}", found=file.name
         )
-    paths = _different(named)
+    paths = _different(given)
     # torch takes seconds, which help and mistakes need not wait for.
     from pipeline.calibration import measure_means  # noqa: PLC0415
     from pipeline.features import Encoder  # noqa: PLC0415
@@ -116,24 +116,6 @@ def _tell(output: Path, found: Calibration, how: str) -> None:
             "(halves correlate below 0.9 there); measure on more, and on more different scenes"
         )
     say(f"{output}: {len(found.means)} convolutions, {found.photographs} photographs of {how}")
-
-
-def _named(given: Sequence[Path]) -> list[Path]:
-    """The files that were named, and those in the folders that were."""
-    paths: list[Path] = []
-    for path in given:
-        if not path.is_dir():
-            paths.append(path)
-            continue
-        inside = sorted(
-            file
-            for file in path.rglob("*")
-            if file.suffix.lower() in _SUFFIXES and file.is_file() and not file.name.startswith(".")
-        )
-        if not inside:
-            raise InputError(path, expected="a folder with photographs", found="none in it")
-        paths += inside
-    return paths
 
 
 def _different(paths: Sequence[Path]) -> list[Path]:

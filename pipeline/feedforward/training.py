@@ -1,0 +1,280 @@
+"""Training: a network learns to lower, in one pass, the loss that the optimiser lowers image by image.
+
+The loss is that of `training_loss.py`; nothing here knows which terms it has.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import pad
+
+from pipeline.config.sections import Model
+from pipeline.errors import InputError
+from pipeline.features import Encoder
+from pipeline.feedforward.application import as_luma
+from pipeline.feedforward.architectures import ARCHITECTURES
+from pipeline.feedforward.network import TransformationNetwork
+from pipeline.feedforward.training_loss import style_targets, training_guidance, training_loss
+from pipeline.feedforward.training_masks import training_mask
+from pipeline.feedforward.training_settings import TrainingSettings
+from pipeline.geometry import Size
+from pipeline.guidance import Guidance
+from pipeline.losses import Loss, Observation
+from pipeline.machine import Machine
+from pipeline.tiles import Tile
+
+
+@final
+class LossPoint(Model):
+    """The loss at an iteration, and its terms: of one batch, or of the validation crops."""
+
+    iteration: int
+    loss: float
+    terms: dict[str, float]
+
+
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class Validation:
+    """What the network does with crops that stay the same.
+
+    Attributes:
+        point: The mean loss over them.
+        contents: The crops.
+        painted: What the network made of them.
+    """
+
+    point: LossPoint
+    contents: Float[Tensor, "crops 3 side side"]
+    painted: Float[Tensor, "crops 3 side side"]
+
+
+@final
+class Training:
+    """A network on its way: its weights, Adam's moments, and the iterations done.
+
+    Args:
+        settings: What it is told.
+        network: The network to train, with its first weights, on the machine's device.
+        encoder: The loss network.
+        loss: What is lowered.
+        mask: The fixed mask; None for one region.
+        guidance: Its normalised guides; None for one region.
+        machine: Device and precision.
+
+    Attributes:
+        iteration: Iterations done.
+        trace: The loss of some batches.
+        validations: The loss at every validation.
+        seconds: Spent on it, by all runs together.
+    """
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        network: TransformationNetwork,
+        encoder: Encoder,
+        loss: Loss,
+        *,
+        mask: Float[Tensor, "regions side side"] | None,
+        guidance: Guidance | None,
+        machine: Machine,
+    ) -> None:
+        self.settings = settings
+        self.network = network.train()
+        self.iteration = 0
+        self.seconds = 0.0
+        self.trace: list[LossPoint] = []
+        self.validations: list[LossPoint] = []
+        self.optimiser = torch.optim.Adam(network.parameters(), settings.learning_rate)
+        self._encoder = encoder
+        self._loss = loss
+        self._machine = machine
+        self._mask = None if mask is None else mask.to(machine.device)
+        self._size = Size(settings.size_px, settings.size_px)
+        layers = [encoder.architecture.layer(name) for name in settings.style_layers]
+        self._guides = (
+            {}
+            if guidance is None
+            else {
+                name: T.to(machine.device) for name, T in guidance.at(layers, Tile.whole(self._size)).items()
+            }
+        )
+        # Some five hundred points make a curve.
+        self._trace_every = max(1, settings.iterations // 500)
+
+    @classmethod
+    def new(
+        cls,
+        settings: TrainingSettings,
+        encoder: Encoder,
+        styles: Mapping[str, Float[Tensor, "3 height width"]],
+        machine: Machine,
+    ) -> Training:
+        """The training before its first iteration.
+
+        Args:
+            settings: What it is told.
+            encoder: The loss network, on the machine's device.
+            styles: The style images by region, sRGB in [0, 1].
+            machine: Device and precision.
+
+        Raises:
+            InputError: A region of the fixed mask is less than a unit of a style layer.
+        """
+        targets = {
+            name: style_targets(name, style.to(machine.device), settings, encoder)
+            for name, style in styles.items()
+        }
+        mask = guidance = None
+        if len(styles) > 1:
+            mask = training_mask(settings.mask, len(styles), settings.size_px)
+            guidance = training_guidance(mask, settings, encoder.architecture, tuple(styles))
+        # The same first weights on every device, and nobody else's random numbers are touched.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            architecture = ARCHITECTURES[settings.architecture]
+            network = TransformationNetwork(architecture, len(styles), settings.upsampling)
+        loss = training_loss(settings, encoder.architecture, targets)
+        network = network.to(machine.device)
+        return cls(settings, network, encoder, loss, mask=mask, guidance=guidance, machine=machine)
+
+    def step(self, batch: Float[Tensor, "batch 3 side side"]) -> LossPoint | None:
+        """One iteration of Adam; the batch's loss, where it is traced.
+
+        Raises:
+            InputError: The loss is no longer a number.
+        """
+        contents = self._shown(batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        values = self._judge(self._painted(contents), contents)
+        torch.stack(list(values.values())).sum().backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        self.iteration += 1
+        if self.iteration % self._trace_every and self.iteration not in (1, self.settings.iterations):
+            return None
+        point = self._point(values)
+        self.trace.append(point)
+        return point
+
+    @torch.no_grad()
+    def validate(self, crops: Float[Tensor, "crops 3 side side"]) -> Validation:
+        """The mean loss over crops that stay the same, and what the network makes of them."""
+        contents = self._shown(crops)
+        # One at a time: what fits in memory with gradients for a batch fits without them for each.
+        pieces = [self._painted(content[None]) for content in contents]
+        each = [self._judge(piece, content[None]) for piece, content in zip(pieces, contents, strict=True)]
+        values = {name: torch.stack([some[name] for some in each]).mean() for name in each[0]}
+        point = self._point(values)
+        self.validations.append(point)
+        return Validation(point, contents.cpu(), torch.cat(pieces).cpu())
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the validations have not found a new lowest loss for as long as patience lasts."""
+        patience, losses = self.settings.patience, [point.loss for point in self.validations]
+        if patience == 0 or len(losses) <= patience:
+            return False
+        return min(losses[-patience:]) >= min(losses[:-patience])
+
+    def _shown(self, batch: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch 3 side side"]:
+        batch = batch.to(self._machine.device)
+        return as_luma(batch) if self.settings.colour == "luminance" else batch
+
+    def _painted(self, contents: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch 3 side side"]:
+        mask = None if self._mask is None else self._mask.expand(len(contents), -1, -1, -1)
+        machine = self._machine
+        with torch.autocast(machine.device.type, torch.bfloat16, enabled=machine.dtype == torch.bfloat16):
+            painted: Tensor = self.network(contents, mask)
+        return as_luma(painted) if self.settings.colour == "luminance" else painted
+
+    def _judge(
+        self, painted: Float[Tensor, "batch 3 side side"], contents: Float[Tensor, "batch 3 side side"]
+    ) -> dict[str, Float[Tensor, ""]]:
+        """The mean over the batch of each term."""
+        features = self._encoder(painted, [layer.name for layer in self._loss.layers])
+        with torch.no_grad():
+            content_layers = [layer.name for layer in self._loss.content_layers]
+            wanted = self._encoder(contents, content_layers) if content_layers else {}
+        each = [
+            self._loss.judge(
+                self._loss.measure(
+                    Observation(
+                        {name: values[index : index + 1] for name, values in features.items()},
+                        self._guides,
+                        {name: values[index : index + 1] for name, values in wanted.items()},
+                        # The last row and column are neighbours of their own: no step leads out of the crop.
+                        pixels=pad(painted[index : index + 1], (0, 1, 0, 1), mode="replicate")[0],
+                    )
+                ),
+                self._size,
+            )
+            for index in range(len(painted))
+        ]
+        return {name: torch.stack([values[name] for values in each]).mean() for name in each[0]}
+
+    def _point(self, values: Mapping[str, Float[Tensor, ""]]) -> LossPoint:
+        terms = dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))
+        loss = sum(terms.values())
+        if loss != loss:  # noqa: PLR0124 - only what is no number differs from itself
+            raise InputError(
+                f"iteration {self.iteration}",
+                expected="a loss that is a number",
+                found="none: training has diverged",
+                fix="Lower --learning-rate",
+            )
+        return LossPoint(iteration=self.iteration, loss=loss, terms=terms)
+
+
+Ending = Literal["iterations", "early", "stopped"]
+
+
+def train(
+    training: Training,
+    batches: Iterator[Float[Tensor, "batch 3 side side"]],
+    crops: Float[Tensor, "crops 3 side side"],
+    *,
+    save: Callable[[], None],
+    save_every_s: float,
+    on_step: Callable[[int, float], None],
+    on_validation: Callable[[Validation], None],
+    should_stop: Callable[[], bool],
+) -> Ending:
+    """Trains until the settings' iterations are done, patience has run out, or somebody asked to stop.
+
+    Args:
+        training: The network on its way, new or as it was saved.
+        batches: From the one that it has not seen on.
+        crops: What validations look at.
+        save: Saves the training; called now and then, and before it stops.
+        save_every_s: How often.
+        on_step: Told the iteration and the last traced loss.
+        on_validation: Shown every validation.
+        should_stop: Asked after every iteration.
+    """
+    settings = training.settings
+    now_s = saved_at_s = time.monotonic()
+    shown = training.trace[-1].loss if training.trace else float("nan")
+    while training.iteration < settings.iterations and not training.exhausted:
+        point = training.step(next(batches))
+        shown = shown if point is None else point.loss
+        on_step(training.iteration, shown)
+        last = training.iteration == settings.iterations
+        if training.iteration % settings.validate_every == 0 or last:
+            on_validation(training.validate(crops))
+        training.seconds += time.monotonic() - now_s
+        now_s = time.monotonic()
+        if should_stop() and not last:
+            save()
+            return "stopped"
+        if now_s - saved_at_s >= save_every_s:
+            save()
+            saved_at_s = time.monotonic()
+    return "early" if training.iteration < settings.iterations else "iterations"

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pictures import broken_pictures, noise, save, truncate
+from running import Impasto, environment
+from safetensors.numpy import load_file
+
+from pipeline import __version__, canvas
+from pipeline.feedforward.models import load_network
+
+STYLES = ["--style", "sky=a.png", "--style", "ground=b.png"]
+
+
+@pytest.fixture
+def studio(impasto: Impasto) -> Impasto:
+    """Three photographs in a folder, and two styles."""
+    (impasto.folder / "photos").mkdir()
+    for index in range(3):
+        save(impasto.folder / "photos" / f"{index}.png", noise(40, 50, seed=index))
+    save(impasto.folder / "a.png", noise(50, 40, seed=10))
+    save(impasto.folder / "b.png", noise(40, 40, seed=11) // 2)
+    return impasto
+
+
+def options(weights: Path, iterations: int = 2, output: str = "net") -> list[object]:
+    size = ["--size-px", 32, "--style-px", 32, "--batch", 1, "--iterations", iterations]
+    machine = ["--network", "vgg19", "--device", "cpu", "--precision", "float32", "--threads", 1]
+    return [
+        *size,
+        *machine,
+        *["--weights", weights, "--output", f"{output}.safetensors", "--record", f"{output}.json"],
+    ]
+
+
+def record(path: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return facts
+
+
+def test_a_network_is_trained_and_painted_with(studio: Impasto, vgg19: Path) -> None:
+    words = ["--validate-every", 1, "--pictures", "pictures", "--licence", "CC0-1.0"]
+    done = studio.works("train", "photos", *STYLES, *options(vgg19), *words)
+    assert "torchvision" not in done.imported
+    assert any(line.startswith("train net: 2/2. loss ") for line in done.said)
+    assert done.said[-1].startswith("net.safetensors: 2 iterations (iterations), validation loss ")
+    card = load_network(studio.folder / "net.safetensors").card
+    assert card.names == ("sky", "ground")
+    assert [region.style for region in card.regions] == ["a.png", "b.png"]
+    assert card.licence == "CC0-1.0"
+    assert card.version == __version__
+    assert card.settings["mask"] == "top-bottom"
+    assert (card.settings["network"], card.settings["precision"]) == ("vgg19", "float32")
+    assert (card.data["photographs"], card.data["validated"], card.data["held_out"]) == (3, 3, False)
+    assert card.figures["iterations"] == 2
+    facts = record(studio.folder / "net.json")
+    assert facts["ending"] == "iterations"
+    assert [point["iteration"] for point in facts["validations"]] == [1, 2]
+    assert {"style relu1_2 sky", "style relu4_3 ground"} < set(facts["trace"][0]["terms"])
+    # Three contents above, three painted below.
+    assert canvas.read(studio.folder / "pictures" / "000002.png").shape == (64, 96, 3)
+    assert not list(studio.folder.glob(".*"))
+    save(studio.folder / "left.png", np.tile(np.repeat(np.array([255, 0], np.uint8), 20), (40, 1))[..., None])
+    masks = ["--mask", "sky=left.png", "--mask", "ground=not:left.png"]
+    outputs = ["--output", "out.tif", "--record", "out.json", "--threads", 1]
+    studio.works("apply", "photos/0.png", "--model", "net.safetensors", *masks, *outputs)
+    assert canvas.read(studio.folder / "out.tif").shape == (40, 50, 3)
+
+
+def test_many_photographs_leave_some_to_validate_on(studio: Impasto, vgg19: Path) -> None:
+    for index in range(3, 22):
+        save(studio.folder / "photos" / f"{index}.png", noise(40, 50, seed=index))
+    studio.works("train", "photos", "--style", "all=a.png", *options(vgg19, iterations=1))
+    card = load_network(studio.folder / "net.safetensors").card
+    assert (card.data["photographs"], card.data["validated"], card.data["held_out"]) == (21, 1, True)
+
+
+def test_what_cannot_be_read_in_a_folder_is_left_out_and_named(studio: Impasto, vgg19: Path) -> None:
+    photos = studio.folder / "photos"
+    (photos / "1a.jpg").write_text("not a photograph " * 50, encoding="utf-8")
+    save(photos / "1b.png", noise(20, 90, seed=0))
+    truncate(save(photos / "1c.png", noise(40, 50, seed=0)))
+    done = studio.works("train", "photos", *STYLES, *options(vgg19, iterations=8))
+    warnings = [line for line in done.said if line.startswith("warning: left out: ")]
+    assert [line.split(": ")[2] for line in warnings] == ["photos/1a.jpg", "photos/1b.png", "photos/1c.png"]
+    assert "expected sides of at least 32 px; found 20x90 px" in warnings[1]
+    assert load_network(studio.folder / "net.safetensors").card.data["photographs"] == 3
+
+
+def test_a_folder_without_a_usable_photograph_is_refused(studio: Impasto, vgg19: Path) -> None:
+    for path in (studio.folder / "photos").iterdir():
+        path.write_text("not a photograph " * 50, encoding="utf-8")
+    line = studio.refuses("train", "photos", *STYLES, *options(vgg19))
+    assert line.startswith(
+        "photos: expected photographs with sides of at least 32 px; found 3 that cannot be used, the first "
+        "of them photos/0.png: expected an image ("
+    )
+
+
+def test_photographs_that_are_all_damaged_leave_nothing(studio: Impasto, vgg19: Path) -> None:
+    for path in (studio.folder / "photos").iterdir():
+        truncate(path)
+    done = studio.run("train", "photos", *STYLES, *options(vgg19))
+    assert done.returncode == 2
+    assert "expected a complete image" in done.stderr.splitlines()[-1]
+    assert not list(studio.folder.glob(".*"))
+    assert not list(studio.folder.glob("net*"))
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "empty"])
+def test_a_photograph_that_was_named_itself_must_be_one(studio: Impasto, vgg19: Path, kind: str) -> None:
+    path = broken_pictures(studio.folder)[kind]
+    line = studio.refuses("train", "photos", path, *STYLES, *options(vgg19))
+    assert line.startswith(f"{path}: expected ")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["empty", *STYLES], "empty: expected a folder with photographs; found none in it."),
+        (["photos", "--style", "a.png"], "--style: expected REGION=IMAGE; found 'a.png'."),
+        (["photos", "--style", "a b=a.png"], "--style: expected REGION=IMAGE; found 'a b=a.png'."),
+        (["photos", *STYLES, "--style", "sky=a.png"], "--style: expected each region once; found sky twice."),
+        (["photos", "--style", "sky=gone.png"], "gone.png: expected an image file; found no such file."),
+        (["photos", *STYLES, "--size-px", 40], "--size-px: expected a multiple of 16; found 40."),
+        (["photos", *STYLES, "--learning-rate", 0], "--learning-rate: expected greater than 0; found 0.0."),
+        (["photos", *STYLES, "--patience", -1], "--patience: expected greater than or equal to 0; found -1."),
+        (["photos", *STYLES, "--network", "vgg16"], "expected the model file of vgg16; found vgg19."),
+        (["photos", *STYLES, "--weights", "gone"], "gone: expected a weights file; found none."),
+    ],
+)
+def test_what_cannot_be_is_told_in_one_line(
+    studio: Impasto, vgg19: Path, words: list[object], said: str
+) -> None:
+    (studio.folder / "empty").mkdir()
+    place = next((index for index, word in enumerate(words) if str(word).startswith("--s")), 1)
+    given = [*words[:place], *options(vgg19), *words[place:]]
+    assert said in studio.refuses("train", *given)
+
+
+def test_a_training_that_was_ended_goes_on_where_it_was(studio: Impasto, vgg19: Path) -> None:
+    # No run is faster than its signal.
+    words = [str(word) for word in ["train", "photos", *STYLES, *options(vgg19, iterations=16)]]
+    process = subprocess.Popen(
+        ["impasto", *words], cwd=studio.folder, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "/16" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 143
+    assert said.splitlines()[-1].endswith("of 16 iterations; the same command goes on from there")
+    (state,) = studio.folder.glob(".net-*.state")
+    assert not (studio.folder / "net.safetensors").exists()
+    done = studio.works(*words)
+    assert done.said[0].startswith("going on after ")
+    assert not list(studio.folder.glob(".net-*"))
+    assert not state.exists()
+    studio.works("train", "photos", *STYLES, *options(vgg19, 16, output="whole"))
+    one, other = (load_file(studio.folder / f"{name}.safetensors") for name in ("net", "whole"))
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+    losses = [record(studio.folder / f"{name}.json")["trace"] for name in ("net", "whole")]
+    assert losses[0] == losses[1]
