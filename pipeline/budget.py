@@ -174,7 +174,9 @@ def tiling(level: Level, demand: Demand, budget_mib: int) -> Tiling:
     whole_mib = state_mib + padded.area * per_px / _MIB
     if PROCESS_MIB + whole_mib <= budget_mib:
         return _tiling(level, demand, _Cut(None, 0, 2.0), "memory", whole_mib)
-    # Content and guides are read by tiles; the content's features stay where there is memory for vectors.
+    # Image, content and guides of one tile are read ahead, and the gradient of another is written behind.
+    per_px += 3 * 12 + 2 * 4 * channels
+    # The content's features stay where there is memory for vectors.
     vectors_mib = padded.area * (vector_bytes_per_px(demand.optimiser) + 4 * content_values) / _MIB
     room_mib = budget_mib - PROCESS_MIB
     in_files = _fastest(padded, network, room_mib, per_px, halo_px)

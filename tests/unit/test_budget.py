@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -71,10 +72,10 @@ def test_what_lies_in_files_per_pixel() -> None:
         (Size(512, 512), [PERSON, BACKGROUND], Tiling(None, 64, 0, "memory", 786, 1486, 30, 16)),
         (Size(1024, 1024), [], Tiling(None, 64, 0, "memory", 2624, 3324, 120, 35)),
         (Size(1024, 1024), [PERSON, BACKGROUND], Tiling(None, 64, 0, "memory", 3144, 3844, 120, 35)),
-        (Size(2048, 2048), [], Tiling(1072, 64, 0, "files", 3362, 4062, 48 + 4 * 108, 180)),
-        (Size(3008, 3008), [], Tiling(832, 64, 0, "memory", 3360, 4060, 1036, 424)),
-        (Size(2048, 2048), [PERSON, BACKGROUND], Tiling(864, 64, 0, "memory", 3338, 4038, 480, 201)),
-        (Size(8192, 8192), [], Tiling(1072, 64, 0, "files", 3362, 4062, 768 + 64 * 108, 2983)),
+        (Size(2048, 2048), [], Tiling(1056, 64, 0, "files", 3321, 4021, 48 + 4 * 108, 180)),
+        (Size(3008, 3008), [], Tiling(832, 64, 0, "memory", 3392, 4092, 1036, 424)),
+        (Size(2048, 2048), [PERSON, BACKGROUND], Tiling(864, 64, 0, "memory", 3387, 4087, 480, 201)),
+        (Size(8192, 8192), [], Tiling(1056, 64, 0, "files", 3321, 4021, 768 + 64 * 108, 2983)),
     ],
 )
 def test_the_tiling_that_a_budget_affords(size: Size, regions: list[Any], found: Tiling) -> None:
@@ -102,16 +103,16 @@ def test_the_halo_is_the_deepest_layers() -> None:
 
 def test_a_budget_below_the_smallest_tile_is_refused_with_the_one_that_would_do() -> None:
     level = Level(4096, Size(4096, 4096))
-    for budget in (800, 852):
+    for budget in (800, 855):
         with pytest.raises(DoesNotFitError) as caught:
             cut_up(level, artwork(), budget)
         assert (caught.value.key, caught.value.needed, caught.value.found, caught.value.level) == (
             "memory_budget_mib",
-            "853",
+            "856",
             str(budget),
             level,
         )
-    assert cut_up(level, artwork(), 853).tile_core_px == 128
+    assert cut_up(level, artwork(), 856).tile_core_px == 128
 
 
 @settings(max_examples=200, deadline=None)
@@ -141,6 +142,8 @@ def test_a_tiling_covers_its_level_within_the_budget(
     state = 0 if found.store == "files" else vector_bytes_per_px(chosen.optimiser) + content
     areas = sorted((tile.haloed.size.area for tile in tiles), reverse=True)
     held = sum(areas[: found.keep_tiles + 1])
+    # What is read ahead and written behind counts for each: image, content, guides; gradients.
+    activations += 36 + 8 * chosen.guidance_channels
     assert 700 * 2**20 + state * level.padded.area + activations * held <= budget * 2**20
 
 
@@ -148,7 +151,7 @@ def test_more_memory_never_means_more_work() -> None:
     level, costs, network = Level(4096, Size(4096, 4096)), [], artwork().network
     for budget in range(4096, 65_536, 4096):
         found = cut_up(level, artwork(), budget)
-        tiles = 1 if found.tile_core_px is None else (4096 // found.tile_core_px + 1) ** 2
+        tiles = 1 if found.tile_core_px is None else math.ceil(4096 / found.tile_core_px) ** 2
         share = computed_share(level.padded, network, found.tile_core_px, found.halo_px)
         costs.append(share * (2 if found.tile_core_px is None else 3 - min(1, found.keep_tiles / tiles)))
     assert costs == sorted(costs, reverse=True)

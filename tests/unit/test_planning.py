@@ -500,7 +500,7 @@ REFUSED: list[tuple[Callable[[], Plan], type[Exception], str]] = [
     (
         lambda: plan({"style": "s.png", "levels": [8000, 9000]}, compute={"memory_budget_mib": 800}),
         ConfigError,
-        "config.yaml: compute.memory_budget_mib: expected 853 at least for level 9000 (7348x11023 px) "
+        "config.yaml: compute.memory_budget_mib: expected 856 at least for level 9000 (7348x11023 px) "
         "of a; found 800. Raise it, choose shallower layers, or end at level 196 (160x240 px), the largest "
         "that fits.",
     ),
@@ -548,7 +548,7 @@ def test_what_is_refused_before_any_work(make: Callable[[], Plan], kind: type[Ex
         (
             {"levels": [100, 300]},
             {"memory_budget_mib": 800},
-            "memory_budget_mib: expected 853 at least for level 300 (245x367 px) of a; found 800. Raise it, "
+            "memory_budget_mib: expected 856 at least for level 300 (245x367 px) of a; found 800. Raise it, "
             "choose shallower layers, or end at level 196 (160x240 px), the largest that fits.",
             {"levels": [100, 196]},
             {"levels": [100, 197]},
