@@ -117,7 +117,7 @@ def _artwork(folder: Path, plan: Plan, scratch: Path) -> Artwork:
         styles=[style for index in range(len(top.regions)) for style in _styles(results, index)],
         masks=masks,
         levels=[_level(results, level, record) for level, record in zip(plan.levels, records, strict=True)],
-        settings=plan.settings.model_dump(mode="json"),
+        settings=plan.settings.model_dump(mode="json", exclude_none=True),
         provenance=results.provenance,
         warnings=list(dict.fromkeys(warnings)),
         cover=covered,
