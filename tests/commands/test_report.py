@@ -62,9 +62,9 @@ def test_one_page_holds_everything(impasto: Impasto, results: Path) -> None:
     for word in ("halves", "89", "72", "Simonyan", "BSD-3-Clause", "left", "right", "<svg"):
         assert word in page, word
     assert str(impasto.folder) not in page
-    # Settings that an artwork leaves open are not listed.
-    assert "levels[0].px" in page
-    assert "levels[0].content_weight" not in page
+    # Settings that an artwork leaves open are in its provenance alone.
+    assert ">levels[0].px<" in page
+    assert ">levels[0].content_weight<" not in page
     # The two masks are the halves of the picture, with the same soft edge.
     assert "In no region: 0\u202f% of the picture. In more than one: 0\u202f%." in page
 
