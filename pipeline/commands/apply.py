@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import canvas
 from pipeline.canvas import Mask
-from pipeline.commands.options import positive, size
+from pipeline.commands.options import add_machine_arguments, positive, size
 from pipeline.console import Reporter, say
 from pipeline.errors import InputError
 from pipeline.files import scratch_path, write_json
@@ -81,13 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what tiles and held layers may take; what does not fit is held in files beside the output "
         "(default: %(default)s)",
     )
-    parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: %(default)s)"
-    )
-    parser.add_argument(
-        "--precision", choices=("auto", "bfloat16", "float32"), default="auto", help="(default: %(default)s)"
-    )
-    parser.add_argument("--threads", type=positive, default=2, help="CPU threads (default: %(default)s)")
+    add_machine_arguments(parser)
     parser.add_argument("--output", type=Path, required=True, help="the painted image, a tiled float TIFF")
     parser.add_argument("--record", type=Path, required=True, help="settings, cost and device, as JSON")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import __version__, canvas, weights
 from pipeline.commands import photographs
-from pipeline.commands.options import positive
+from pipeline.commands.options import add_machine_arguments, positive
 from pipeline.config.sections import NETWORKS
 from pipeline.console import Reporter, say
 from pipeline.errors import InputError, WeightsError
@@ -47,16 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="each photograph is shrunk until its shorter side has this many pixels, and the square in its "
         "middle is taken; a multiple of 16 (default: %(default)s)",
     )
-    parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: %(default)s)"
-    )
-    parser.add_argument(
-        "--precision",
-        choices=("auto", "bfloat16", "float32"),
-        default="float32",
-        help="(default: %(default)s)",
-    )
-    parser.add_argument("--threads", type=positive, default=2, help="CPU threads (default: %(default)s)")
+    add_machine_arguments(parser, precision="float32")
     parser.add_argument("--output", type=Path, required=True, help="a safetensors file, one vector per layer")
 
 

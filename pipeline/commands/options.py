@@ -24,6 +24,20 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def add_machine_arguments(parser: argparse.ArgumentParser, precision: str = "auto") -> None:
+    """Where to compute and how precisely, for commands that stand outside a plan."""
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "bfloat16", "float32"),
+        default=precision,
+        help="(default: %(default)s)",
+    )
+    parser.add_argument("--threads", type=positive, default=2, help="CPU threads (default: %(default)s)")
+
+
 def add_level_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that stylise and refine have in common."""
     parser.add_argument(

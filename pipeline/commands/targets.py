@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipeline import canvas
-from pipeline.commands.options import positive
+from pipeline.commands.options import add_machine_arguments
 from pipeline.config.mistakes import as_error
 from pipeline.config.sections import NETWORKS, Network
 from pipeline.console import say
@@ -41,13 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--channel-means", type=Path, help="those means, made by impasto calibrate")
     parser.add_argument("--layers", nargs="+", default=STYLE_LAYERS, help="(default: the paper's five)")
-    parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: %(default)s)"
-    )
-    parser.add_argument(
-        "--precision", choices=("auto", "bfloat16", "float32"), default="auto", help="(default: %(default)s)"
-    )
-    parser.add_argument("--threads", type=positive, default=2, help="CPU threads (default: %(default)s)")
+    add_machine_arguments(parser)
     parser.add_argument("--output", type=Path, required=True, help="a safetensors file, one matrix per layer")
 
 

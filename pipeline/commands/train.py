@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from pipeline import __version__, canvas, provenance, weights
 from pipeline.commands import photographs
-from pipeline.commands.options import positive
+from pipeline.commands.options import add_machine_arguments, positive
 from pipeline.config.sections import NAME_PATTERN, NETWORKS, Network
 from pipeline.console import Reporter, say
 from pipeline.errors import InputError, ResourceError
@@ -129,13 +129,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the trained weights, for the model card; what photographs and styles allow is yours to know "
         "(default: %(default)s)",
     )
-    parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: %(default)s)"
-    )
-    parser.add_argument(
-        "--precision", choices=("auto", "bfloat16", "float32"), default="auto", help="(default: %(default)s)"
-    )
-    parser.add_argument("--threads", type=positive, default=2, help="CPU threads (default: %(default)s)")
+    add_machine_arguments(parser)
     parser.add_argument("--output", type=Path, required=True, help="the network, a safetensors file")
     parser.add_argument("--record", type=Path, required=True, help="losses, cost and device, as JSON")
     parser.add_argument(
