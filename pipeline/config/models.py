@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pipeline.combination import Expression
 from pipeline.config.controls import AutomaticRegions, Colour, Guidance, Iterations, Mixing, Region, as_list
 from pipeline.config.presets import PresetName
+from pipeline.config.printing import Print
 from pipeline.config.sections import (
     NAME_PATTERN,
     FilePath,
@@ -20,7 +21,6 @@ from pipeline.config.sections import (
     NonNegative,
     Optimiser,
     Positive,
-    Print,
     Section,
     check_layers,
 )

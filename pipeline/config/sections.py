@@ -189,30 +189,6 @@ class Optimiser(Section):
 
 
 @final
-class Print(Section):
-    """The print file."""
-
-    width: Length | None = Field(
-        None, description="Width with its unit, such as `20 cm` or `8000 px`; sets the levels."
-    )
-    height: Length | None = Field(None, description="Height with its unit, instead of `width`.")
-    dpi: float = Field(300, ge=1, le=10_000, description="Pixels per inch, written into the file.")
-    bits: Literal[8, 16] = Field(8, description="Bits per channel.")
-    compression: Literal["deflate", "lzw", "none"] = Field(
-        "deflate", description="Lossless TIFF compression."
-    )
-
-    @model_validator(mode="after")
-    def _one_side(self) -> Print:
-        if self.width is not None and self.height is not None:
-            raise ValueError(
-                f"must give width or height, the other follows from the content; "
-                f"found width {self.width} and height {self.height}"
-            )
-        return self
-
-
-@final
 class Masks(Section):
     """How `person` and `background` are found."""
 
