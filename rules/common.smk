@@ -1,4 +1,4 @@
-# The configuration, resolved once for all rules. Everything with logic in it lives in pipeline/collection.py.
+# The configuration, resolved once for all rules. Everything with logic in it lives in the package.
 
 from snakemake.exceptions import WorkflowError
 
@@ -6,6 +6,8 @@ from pipeline.collection import open_collection
 from pipeline.errors import PipelineError
 from pipeline.files import hold
 from pipeline.fingerprint import fingerprint
+from pipeline.job_files import JobFiles
+from pipeline.job_resources import JobResources
 
 # A configuration named on the command line stands alone: the demo's artworks are not mixed into it.
 if not workflow.config_settings.configfiles:
@@ -24,6 +26,8 @@ try:
 except PipelineError as error:
     raise WorkflowError(str(error)) from None
 
+FILES = JobFiles(COLLECTION)
+NEEDS = JobResources(COLLECTION)
 RESULTS = COLLECTION.results
 RESOURCES = COLLECTION.resources
 THREADS = COLLECTION.config.compute.threads

@@ -3,9 +3,9 @@
 
 rule assemble:
     input:
-        result=lambda w: COLLECTION.top_result(w.artwork),
-        content=lambda w: COLLECTION.prepared_file(COLLECTION.plans[w.artwork].content),
-        masks=lambda w: COLLECTION.assemble_masks(w.artwork),
+        result=lambda w: FILES.top_result(w.artwork),
+        content=lambda w: FILES.prepared_file(COLLECTION.plans[w.artwork].content),
+        masks=lambda w: FILES.assemble_masks(w.artwork),
     output:
         temp(f"{RESULTS}/{{artwork}}/assembled.tif"),
     log:
@@ -14,10 +14,10 @@ rule assemble:
         f"{RESULTS}/benchmarks/{{artwork}}/assemble.tsv"
     threads: 1
     resources:
-        mem_mb=COLLECTION.image_memory_mib(),
+        mem_mb=NEEDS.image_memory_mib(),
         runtime=60,
     params:
-        options=lambda w: COLLECTION.assemble_options(w.artwork),
+        options=lambda w: FILES.assemble_options(w.artwork),
         code=fingerprint("assemble"),
     shell:
         "exec impasto --end-with-parent assemble {input.result:q} --content {input.content:q} "
@@ -28,12 +28,12 @@ rule export_print:
     input:
         plan=f"{RESULTS}/{{artwork}}/plan.json",
         image=f"{RESULTS}/{{artwork}}/assembled.tif",
-        records=lambda w: COLLECTION.level_records(w.artwork),
-        masks=lambda w: COLLECTION.mask_records(w.artwork),
-        partitions=lambda w: COLLECTION.partition_records(w.artwork),
-        mixtures=lambda w: COLLECTION.mixture_records(w.artwork),
-        weights=lambda w: COLLECTION.artwork_weights(w.artwork),
-        sources=lambda w: COLLECTION.artwork_sources(w.artwork),
+        records=lambda w: FILES.level_records(w.artwork),
+        masks=lambda w: FILES.mask_records(w.artwork),
+        partitions=lambda w: FILES.partition_records(w.artwork),
+        mixtures=lambda w: FILES.mixture_records(w.artwork),
+        weights=lambda w: FILES.artwork_weights(w.artwork),
+        sources=lambda w: FILES.artwork_sources(w.artwork),
     output:
         print=f"{RESULTS}/{{artwork}}/print.tif",
         provenance=f"{RESULTS}/{{artwork}}/provenance.json",
@@ -43,7 +43,7 @@ rule export_print:
         f"{RESULTS}/benchmarks/{{artwork}}/export_print.tsv"
     threads: 1
     resources:
-        mem_mb=COLLECTION.image_memory_mib(),
+        mem_mb=NEEDS.image_memory_mib(),
         runtime=60,
     params:
         code=fingerprint("export-print"),
@@ -58,10 +58,10 @@ rule preview:
     input:
         plan=f"{RESULTS}/{{artwork}}/plan.json",
         image=f"{RESULTS}/{{artwork}}/assembled.tif",
-        content=lambda w: COLLECTION.prepared_file(COLLECTION.plans[w.artwork].content),
-        styles=lambda w: COLLECTION.top_styles(w.artwork),
-        levels=lambda w: COLLECTION.level_results(w.artwork),
-        guides=lambda w: COLLECTION.guides(
+        content=lambda w: FILES.prepared_file(COLLECTION.plans[w.artwork].content),
+        styles=lambda w: FILES.top_styles(w.artwork),
+        levels=lambda w: FILES.level_results(w.artwork),
+        guides=lambda w: FILES.guides(
             w.artwork, COLLECTION.plans[w.artwork].levels[-1].level_px
         ),
     output:
@@ -73,7 +73,7 @@ rule preview:
         f"{RESULTS}/benchmarks/{{artwork}}/preview.tsv"
     threads: 1
     resources:
-        mem_mb=COLLECTION.image_memory_mib(),
+        mem_mb=NEEDS.image_memory_mib(),
         runtime=30,
     params:
         preview_px=lambda w: COLLECTION.plans[w.artwork].settings.preview_px,
@@ -101,7 +101,7 @@ rule report:
         f"{RESULTS}/benchmarks/report.tsv"
     threads: 1
     resources:
-        mem_mb=COLLECTION.image_memory_mib(),
+        mem_mb=NEEDS.image_memory_mib(),
         runtime=30,
     params:
         title=lambda w: COLLECTION.config.title,

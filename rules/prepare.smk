@@ -8,7 +8,7 @@ localrules:
 
 rule fetch_weights:
     input:
-        lambda w: COLLECTION.weights_inputs(w.weights),
+        lambda w: FILES.weights_inputs(w.weights),
     output:
         f"{RESOURCES}/weights/{{weights}}.safetensors",
     log:
@@ -20,7 +20,7 @@ rule fetch_weights:
         mem_mb=2048,
         runtime=60,
     params:
-        options=lambda w: COLLECTION.weights_options(w.weights),
+        options=lambda w: FILES.weights_options(w.weights),
         code=fingerprint("fetch-weights"),
     shell:
         "exec impasto --end-with-parent fetch-weights {wildcards.weights} {params.options} "
@@ -55,7 +55,7 @@ rule prepare:
         f"{RESULTS}/benchmarks/prepare/{{key}}.tsv"
     threads: 1
     resources:
-        mem_mb=COLLECTION.image_memory_mib(),
+        mem_mb=NEEDS.image_memory_mib(),
         runtime=30,
     params:
         code=fingerprint("prepare"),
@@ -65,7 +65,7 @@ rule prepare:
 
 rule segment:
     input:
-        unpack(lambda w: COLLECTION.segment_inputs(w.key)),
+        unpack(lambda w: FILES.segment_inputs(w.key)),
     output:
         mask=f"{RESULTS}/shared/masks/{{key}}.tif",
         record=f"{RESULTS}/shared/masks/{{key}}.json",
@@ -75,7 +75,7 @@ rule segment:
         f"{RESULTS}/benchmarks/segment/{{key}}.tsv"
     threads: THREADS
     resources:
-        mem_mb=lambda w: COLLECTION.segment_memory_mib(w.key),
+        mem_mb=lambda w: NEEDS.segment_memory_mib(w.key),
         runtime=30,
     params:
         threads=THREADS,
@@ -88,7 +88,7 @@ rule segment:
 
 rule partition:
     input:
-        unpack(lambda w: COLLECTION.partition_inputs(w.key)),
+        unpack(lambda w: FILES.partition_inputs(w.key)),
     output:
         masks=directory(f"{RESULTS}/shared/masks/parts/{{key}}"),
         record=f"{RESULTS}/shared/masks/parts/{{key}}.json",
@@ -98,7 +98,7 @@ rule partition:
         f"{RESULTS}/benchmarks/partition/{{key}}.tsv"
     threads: THREADS
     resources:
-        mem_mb=lambda w: COLLECTION.partition_memory_mib(w.key),
+        mem_mb=lambda w: NEEDS.partition_memory_mib(w.key),
         runtime=60,
     params:
         threads=THREADS,
@@ -112,7 +112,7 @@ rule partition:
 
 rule combine:
     input:
-        lambda w: COLLECTION.mask_files.combine_inputs(w.key),
+        lambda w: FILES.mask_files.combine_inputs(w.key),
     output:
         f"{RESULTS}/shared/masks/combined/{{key}}.tif",
     log:
@@ -121,10 +121,10 @@ rule combine:
         f"{RESULTS}/benchmarks/combine/{{key}}.tsv"
     threads: 1
     resources:
-        mem_mb=COLLECTION.image_memory_mib(),
+        mem_mb=NEEDS.image_memory_mib(),
         runtime=60,
     params:
-        options=lambda w: COLLECTION.mask_files.combine_options(w.key),
+        options=lambda w: FILES.mask_files.combine_options(w.key),
         code=fingerprint("combine"),
     shell:
         "exec impasto --end-with-parent combine {params.options} --output {output:q} > {log:q} 2>&1"
@@ -132,7 +132,7 @@ rule combine:
 
 rule recolour:
     input:
-        unpack(lambda w: COLLECTION.recolour_inputs(w.key)),
+        unpack(lambda w: FILES.recolour_inputs(w.key)),
     output:
         f"{RESULTS}/shared/images/{{key}}.tif",
     log:
@@ -141,11 +141,11 @@ rule recolour:
         f"{RESULTS}/benchmarks/recolour/{{key}}.tsv"
     threads: 1
     resources:
-        mem_mb=COLLECTION.image_memory_mib(),
+        mem_mb=NEEDS.image_memory_mib(),
         runtime=30,
     params:
-        options=lambda w: COLLECTION.recolour_options(w.key),
-        maps=lambda w: COLLECTION.recolour_maps(w.key),
+        options=lambda w: FILES.recolour_options(w.key),
+        maps=lambda w: FILES.recolour_maps(w.key),
         code=fingerprint("recolour"),
     shell:
         "exec impasto --end-with-parent recolour {input.image:q} {params.options} --maps - "

@@ -14,7 +14,7 @@ rule plan:
         mem_mb=512,
         runtime=10,
     params:
-        settings=lambda w: COLLECTION.plan_settings(w.artwork),
+        settings=lambda w: FILES.plan_settings(w.artwork),
         sizes=lambda w: COLLECTION.plans[w.artwork].model_dump_json(
             include={"levels", "images"}
         ),
@@ -26,7 +26,7 @@ rule plan:
 
 rule guide:
     input:
-        lambda w: COLLECTION.guide_masks(w.artwork),
+        lambda w: FILES.guide_masks(w.artwork),
     output:
         f"{RESULTS}/{{artwork}}/levels/{{level}}/guides.tif",
     log:
@@ -35,10 +35,10 @@ rule guide:
         f"{RESULTS}/benchmarks/{{artwork}}/guide-{{level}}.tsv"
     threads: 1
     resources:
-        mem_mb=COLLECTION.image_memory_mib(),
+        mem_mb=NEEDS.image_memory_mib(),
         runtime=30,
     params:
-        options=lambda w: COLLECTION.guide_options(w.artwork, w.level),
+        options=lambda w: FILES.guide_options(w.artwork, w.level),
         code=fingerprint("guide"),
     shell:
         "exec impasto --end-with-parent guide {params.options} --output {output:q} > {log:q} 2>&1"
@@ -46,7 +46,7 @@ rule guide:
 
 rule mix:
     input:
-        unpack(lambda w: COLLECTION.mix_inputs(w.key)),
+        unpack(lambda w: FILES.mix_inputs(w.key)),
     output:
         image=f"{RESULTS}/shared/mixed/{{key}}.tif",
         record=f"{RESULTS}/shared/mixed/{{key}}.json",
@@ -59,9 +59,9 @@ rule mix:
         mem_mb=lambda w: COLLECTION.mixes[w.key].memory_mib,
         disk_mb=lambda w: COLLECTION.mixes[w.key].disk_mib,
         runtime=lambda w: COLLECTION.mixes[w.key].runtime_min,
-        gpu=COLLECTION.gpus,
+        gpu=NEEDS.gpus,
     params:
-        plan=lambda w: COLLECTION.mix_plan(w.key),
+        plan=lambda w: FILES.mix_plan(w.key),
         code=fingerprint("mix"),
     shell:
         "exec impasto --end-with-parent mix {input.start:q} --fine {input.fine:q} --plan - "
@@ -71,7 +71,7 @@ rule mix:
 
 rule targets:
     input:
-        unpack(lambda w: COLLECTION.target_inputs(w.key)),
+        unpack(lambda w: FILES.target_inputs(w.key)),
     output:
         f"{RESULTS}/shared/targets/{{key}}.safetensors",
     log:
@@ -80,11 +80,11 @@ rule targets:
         f"{RESULTS}/benchmarks/targets/{{key}}.tsv"
     threads: THREADS
     resources:
-        mem_mb=COLLECTION.target_memory_mib(),
+        mem_mb=NEEDS.target_memory_mib(),
         runtime=30,
-        gpu=COLLECTION.gpus,
+        gpu=NEEDS.gpus,
     params:
-        options=lambda w: COLLECTION.target_options(w.key),
+        options=lambda w: FILES.target_options(w.key),
         code=fingerprint("targets"),
     shell:
         "exec impasto --end-with-parent targets {input.image:q} --weights {input.weights:q} {params.options} "
@@ -93,15 +93,13 @@ rule targets:
 
 rule stylise:
     input:
-        weights=lambda w: COLLECTION.weights_file(
+        weights=lambda w: FILES.weights_file(
             COLLECTION.plans[w.artwork].settings.network.name
         ),
-        means=lambda w: COLLECTION.channel_means(w.artwork),
-        content=lambda w: COLLECTION.image_file(
-            COLLECTION.level(w.artwork, w.level).content
-        ),
-        targets=lambda w: COLLECTION.level_targets(w.artwork, w.level),
-        guides=lambda w: COLLECTION.guides(w.artwork, w.level),
+        means=lambda w: FILES.channel_means(w.artwork),
+        content=lambda w: FILES.image_file(COLLECTION.level(w.artwork, w.level).content),
+        targets=lambda w: FILES.level_targets(w.artwork, w.level),
+        guides=lambda w: FILES.guides(w.artwork, w.level),
     output:
         image=f"{RESULTS}/{{artwork}}/levels/{{level}}/stylised.tif",
         record=f"{RESULTS}/{{artwork}}/levels/{{level}}/stylised.json",
@@ -114,9 +112,9 @@ rule stylise:
         mem_mb=lambda w: COLLECTION.level(w.artwork, w.level).memory_mib,
         disk_mb=lambda w: COLLECTION.level(w.artwork, w.level).disk_mib,
         runtime=lambda w: COLLECTION.level(w.artwork, w.level).runtime_min,
-        gpu=COLLECTION.gpus,
+        gpu=NEEDS.gpus,
     params:
-        plan=lambda w: COLLECTION.level_plan(w.artwork, w.level),
+        plan=lambda w: FILES.level_plan(w.artwork, w.level),
         code=fingerprint("stylise"),
     shell:
         "exec impasto --end-with-parent stylise --plan - --level {wildcards.level} "
@@ -127,7 +125,7 @@ rule stylise:
 
 rule upsample:
     input:
-        lambda w: COLLECTION.result_below(w.artwork, w.level),
+        lambda w: FILES.result_below(w.artwork, w.level),
     output:
         temp(f"{RESULTS}/{{artwork}}/levels/{{level}}/start.tif"),
     log:
@@ -136,7 +134,7 @@ rule upsample:
         f"{RESULTS}/benchmarks/{{artwork}}/upsample-{{level}}.tsv"
     threads: 1
     resources:
-        mem_mb=COLLECTION.image_memory_mib(),
+        mem_mb=NEEDS.image_memory_mib(),
         runtime=30,
     params:
         size=lambda w: COLLECTION.level(w.artwork, w.level).size,
@@ -148,15 +146,13 @@ rule upsample:
 
 rule refine:
     input:
-        weights=lambda w: COLLECTION.weights_file(
+        weights=lambda w: FILES.weights_file(
             COLLECTION.plans[w.artwork].settings.network.name
         ),
-        means=lambda w: COLLECTION.channel_means(w.artwork),
-        content=lambda w: COLLECTION.image_file(
-            COLLECTION.level(w.artwork, w.level).content
-        ),
-        targets=lambda w: COLLECTION.level_targets(w.artwork, w.level),
-        guides=lambda w: COLLECTION.guides(w.artwork, w.level),
+        means=lambda w: FILES.channel_means(w.artwork),
+        content=lambda w: FILES.image_file(COLLECTION.level(w.artwork, w.level).content),
+        targets=lambda w: FILES.level_targets(w.artwork, w.level),
+        guides=lambda w: FILES.guides(w.artwork, w.level),
         start=f"{RESULTS}/{{artwork}}/levels/{{level}}/start.tif",
     output:
         image=f"{RESULTS}/{{artwork}}/levels/{{level}}/refined.tif",
@@ -170,9 +166,9 @@ rule refine:
         mem_mb=lambda w: COLLECTION.level(w.artwork, w.level).memory_mib,
         disk_mb=lambda w: COLLECTION.level(w.artwork, w.level).disk_mib,
         runtime=lambda w: COLLECTION.level(w.artwork, w.level).runtime_min,
-        gpu=COLLECTION.gpus,
+        gpu=NEEDS.gpus,
     params:
-        plan=lambda w: COLLECTION.level_plan(w.artwork, w.level),
+        plan=lambda w: FILES.level_plan(w.artwork, w.level),
         code=fingerprint("refine"),
     shell:
         "exec impasto --end-with-parent refine --plan - --level {wildcards.level} "

@@ -1,0 +1,288 @@
+"""Which file of a collection needs which, and what each job is told: what the workflow's rules ask.
+
+Torch-free; a function of the plans. The rules hold no logic of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+from pipeline.collection import Collection
+from pipeline.config.reading import for_artwork
+from pipeline.config.sections import Network
+from pipeline.geometry import Size
+from pipeline.mask_files import MaskFiles
+
+
+@final
+@dataclass(frozen=True)
+class JobFiles:
+    """Paths, inputs and options of a collection's jobs.
+
+    Attributes:
+        collection: Its artworks' plans.
+    """
+
+    collection: Collection
+
+    # -- paths of what artworks share ------------------------------------------------------------
+
+    def prepared_file(self, key: str) -> str:
+        """The prepared image of this key."""
+        return f"{self.collection.results}/shared/prepared/{key}.tif"
+
+    def image_file(self, key: str) -> str:
+        """The image of this key at its level's size and colours, or the mixture."""
+        folder = "mixed" if key in self.collection.mixes else "images"
+        return f"{self.collection.results}/shared/{folder}/{key}.tif"
+
+    @cached_property
+    def mask_files(self) -> MaskFiles:
+        """Where masks lie."""
+        folder = f"{self.collection.results}/shared/masks"
+        return MaskFiles(
+            folder, self.collection.masks, self.collection.partitions, self.collection.combinations
+        )
+
+    def target_file(self, key: str) -> str:
+        """The style statistics of this key."""
+        return f"{self.collection.results}/shared/targets/{key}.safetensors"
+
+    def weights_file(self, name: str) -> str:
+        """The model file of this name."""
+        return f"{self.collection.resources}/weights/{name}.safetensors"
+
+    # -- an artwork's levels ---------------------------------------------------------------------
+
+    def level_dir(self, artwork: str, level: str | int) -> str:
+        """The folder of a level's files."""
+        return f"{self.collection.results}/{artwork}/levels/{level}"
+
+    def result_file(self, artwork: str, level: str | int) -> str:
+        """The rendered image of a level: stylised at the lowest, refined above it."""
+        lowest = self.collection.plans[artwork].levels[0].level_px
+        name = "stylised" if int(level) == lowest else "refined"
+        return f"{self.level_dir(artwork, level)}/{name}.tif"
+
+    def result_below(self, artwork: str, level: str | int) -> str:
+        """The rendered image of the level below; asking below the lowest is a KeyError."""
+        names = [plan.level_px for plan in self.collection.plans[artwork].levels]
+        index = names.index(int(level))
+        if index == 0:
+            raise KeyError(f"{artwork} has no level below {level}")
+        return self.result_file(artwork, names[index - 1])
+
+    def top_result(self, artwork: str) -> str:
+        """The rendered image of the highest level."""
+        return self.result_file(artwork, self.collection.plans[artwork].levels[-1].level_px)
+
+    def level_results(self, artwork: str) -> list[str]:
+        """Each level's rendered image, lowest first."""
+        return [self.result_file(artwork, level.level_px) for level in self.collection.plans[artwork].levels]
+
+    def level_records(self, artwork: str) -> list[str]:
+        """What was recorded of each level, lowest first."""
+        return [file.removesuffix(".tif") + ".json" for file in self.level_results(artwork)]
+
+    def mask_records(self, artwork: str) -> list[str]:
+        """What was recorded of the automatic masks that an artwork uses."""
+        return [
+            f"{self.collection.results}/shared/masks/{key}.json"
+            for key in self.collection.plans[artwork].masks
+        ]
+
+    def partition_records(self, artwork: str) -> list[str]:
+        """What was recorded of the images in parts that an artwork uses."""
+        return [
+            f"{self.mask_files.partition_folder(key)}.json"
+            for key in self.collection.plans[artwork].partitions
+        ]
+
+    def mixture_records(self, artwork: str) -> list[str]:
+        """What was recorded of the mixtures that an artwork uses."""
+        return [
+            f"{self.collection.results}/shared/mixed/{key}.json"
+            for key in self.collection.plans[artwork].mixes
+        ]
+
+    def top_styles(self, artwork: str) -> list[str]:
+        """The style images as the highest level used them, and what mixtures were made from, once each."""
+        plan = self.collection.plans[artwork]
+        used = [self.collection.targets[key].image for key in plan.levels[-1].targets]
+        sources = [source for key in used if key in plan.mixes for source in plan.mixed_from(key)]
+        return [self.image_file(image) for image in dict.fromkeys(used + sources)]
+
+    def artwork_weights(self, artwork: str) -> list[str]:
+        """The model files that an artwork needs."""
+        return [self.weights_file(name) for name in self.collection.plans[artwork].weights]
+
+    def channel_means(self, artwork: str) -> list[str]:
+        """The user's channel means of an artwork's network: a list of one file, or of none."""
+        return list(self._means(self.collection.plans[artwork].settings.network).values())
+
+    def artwork_sources(self, artwork: str) -> list[str]:
+        """The images and masks that an artwork is made from, as the user wrote them."""
+        return [path.as_posix() for path in self.collection.plans[artwork].inputs]
+
+    def guides(self, artwork: str, level: str | int) -> list[str]:
+        """The level's guidance channels: a list of one file, or of none when one style covers everything."""
+        plan = self.collection.plans[artwork]
+        return [f"{self.level_dir(artwork, level)}/guides.tif"] if plan.settings.needs_guidance else []
+
+    def guide_masks(self, artwork: str) -> list[str]:
+        """The masks that an artwork's regions are made from, without repeats."""
+        return self.mask_files.inputs(self.collection.plans[artwork].areas.values())
+
+    def guide_options(self, artwork: str, level: str | int) -> str:
+        """`impasto guide`'s options for this artwork's regions."""
+        words: list[str] = []
+        for name, area in self.collection.plans[artwork].areas.items():
+            words += ["--region", f"{name}={self.mask_files.word(area)}"]
+            if self.mask_files.may_be_empty(area):
+                words += ["--may-be-empty", name]
+        return shlex.join([*words, "--size", str(self.collection.level(artwork, level).size)])
+
+    def level_targets(self, artwork: str, level: str | int) -> list[str]:
+        """The style statistics that a level needs, without repeats."""
+        return [self.target_file(key) for key in self.collection.level(artwork, level).targets]
+
+    def level_plan(self, artwork: str, level: str | int) -> str:
+        """The part of an artwork's plan that a level is rendered by, as one line of JSON."""
+        return self.collection.plans[artwork].excerpt(int(level)).model_dump_json()
+
+    # -- shared work -----------------------------------------------------------------------------
+
+    def recolour_inputs(self, key: str) -> dict[str, str | list[str]]:
+        """The files that an image at a level is made from."""
+        image = self.collection.images[key]
+        references = [how.reference for how in image.recolourings if how.reference is not None]
+        areas = [area for how in image.recolourings for area in how.areas]
+        return {
+            "image": self.prepared_file(image.prepared),
+            "references": [self.prepared_file(reference) for reference in dict.fromkeys(references)],
+            "masks": self.mask_files.inputs(areas),
+        }
+
+    def recolour_options(self, key: str) -> str:
+        """`impasto recolour`'s options for this image, but for its maps."""
+        image = self.collection.images[key]
+        return shlex.join(["--size", str(Size(image.height, image.width))])
+
+    def recolour_maps(self, key: str) -> str:
+        """The colour maps of this image as one line of JSON, as `impasto recolour --maps` reads them."""
+        maps = [
+            {
+                "mode": how.mode,
+                "transform": how.transform,
+                "reference": None if how.reference is None else self.prepared_file(how.reference),
+                "luma_match": how.luma_match,
+                "mask": None if how.area is None else self.mask_files.word(how.area),
+                "reference_mask": None
+                if how.reference_area is None
+                else self.mask_files.word(how.reference_area),
+                "everywhere": how.everywhere,
+                "measured_everywhere": how.measured_everywhere,
+                "may_be_empty": any(self.mask_files.may_be_empty(area) for area in how.areas),
+            }
+            for how in self.collection.images[key].recolourings
+        ]
+        return json.dumps(maps)
+
+    def assemble_masks(self, artwork: str) -> list[str]:
+        """The masks of the areas where an artwork's chroma is the content's."""
+        return self.mask_files.inputs(self.collection.plans[artwork].chroma or ())
+
+    def assemble_options(self, artwork: str) -> str:
+        """`impasto assemble`'s options for where an artwork's chroma is the content's."""
+        areas = self.collection.plans[artwork].chroma
+        if areas is None:
+            return ""
+        words = ["--colour", "luminance"]
+        for area in areas:
+            words += ["--luminance-mask", self.mask_files.word(area)]
+        return shlex.join(words)
+
+    def mix_inputs(self, key: str) -> dict[str, str]:
+        """The files that a mixture is made from."""
+        mix = self.collection.mixes[key]
+        inputs = {
+            "start": self.image_file(mix.start),
+            "fine": self.image_file(mix.fine),
+            "weights": self.weights_file(mix.network.name),
+        }
+        return inputs | self._means(mix.network)
+
+    def mix_plan(self, key: str) -> str:
+        """The part of a mixture's plan that its pixels depend on, as one line of JSON."""
+        return self.collection.mixes[key].without_costs().model_dump_json()
+
+    def _means(self, network: Network) -> dict[str, str]:
+        """The user's channel means of a network, as an input where there are some."""
+        return {} if network.channel_means is None else {"means": network.channel_means.as_posix()}
+
+    def segment_inputs(self, key: str) -> dict[str, str | list[str]]:
+        """The files that an automatic mask is made from."""
+        mask = self.collection.masks[key]
+        return {
+            "image": self.prepared_file(mask.prepared),
+            "weights": [self.weights_file(name) for name in mask.settings.weights],
+        }
+
+    def partition_inputs(self, key: str) -> dict[str, str]:
+        """The files that an image's parts are made from."""
+        cut = self.collection.partitions[key]
+        return {"image": self.prepared_file(cut.prepared), "weights": self.weights_file(cut.weights)}
+
+    def target_inputs(self, key: str) -> dict[str, str]:
+        """The files that style statistics are made from."""
+        target = self.collection.targets[key]
+        inputs = {
+            "image": self.image_file(target.image),
+            "weights": self.weights_file(target.network.name),
+        }
+        if target.mask is not None:
+            inputs["mask"] = self.mask_files.inputs([target.mask])[0]
+        return inputs | self._means(target.network)
+
+    def target_options(self, key: str) -> str:
+        """`impasto targets`' options for these statistics."""
+        target = self.collection.targets[key]
+        words = ["--network", target.network.name, "--pooling", target.network.pooling]
+        words += ["--layers", *target.network.style_layers, "--precision", target.precision]
+        words += [
+            "--device",
+            self.collection.config.compute.device,
+            "--threads",
+            str(self.collection.config.compute.threads),
+        ]
+        if target.mask is not None:
+            words += ["--mask", self.mask_files.word(target.mask), "--propagation", target.propagation]
+            words += ["--grow-units", str(target.grow_units)]
+        if target.network.normalised:
+            words.append("--normalised")
+        if target.network.channel_means is not None:
+            words += ["--channel-means", target.network.channel_means.as_posix()]
+        return shlex.join(words)
+
+    def weights_inputs(self, name: str) -> list[str]:
+        """The user's own model file of this name: a list of one file, or of none."""
+        source = self.collection.weights[name]
+        return [] if source is None or source.path is None else [source.path.as_posix()]
+
+    def weights_options(self, name: str) -> str:
+        """`impasto fetch-weights`' options for this model file."""
+        source = self.collection.weights[name]
+        if source is None:
+            return ""
+        given = {"--path": source.path, "--url": source.url, "--sha256": source.sha256}
+        return shlex.join(
+            word for option, value in given.items() if value is not None for word in (option, str(value))
+        )
+
+    def plan_settings(self, artwork: str) -> str:
+        """The part of the configuration that an artwork depends on, as one line of JSON."""
+        return json.dumps(for_artwork(self.collection.config, artwork), sort_keys=True)
