@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 _SECONDS_BETWEEN_LINES = 10.0
+_SHARE_BETWEEN_LINES = 0.02
 
 
 def say(text: str) -> None:
@@ -25,7 +26,8 @@ class Reporter:
     Args:
         title: What is being done.
         total: Steps in all.
-        stream: Where to show it; a terminal gets a bar, anything else a line every ten seconds.
+        stream: Where to show it; a terminal gets a bar, anything else a line now and then: every ten
+            seconds at first, and in a run of hours every few minutes.
     """
 
     def __init__(self, title: str, total: int, stream: TextIO | None = None) -> None:
@@ -68,14 +70,24 @@ class Reporter:
         if self._first is None:
             self._first = max(0, done - 1)
         elapsed = time.monotonic() - self._started
-        if done < self._total and elapsed - self._last_line < _SECONDS_BETWEEN_LINES:
+        # A run of minutes says something every ten seconds, one of a day every half hour at its end.
+        pause = max(_SECONDS_BETWEEN_LINES, _SHARE_BETWEEN_LINES * elapsed)
+        if done < self._total and elapsed - self._last_line < pause:
             return
         self._last_line = elapsed
         fresh = done - self._first
         left = (
-            f", about {elapsed / fresh * (self._total - done):.0f} s left"
+            f", about {_duration(elapsed / fresh * (self._total - done))} left"
             if fresh > 0 and done < self._total
             else ""
         )
         self._stream.write(f"{self._title}: {done}/{self._total}{left}. {note}\n")
         self._stream.flush()
+
+
+def _duration(seconds: float) -> str:
+    """`70 s`, `25 min`, `3 h 05 min`."""
+    if seconds < 119.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"

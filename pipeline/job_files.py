@@ -9,8 +9,10 @@ import json
 import shlex
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import final
 
+from pipeline import viewer
 from pipeline.collection import Collection
 from pipeline.config.reading import for_artwork
 from pipeline.config.sections import Network
@@ -282,6 +284,23 @@ class JobFiles:
         return shlex.join(
             word for option, value in given.items() if value is not None for word in (option, str(value))
         )
+
+    @property
+    def viewer(self) -> list[str]:
+        """The script that shows full images in the report: a list of one file, or of none."""
+        wanted = self.collection.config.report.viewer != "none"
+        return [f"{self.collection.resources}/viewer/{viewer.FILE}"] if wanted else []
+
+    @property
+    def viewer_inputs(self) -> list[str]:
+        """The user's own viewer: a list of one file, or of none."""
+        own = self.collection.config.report.viewer
+        return [own.as_posix()] if isinstance(own, Path) else []
+
+    @property
+    def viewer_options(self) -> str:
+        """`impasto fetch-viewer`'s options."""
+        return shlex.join(word for file in self.viewer_inputs for word in ("--path", file))
 
     def plan_settings(self, artwork: str) -> str:
         """The part of the configuration that an artwork depends on, as one line of JSON."""

@@ -3,6 +3,7 @@
 
 localrules:
     fetch_weights,
+    fetch_viewer,
     make_demo,
 
 
@@ -25,6 +26,26 @@ rule fetch_weights:
     shell:
         "exec impasto --end-with-parent fetch-weights {wildcards.weights} {params.options} "
         "--output {output:q} > {log:q} 2>&1"
+
+
+rule fetch_viewer:
+    input:
+        FILES.viewer_inputs,
+    output:
+        f"{RESOURCES}/viewer/openseadragon.min.js",
+    log:
+        f"{RESULTS}/logs/fetch_viewer.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fetch_viewer.tsv"
+    threads: 1
+    resources:
+        mem_mb=1024,
+        runtime=30,
+    params:
+        options=FILES.viewer_options,
+        code=fingerprint("fetch-viewer"),
+    shell:
+        "exec impasto --end-with-parent fetch-viewer {params.options} --output {output:q} > {log:q} 2>&1"
 
 
 rule make_demo:

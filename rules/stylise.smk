@@ -120,6 +120,7 @@ rule stylise:
         "exec impasto --end-with-parent stylise --plan - --level {wildcards.level} "
         "--weights {input.weights:q} --content {input.content:q} --targets {input.targets:q} "
         "--guides {input.guides:q} --output {output.image:q} --record {output.record:q} "
+        "--preview {RESULTS:q}/{wildcards.artwork}/now.png --preview-every-min {PREVIEW_EVERY_MIN} "
         "<<< {params.plan:q} > {log:q} 2>&1"
 
 
@@ -174,4 +175,5 @@ rule refine:
         "exec impasto --end-with-parent refine --plan - --level {wildcards.level} "
         "--weights {input.weights:q} --content {input.content:q} --targets {input.targets:q} "
         "--guides {input.guides:q} --start {input.start:q} --output {output.image:q} "
-        "--record {output.record:q} <<< {params.plan:q} > {log:q} 2>&1"
+        "--record {output.record:q} --preview {RESULTS:q}/{wildcards.artwork}/now.png "
+        "--preview-every-min {PREVIEW_EVERY_MIN} <<< {params.plan:q} > {log:q} 2>&1"

@@ -25,6 +25,7 @@ _SOURCES = ("Snakefile", "rules", "profiles", "pipeline")
 CONFIG: dict[str, Any] = {
     "title": "Tiny",
     "compute": {"device": "cpu", "precision": "float32", "threads": 1},
+    "report": {"viewer": "none"},
     "weights": {"vgg19": {"path": "inputs/vgg19.safetensors"}},
     "defaults": {"levels": [64, 80], "iterations": [2, 2], "network": {"name": "vgg19"}},
     "artworks": {

@@ -2,6 +2,7 @@
 
 COMMANDS = {
     "fetch-weights": "fetch a model file, check it, and keep it as safetensors",
+    "fetch-viewer": "fetch the script that shows the full image in the report",
     "make-demo": "make one of the demo collection's input images",
     "plan": "resolve an artwork's settings into levels, tiles, memory and files",
     "prepare": "decode an image once: orientation, colour profile, alpha, tiled TIFF",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from pathlib import Path
 
@@ -22,6 +23,17 @@ def positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1; found {text!r}")
     return int(text)
+
+
+def minutes(text: str) -> float:
+    """A number of minutes of at least 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (value >= 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"expected a number of minutes of at least 0; found {text!r}")
+    return value
 
 
 def add_machine_arguments(parser: argparse.ArgumentParser, precision: str = "auto") -> None:
@@ -54,3 +66,12 @@ def add_level_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, help="the rendered image, a tiled float TIFF")
     parser.add_argument("--record", type=Path, required=True, help="losses, cost and device, as JSON")
+    parser.add_argument(
+        "--preview", type=Path, help="a PNG of the image while it is rendered, removed when it is finished"
+    )
+    parser.add_argument(
+        "--preview-every-min",
+        type=minutes,
+        default=5,
+        help="minutes between two of them; 0 writes none (default: %(default)s)",
+    )

@@ -60,7 +60,15 @@ def render(arguments: argparse.Namespace, start: Path | None) -> None:
     named = (files.weights, files.content, *files.targets, files.guides, files.start)
     named = (*named, level.network.channel_means)
     depends_on = plan.excerpt(level.level_px).model_dump_json()
-    output = Output(f"{plan.artwork} {level.level_px}", arguments.output, arguments.record, level.size)
+    every_min = arguments.preview_every_min if arguments.preview is not None else 0
+    output = Output(
+        f"{plan.artwork} {level.level_px}",
+        arguments.output,
+        arguments.record,
+        level.size,
+        arguments.preview if every_min > 0 else None,
+        every_min,
+    )
     optimise(
         output,
         level.iterations,
@@ -79,12 +87,16 @@ class Output:
         image: The image, a tiled float TIFF.
         record: Its record, as JSON.
         size: Height and width.
+        preview: A PNG of it while it is rendered, removed in the end; None where nobody looks.
+        preview_every_min: Minutes between two of them.
     """
 
     label: str
     image: Path
     record: Path
     size: Size
+    preview: Path | None = None
+    preview_every_min: float = 0
 
 
 def optimise(output: Output, iterations: int, key: str, start: Callable[[Run], Rendered | Stopped]) -> None:
@@ -97,6 +109,9 @@ def optimise(output: Output, iterations: int, key: str, start: Callable[[Run], R
     from pipeline.checkpoint import MANIFEST  # noqa: PLC0415 - torch, as above
     from pipeline.distributed import joined  # noqa: PLC0415
     from pipeline.rendering.optimisation import Run, Stopped  # noqa: PLC0415
+    from pipeline.rendering.previewing import Previews  # noqa: PLC0415
+
+    previews = None if output.preview is None else Previews(output.preview, 60 * output.preview_every_min)
 
     with joined() as group:
         state = output.image.with_name(f".{output.image.stem}-{key}{_STATE_SUFFIX}")
@@ -110,7 +125,7 @@ def optimise(output: Output, iterations: int, key: str, start: Callable[[Run], R
                 def show(step: Step) -> None:
                     reporter.update(step.iteration, f"loss {step.loss:.4g}")
 
-                rendered = start(Run(state, key, show, should_stop, group))
+                rendered = start(Run(state, key, show, should_stop, group, previews))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -129,6 +144,8 @@ def optimise(output: Output, iterations: int, key: str, start: Callable[[Run], R
             if group.leads:
                 shutil.rmtree(state, ignore_errors=True)
                 _remove_others(output.image)
+                if previews is not None:
+                    previews.discard()
         elif group.leads:
             done = f"{rendered.iterations} of {iterations} iterations"
             say(f"stopped after {done}; the same command goes on from there")

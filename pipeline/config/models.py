@@ -24,6 +24,7 @@ from pipeline.config.sections import (
     Section,
     check_layers,
 )
+from pipeline.config.viewing import Preview, Report
 
 SMALLEST_LEVEL_PX = 64
 LARGEST_LEVEL_PX = 1_000_000
@@ -287,6 +288,8 @@ class Config(Section):
         Path("resources"), description="Where fetched weights and demo inputs go."
     )
     compute: Compute = Field(Compute(), description="Device, precision, threads, memory.")
+    report: Report = Field(Report(), description="The report over the collection.")
+    preview: Preview = Field(Preview(), description="Pictures of what is being rendered.")
     weights: dict[WeightsName, WeightsSource] = Field(
         default_factory=dict, description="Model files from a place of your own."
     )

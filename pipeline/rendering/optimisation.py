@@ -10,7 +10,6 @@ from typing import Literal, final
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from pipeline import provenance
 from pipeline.budget import SMALLEST_TILE_PX
@@ -18,7 +17,7 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.config.sections import Optimiser
 from pipeline.errors import ResourceError
 from pipeline.features import Encoder
-from pipeline.geometry import Box, Size, align_up
+from pipeline.geometry import Size, align_up
 from pipeline.groups import Alone, Group, Part
 from pipeline.guidance import Guidance
 from pipeline.losses import Loss
@@ -28,13 +27,12 @@ from pipeline.optimiser import Adam, Lbfgs, Settings, Step, minimise
 from pipeline.optimiser.hessian import MultiscaleHessian
 from pipeline.pyramid import STRIDE_PX
 from pipeline.rasters import Cutout, Raster
+from pipeline.rendering.previewing import Previews, own_rows
 from pipeline.rendering.record import RenderingRecord, TracePoint
 from pipeline.rendering.shrinking import Shrinking
 from pipeline.stores import Store
 from pipeline.strips import Strip, deal
 from pipeline.workspaces import FolderWorkspace, MemoryWorkspace, Workspace
-
-_ROWS = 256
 
 
 @final
@@ -70,6 +68,7 @@ class Run:
         on_progress: Called with the start and after each iteration.
         should_stop: Asked before each tile.
         group: Those who compute the image together.
+        previews: Where to show what the image looks like meanwhile; None shows nothing.
     """
 
     state: Path | None
@@ -77,6 +76,7 @@ class Run:
     on_progress: Callable[[Step], None]
     should_stop: Callable[[], bool]
     group: Group = field(default_factory=Alone)
+    previews: Previews | None = None
 
 
 @final
@@ -100,15 +100,8 @@ class Rendered:
 
         Only the leader of a group gets them, but all must ask for them.
         """
-        for block in self._part.group.collected(self._own_rows()):
+        for block in self._part.group.collected(own_rows(self._store, self.size, self._part)):
             yield block.numpy()
-
-    def _own_rows(self) -> Iterator[Float[Tensor, "rows width 3"]]:
-        strip = self._part.strip
-        end = min(strip.bottom, self.size.height)
-        for top in range(strip.top, end, _ROWS):
-            box = strip.local(Box(top, 0, min(top + _ROWS, end), self.size.width))
-            yield self._store.read(box).permute(1, 2, 0).contiguous().cpu()
 
     def discard_state(self) -> None:
         """Deletes what was kept for resuming: the result is safe elsewhere now."""
@@ -213,6 +206,10 @@ def optimise(
         if checkpoint is not None:
             checkpoint.tile_px = smaller_px
 
+    def show(image: Raster) -> None:
+        if run.previews is not None:
+            run.previews.show(image, work.size, part)
+
     result = minimise(
         Shrinking(
             make,
@@ -227,6 +224,7 @@ def optimise(
         workspace=workspace,
         checkpoint=checkpoint,
         on_progress=run.on_progress,
+        on_image=None if run.previews is None else show,
         should_stop=run.should_stop,
         part=part,
     )

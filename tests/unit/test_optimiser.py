@@ -674,3 +674,17 @@ def test_lbfgs_refuses_senseless_settings(changes: dict[str, object]) -> None:
 def test_adam_refuses_senseless_settings(changes: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="got"):
         Adam(**({"iterations": 1} | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("settings", [Lbfgs(3), Adam(3)])
+def test_who_looks_on_sees_every_step_and_changes_none(settings: Lbfgs | Adam) -> None:
+    start, (objective, _) = noise(*SHAPE), quadratic(10.0)
+    shown: list[Tensor] = []
+    seen = minimise(
+        objective, start, settings, on_image=lambda image: shown.append(image.read(Box.whole(SIZE)).clone())
+    )
+    unseen = minimise(objective, start, settings)
+    assert len(shown) == len(seen.trace) == 4
+    torch.testing.assert_close(shown[0], start, atol=0, rtol=0)
+    torch.testing.assert_close(shown[-1], seen.image, atol=0, rtol=0)
+    torch.testing.assert_close(seen.image, unseen.image, atol=0, rtol=0)

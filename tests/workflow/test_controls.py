@@ -33,6 +33,7 @@ EDGE = 28
 
 CONFIG: dict[str, Any] = {
     "compute": {"device": "cpu", "precision": "float32", "threads": 1},
+    "report": {"viewer": "none"},
     "weights": {"vgg19": {"path": "inputs/vgg19.safetensors"}},
     "defaults": {
         "levels": "auto",

@@ -1,0 +1,96 @@
+"""Pictures of an image while it is optimised, so that a run that goes wrong can be stopped early."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from pipeline import canvas
+from pipeline.errors import PipelineError
+from pipeline.geometry import Box, Size
+from pipeline.groups import Part
+from pipeline.rasters import Raster
+
+LONGER_SIDE_PX = 1024
+_ROWS = 256
+
+
+@final
+@dataclass(slots=True)
+class Previews:
+    """Writes a small picture of an image each time that some seconds have passed, over the one before.
+
+    The image is only read, some rows at a time: its optimisation takes the same steps with and without. A
+    picture that cannot be written is left out.
+
+    Attributes:
+        path: The picture, a PNG.
+        every_s: Seconds between two pictures; the first comes that long after the start.
+    """
+
+    path: Path
+    every_s: float
+    _last_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._last_s = time.monotonic()
+
+    def show(self, image: Raster, size: Size, part: Part) -> None:
+        """Writes the picture of an image if it is time. All processes of a group must call it together.
+
+        Args:
+            image: This process's strip of the image, with the rows it holds of its neighbours.
+            size: Of the whole image, without padding.
+            part: What this process does of it.
+        """
+        now_s = time.monotonic()
+        # One clock for all.
+        if not part.group.gathered(now_s - self._last_s >= self.every_s)[0]:
+            return
+        self._last_s = now_s
+        rows = (block.numpy() for block in part.group.collected(own_rows(image, size, part)))
+        picture = shrunk(rows, size, LONGER_SIDE_PX)
+        if part.group.leads:
+            with contextlib.suppress(OSError, PipelineError):
+                canvas.write_png(self.path, picture)
+
+    def discard(self) -> None:
+        """Removes the picture."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+
+def own_rows(image: Raster, size: Size, part: Part) -> Iterator[Float[Tensor, "rows width 3"]]:
+    """The rows that this process answers for, some at a time from the top, on the CPU; padding left out."""
+    strip = part.strip
+    end = min(strip.bottom, size.height)
+    for top in range(strip.top, end, _ROWS):
+        box = strip.local(Box(top, 0, min(top + _ROWS, end), size.width))
+        yield image.read(box).permute(1, 2, 0).to(torch.float32).contiguous().cpu()
+
+
+def shrunk(
+    rows: Iterable[Float[np.ndarray, "rows width 3"]], size: Size, longer_side_px: int
+) -> UInt8[np.ndarray, "height width 3"]:
+    """An image of some rows at a time as 8-bit pixels, shrunk by whole-number boxes to fit a longer side."""
+    factor = math.ceil(max(size.height, size.width) / longer_side_px)
+    heights, widths = (-(-side // factor) for side in (size.height, size.width))
+    sums = np.zeros((heights, widths, 3), np.float64)
+    top = 0
+    for block in rows:
+        columns = np.add.reduceat(block, np.arange(0, size.width, factor), axis=1)
+        np.add.at(sums, np.arange(top, top + len(block)) // factor, columns)
+        top += len(block)
+    counts = [np.bincount(np.arange(side) // factor) for side in (size.height, size.width)]
+    means = sums / np.outer(*counts)[..., None]
+    return np.asarray(np.rint(np.clip(means, 0, 1) * 255), np.uint8)
