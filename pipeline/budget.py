@@ -61,17 +61,28 @@ def state_bytes_per_px(optimiser: Optimiser, content_values: float, channels: in
     return math.ceil(fixed + _history_bytes_per_px(optimiser, None))
 
 
-def vector_bytes_per_px(optimiser: Optimiser, iterations: int | None = None) -> int:
-    """Bytes per pixel of the optimiser's vectors alone: what lies in files where memory is too small.
+def vector_bytes_per_px(optimiser: Optimiser) -> int:
+    """Bytes per pixel of the optimiser's vectors alone, where they are in memory and many iterations are run.
+
+    Of L-BFGS image, next image, gradient and the gradient before it; of Adam image, next image and gradient.
+    """
+    return (36 if optimiser.method == "adam" else 48) + _history_bytes_per_px(optimiser, None)
+
+
+def state_file_bytes_per_px(optimiser: Optimiser, iterations: int) -> int:
+    """Bytes per pixel of the files that a run's state takes at most.
+
+    In the first iteration the start image is read where it is. L-BFGS then has the gradient and the next
+    image; from the second one on also the image and the gradient before, and of pairs as many as there are.
+    Adam writes image and moments anew in each iteration, before the old ones go.
 
     Args:
         optimiser: The method and its history.
-        iterations: How many there will be: a short run never fills its history. None: many.
+        iterations: How many there will be: a short run never fills its history.
     """
     if optimiser.method == "adam":
-        return 36 + _history_bytes_per_px(optimiser, None)
-    # Image, next image and gradient; from the second iteration on also the gradient before.
-    return 36 + (0 if iterations == 1 else 12) + _history_bytes_per_px(optimiser, iterations)
+        return 48 if iterations <= 1 else 84
+    return 24 if iterations <= 1 else 48 + _history_bytes_per_px(optimiser, iterations)
 
 
 def _history_bytes_per_px(optimiser: Optimiser, iterations: int | None) -> int:
@@ -205,8 +216,8 @@ class _Cut:
 def _tiling(
     level: Level, demand: Demand, cut: _Cut, store: Literal["memory", "files"], device_mib: float
 ) -> Tiling:
-    # Vectors in memory are saved from time to time; and the result lies in a file of rows before it is one.
-    per_px_on_disk = 12 + vector_bytes_per_px(demand.optimiser, demand.iterations)
+    # Vectors in memory are saved from time to time.
+    per_px_on_disk = state_file_bytes_per_px(demand.optimiser, demand.iterations)
     halo_px = demand.network.architecture.deepest(demand.network.layers).halo_px
     # Tiles compute their halos as well, and their forward pass twice.
     computed = computed_share(level.padded, demand.network, cut.core_px, halo_px)

@@ -23,7 +23,7 @@ from pipeline.errors import CheckpointError, ResourceError
 from pipeline.files import atomic_path
 from pipeline.geometry import Size
 from pipeline.groups import Alone, Group
-from pipeline.stores import FileStore, Store
+from pipeline.stores import FileStore, RasterStore, Store
 from pipeline.workspaces import FolderWorkspace
 
 MANIFEST = "checkpoint.json"
@@ -98,8 +98,13 @@ class Checkpoint:
         return Saved(manifest["numbers"], vectors)
 
     def due(self, vectors: Mapping[str, Store]) -> bool:
-        """Whether to save a state of these vectors now: always when they are files, else when it is time."""
-        in_files = all(self._files.holds(store) for store in vectors.values())
+        """Whether to save a state of these vectors now: always when they are files, else when it is time.
+
+        An image that is only read where it is need not be saved.
+        """
+        in_files = all(
+            isinstance(store, RasterStore) or self._files.holds(store) for store in vectors.values()
+        )
         # One clock for all.
         return self._group.gathered(in_files or time.monotonic() - self._saved_at_s >= self._every_s)[0]
 

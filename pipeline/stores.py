@@ -26,6 +26,7 @@ from torch import Tensor
 
 from pipeline.errors import ResourceError
 from pipeline.geometry import Box, Size, align_down, align_up
+from pipeline.rasters import Raster
 from pipeline.streaming import to_device, to_host
 
 BLOCK_PX = 16
@@ -303,6 +304,38 @@ class FileStore(Store):
             )
         found = (error.strerror or str(error)).lower()
         return ResourceError(self.path, expected="a file that can be read and written", found=found)
+
+
+@final
+class RasterStore(Store):
+    """An image that is only read, where it is: no bytes of its own.
+
+    Args:
+        image: What is read.
+        device: The device that computes with it.
+    """
+
+    def __init__(self, image: Raster, device: torch.device) -> None:
+        pixel = image.read(Box(0, 0, 1, 1))
+        super().__init__(len(pixel), image.size, pixel.dtype, device)
+        self._image = image
+
+    def read(self, box: Box) -> Float[Tensor, "channels height width"]:
+        """The values inside `box`."""
+        self.bytes_read += self.nbytes(box)
+        return to_device(self._image.read(box), self.device)
+
+    def write(self, box: Box, values: Float[Tensor, "channels height width"]) -> None:  # noqa: ARG002
+        """Refused."""
+        raise TypeError("this image is only read")
+
+    def add(self, box: Box, values: Float[Tensor, "channels height width"]) -> None:  # noqa: ARG002
+        """Refused."""
+        raise TypeError("this image is only read")
+
+    def clear(self) -> None:
+        """Refused."""
+        raise TypeError("this image is only read")
 
 
 def _shape(box: Box) -> tuple[int, int]:

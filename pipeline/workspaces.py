@@ -12,7 +12,7 @@ import torch
 from pipeline.errors import ResourceError
 from pipeline.geometry import Box, Size, align_up
 from pipeline.rasters import Raster
-from pipeline.stores import BLOCK_PX, FileStore, Store, TensorStore
+from pipeline.stores import BLOCK_PX, FileStore, RasterStore, Store, TensorStore
 
 _SUFFIX = ".blocks"
 _STRIP_PX = 2**18
@@ -28,6 +28,10 @@ class Workspace(ABC):
     @abstractmethod
     def hold(self, name: str, image: Raster) -> Store:
         """A store here with the values of an image: the image itself if it is one."""
+
+    @abstractmethod
+    def borrow(self, name: str, image: Raster) -> Store:
+        """A store with the values of an image that outlives the run; it must never be written."""
 
     @abstractmethod
     def successor(self, name: str, store: Store) -> Store:
@@ -63,6 +67,10 @@ class MemoryWorkspace(Workspace):
         store = self.new(name, len(values), image.size, values.dtype)
         store.fill(values)
         return store
+
+    def borrow(self, name: str, image: Raster) -> TensorStore:
+        """What `hold` gives."""
+        return self.hold(name, image)
 
     def successor(self, name: str, store: Store) -> Store:  # noqa: ARG002
         """The store itself."""
@@ -121,6 +129,10 @@ class FolderWorkspace(Workspace):
         if copy is None:
             raise ValueError("an image has at least one row")
         return copy
+
+    def borrow(self, name: str, image: Raster) -> Store:  # noqa: ARG002
+        """The image where it is: it would take as much of the disk again."""
+        return image if isinstance(image, Store) else RasterStore(image, self._device)
 
     def successor(self, name: str, store: Store) -> FileStore:
         """A store in a new file."""

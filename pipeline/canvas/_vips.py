@@ -31,7 +31,7 @@ FORMATS = "JPEG, PNG, TIFF, WebP, GIF or HEIF/AVIF"
 
 _LOADERS = {f"VipsForeignLoad{name}File" for name in ("Jpeg", "Png", "Tiff", "Webp", "Nsgif", "Heif")}
 _MAX_THREADS = 8
-_CLASSIC_TIFF_LIMIT_BYTES = 3 << 30
+CLASSIC_TIFF_LIMIT_BYTES = 3 << 30
 _LEVELS = {"uchar": 255.0, "ushort": 65535.0}
 
 
@@ -145,14 +145,6 @@ def full_scale(image: Image) -> float:
     return _LEVELS.get(image.format, 1.0)
 
 
-def from_raw(path: Path, size: Size, bands: int) -> Image:
-    """A file of float32 samples, row by row with the bands of a pixel side by side, as an image."""
-    _settle()
-    with reading(path):
-        image = Image.rawload(str(path), size.width, size.height, 4 * bands, access="sequential")
-        return image.copy(format="float", bands=bands, interpretation="multiband")
-
-
 def as_unit_float(image: Image) -> Image:
     """The image as float32: 8 and 16 bits scaled to [0, 1], floats as they are."""
     if image.format not in _LEVELS:
@@ -190,7 +182,7 @@ def save_tiff(
             tile=True,
             tile_width=TILE_PX,
             tile_height=TILE_PX,
-            bigtiff=bytes_in_all > _CLASSIC_TIFF_LIMIT_BYTES,
+            bigtiff=bytes_in_all > CLASSIC_TIFF_LIMIT_BYTES,
             compression=compression,
             predictor=predictor,
             keep=keep,

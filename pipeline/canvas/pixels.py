@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import tifffile
 from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
 from pipeline.canvas import _vips
-from pipeline.files import atomic_path, scratch_path
+from pipeline.files import atomic_path
 from pipeline.geometry import Box, Size
 
 
@@ -49,19 +50,50 @@ def write_rows(
 ) -> None:
     """Writes what `write` does from some rows at a time, top to bottom: an image may be larger than memory.
 
-    The rows lie in a file beside `path` until the last one is there; as many bytes as the image has.
+    Nothing else is written on the way: libvips would want all rows in a file first, as large as the image.
 
     Raises:
         ValueError: The rows are not all of the image.
     """
-    with scratch_path(path, "rows") as gathered:
-        with gathered.open("wb") as file:
-            for some in rows:
-                file.write(np.ascontiguousarray(some, dtype=np.float32).data)
-            count = file.tell()
-        if count != 4 * bands * size.area:
-            raise ValueError(f"{size} px of {bands} bands are {4 * bands * size.area} bytes; got {count}")
-        _vips.save_tiff(_vips.from_raw(gathered, size, bands), path, gathered)
+    bytes_in_all = 4 * bands * size.area
+    with atomic_path(path) as partial:
+        tifffile.imwrite(
+            partial,
+            _tiles(size, bands, rows),
+            shape=(size.height, size.width, bands),
+            dtype=np.float32,
+            tile=(_vips.TILE_PX, _vips.TILE_PX),
+            bigtiff=bytes_in_all > _vips.CLASSIC_TIFF_LIMIT_BYTES,
+            photometric="rgb" if bands == 3 else "minisblack",
+            planarconfig="contig",
+            metadata=None,
+            software=False,
+        )
+
+
+def _tiles(
+    size: Size, bands: int, rows: Iterable[Float[ndarray, "rows width bands"]]
+) -> Iterator[Float32[ndarray, "tile tile bands"]]:
+    """The image's tiles in the order of a TIFF, those at its edges filled up with zeros."""
+    side = _vips.TILE_PX
+    across = -(-size.width // side)
+    strip = np.zeros((side, across * side, bands), np.float32)
+    filled = done = 0
+    for some in rows:
+        if done + len(some) > size.height:
+            raise ValueError(f"{size} px have {size.height} rows; got {done + len(some)}")
+        taken = 0
+        while taken < len(some):
+            count = min(side - filled, len(some) - taken)
+            strip[filled : filled + count, : size.width] = some[taken : taken + count]
+            filled, taken, done = filled + count, taken + count, done + count
+            if filled == side or done == size.height:
+                strip[filled:] = 0.0
+                for left in range(0, across * side, side):
+                    yield np.ascontiguousarray(strip[:, left : left + side])
+                filled = 0
+    if done != size.height:
+        raise ValueError(f"{size} px have {size.height} rows; got {done}")
 
 
 def write_png(path: Path, array: UInt8[ndarray, "height width *bands"]) -> None:

@@ -70,6 +70,10 @@ class AdamState:
         moments = {} if self.moments is None else dict(zip(("mean", "square"), self.moments, strict=True))
         return {"image": self.image, **moments}
 
+    def forget(self) -> None:
+        """Lets go of everything but the image."""
+        self.moments = None
+
     def numbers(self) -> dict[str, Any]:
         """Everything else."""
         return {"work": self.work.numbers()}

@@ -6,7 +6,8 @@ direction that follows. A trial that the line search rejects writes nothing: a s
 between the two images.
 
 Bytes per pixel in float32: image, next image and gradient 12 each; the old gradient 12 as well while the new
-one is computed; s and y 6 each in bfloat16 for each pair, and for the next s.
+one is computed; s and y 6 each in bfloat16 for each pair, and for the next s. In files the first image takes
+nothing: it is the start image, which is read where it is.
 """
 
 from __future__ import annotations
@@ -107,6 +108,11 @@ class LbfgsState:
         for index, pair in enumerate(self.history.pairs):
             named |= {f"step-{index}": pair.step, f"change-{index}": pair.change}
         return {name: store for name, store in named.items() if store is not None}
+
+    def forget(self) -> None:
+        """Lets go of everything but the image."""
+        self.gradient = self.step = self.projection = None
+        self.history = History()
 
     def numbers(self) -> dict[str, Any]:
         """Everything else."""

@@ -131,7 +131,8 @@ def minimise(
 
     Args:
         objective: What to minimise.
-        image: sRGB in [0, 1], float32 or float64, on any device. Not read when there is a saved state.
+        image: sRGB in [0, 1], float32 or float64, on any device. Read where it is, so it must stay as it is
+            until the first iteration is done, in this run or a later one.
         settings: Of the method.
         workspace: Where vectors go; by default the memory of the image's device.
         checkpoint: Where the state is saved, and where it is gone on from. In files, which must be those of
@@ -155,18 +156,22 @@ def minimise(
     part = part or Part.whole(image.size)
     with part.group.together():
         saved = None if checkpoint is None else checkpoint.load()
-        state, trace = _begun(image, settings, workspace, saved)
+        state, trace, start = _begun(image, settings, workspace, saved)
     progress = _Progress(state, settings.iterations, on_progress, trace)
+
+    def vectors() -> dict[str, Store]:
+        # The start image is there for the next run as well.
+        return {name: store for name, store in state.vectors().items() if store is not start}
 
     def save() -> None:
         if checkpoint is not None:
             steps = [asdict(step) for step in progress.trace]
             method = type(settings).__name__
-            checkpoint.save({"method": method, "trace": steps, **state.numbers()}, state.vectors())
+            checkpoint.save({"method": method, "trace": steps, **state.numbers()}, vectors())
 
     def keep() -> None:
         if checkpoint is None:
-            workspace.keep(state.vectors().values())
+            workspace.keep(vectors().values())
         elif checkpoint.due(state.vectors()):
             save()
 
@@ -184,22 +189,31 @@ def minimise(
         raise TypeError(f"{type(settings).__name__} cannot go on from {type(state).__name__}")
     if ending == "stopped":
         save()
+    else:
+        # What becomes of the image may need the room.
+        state.forget()
+        keep()
     return Result(state.image, tuple(progress.trace), ending)
 
 
 def _begun(
     image: Raster, settings: Settings, workspace: Workspace, saved: Saved | None
-) -> tuple[State, list[Step]]:
-    """The state to go on from, and the steps that led there."""
+) -> tuple[State, list[Step], Store | None]:
+    """The state to go on from, the steps that led there, and the start image if that is the state's image."""
+    vectors: dict[str, Store] = {}
+    if saved is not None:
+        vectors |= {name: workspace.hold(name, store) for name, store in saved.vectors.items()}
+    start = None if "image" in vectors else workspace.borrow("image", image)
+    if start is not None:
+        vectors["image"] = start
     if saved is None:
-        start = workspace.hold("image", image)
-        return (LbfgsState(start) if isinstance(settings, Lbfgs) else AdamState(start)), []
-    vectors = {name: workspace.hold(name, store) for name, store in saved.vectors.items()}
+        begun = vectors["image"]
+        return (LbfgsState(begun) if isinstance(settings, Lbfgs) else AdamState(begun)), [], start
     numbers = dict(saved.numbers)
     trace = [Step(**step) for step in numbers.pop("trace")]
     if numbers.pop("method") == Lbfgs.__name__:
-        return LbfgsState.restored(vectors, numbers), trace
-    return AdamState.restored(vectors, numbers), trace
+        return LbfgsState.restored(vectors, numbers), trace, start
+    return AdamState.restored(vectors, numbers), trace, start
 
 
 def _never() -> bool:

@@ -51,6 +51,8 @@ def refine(side_px, folder):
     workspace = FolderWorkspace(folder, torch.device("cpu"))
     result = minimise(objective, Pattern(size, 0.02), Lbfgs(3, history=2), workspace=workspace)
     assert result.trace[-1].iteration == 3
+    # Beside the result nothing is left: it is about to be written again as an image.
+    assert [path.name for path in folder.iterdir()] == [result.store.path.name]
     return sum(path.stat().st_size for path in folder.iterdir()) / 2**20
 
 

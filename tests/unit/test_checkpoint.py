@@ -248,8 +248,8 @@ def test_each_byte_of_a_vector_is_read_and_written_as_often_as_needed(
             if store.path.name.startswith(name)
         ]
 
-    # An image: loss, gradient, and the step from it. The last one is judged only.
-    assert traffic("image") == [(3, 1)] * iterations + [(1, 1)]
+    # An image: loss, gradient, and the step from it. The start is read where it is; the last is judged only.
+    assert traffic("image") == [(3, 1)] * (iterations - 1) + [(1, 1)]
     # A gradient: added to what is there, both sweeps of its iteration, the difference to the next one.
     assert traffic("gradient") == [(4, 1)] * (iterations - 1) + [(3, 1)]
     # A pair: both sweeps of each iteration that it is in the history; the first of them makes y.

@@ -34,8 +34,8 @@ IMAGES = 12 * (256 * 512 + 512 * 768) + 12 * (256 * 256 + 512 * 512)
 TARGETS = 2 * 4 * sum(n * n + 2 * n for n in (64, 128, 256, 512, 512))
 RESULTS = 12 * (256 * 512 + 512 * 768)
 START = 12 * 512 * 768
-# Vectors of 432x640 px: image, next image, gradient, old gradient, five pairs of bfloat16; the result's rows.
-STATE = MIB * in_mib(432 * 640 * (48 + 5 * 12 + 12))
+# Vectors of 432x640 px: image, next image, gradient, old gradient, five pairs of bfloat16.
+STATE = MIB * in_mib(432 * 640 * (48 + 5 * 12))
 PICTURES = 3 * 1024**2 * (2 + 2 + 1)
 
 
@@ -90,5 +90,5 @@ def test_a_mixture_is_an_image_and_has_a_state_while_it_is_made() -> None:
     assert mix.size == Size(4096, 4096)
     # Prepared, coarse and fine image, mixture; while it is made, the start of the mixture and its state.
     shared = 6 * (512 * 768 + 512 * 512) + 12 * (512 * 768 + 2 * 4096**2 + 512 * 512)
-    state = 4096**2 * (48 + 60 + 12) + 12 * 4096**2
+    state = 4096**2 * (48 + 60) + 12 * 4096**2
     assert found.disk_mib == pytest.approx((shared + state + TARGETS / 2) / MIB, abs=2)
