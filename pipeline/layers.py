@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from pipeline.geometry import align_up
 
@@ -56,15 +57,7 @@ class Architecture:
     channels: tuple[int, ...]
 
     def __iter__(self) -> Iterator[Layer]:
-        stride, field = 1, 1
-        per_block = zip(self.convolutions, self.channels, strict=True)
-        for block, (count, channels) in enumerate(per_block, start=1):
-            if block > 1:
-                field += stride
-                stride *= 2
-            for convolution in range(1, count + 1):
-                field += 2 * stride
-                yield Layer(f"relu{block}_{convolution}", channels, stride, field)
+        return iter(_chain(self))
 
     def layer(self, name: str) -> Layer:
         """The layer of this name.
@@ -90,6 +83,22 @@ class Architecture:
         """Every layer that must be computed to reach all the named ones, shallowest first."""
         deepest = self.deepest(names)
         return tuple(layer for layer in self if layer.receptive_field_px <= deepest.receptive_field_px)
+
+
+@cache
+def _chain(architecture: Architecture) -> tuple[Layer, ...]:
+    """Every layer, shallowest first. A collection's plans ask for it a thousand times over."""
+    found = []
+    stride, field = 1, 1
+    per_block = zip(architecture.convolutions, architecture.channels, strict=True)
+    for block, (count, channels) in enumerate(per_block, start=1):
+        if block > 1:
+            field += stride
+            stride *= 2
+        for convolution in range(1, count + 1):
+            field += 2 * stride
+            found.append(Layer(f"relu{block}_{convolution}", channels, stride, field))
+    return tuple(found)
 
 
 VGG16 = Architecture("vgg16", (2, 2, 3, 3, 3), (64, 128, 256, 512, 512))

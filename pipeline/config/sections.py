@@ -7,6 +7,7 @@ Units stand in names (`_px`, `_mib`) or in the value itself (`20 cm`). The whole
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, final, get_args
 
@@ -135,7 +136,7 @@ class Network(Section):
     @property
     def usable_layers(self) -> tuple[str, ...]:
         """The layers that the model file of this network reaches, shallowest first."""
-        return tuple(layer.name for layer in self.architecture.up_to([DEEPEST_LAYER]))
+        return _usable(self.architecture)
 
     @model_validator(mode="after")
     def _layers_exist(self) -> Network:
@@ -156,6 +157,11 @@ class Network(Section):
                 "makes from photographs; found none"
             )
         return self
+
+
+@cache
+def _usable(architecture: Architecture) -> tuple[str, ...]:
+    return tuple(layer.name for layer in architecture.up_to([DEEPEST_LAYER]))
 
 
 def check_layers(network: Network, names: Iterable[str], field: str) -> None:
