@@ -21,4 +21,6 @@ rule all:
             artwork=COLLECTION.plans,
             file=["print.tif", "preview.png", "plan.json", "provenance.json"],
         ),
+        # The jobs of artworks that cannot be made, which say why.
+        expand(f"{RESULTS}/{{artwork}}/plan.json", artwork=COLLECTION.refused),
         f"{RESULTS}/report.html",

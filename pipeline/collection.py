@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from pipeline.config.collections import Place
 from pipeline.config.models import Config, WeightsSource
-from pipeline.config.reading import parse, read_yaml
-from pipeline.errors import ConfigError
+from pipeline.config.reading import parse_with_places, read_yaml
+from pipeline.errors import ConfigError, InputError
 from pipeline.geometry import Size
 from pipeline.headers import HeaderCache
 from pipeline.plan import LevelPlan, MixPlan, Plan
@@ -27,11 +28,13 @@ class Collection:
 
     Attributes:
         config: The configuration.
-        plans: The plan of each artwork, by name.
+        plans: The plan of each artwork that can be made, by name.
+        refused: Why each of the others cannot: the line for its user, by name.
     """
 
     config: Config
     plans: Mapping[str, Plan]
+    refused: Mapping[str, str]
     sources: Mapping[str, Path]
     masks: Mapping[str, MaskPlan]
     partitions: Mapping[str, PartitionPlan]
@@ -56,13 +59,28 @@ class Collection:
         return self.plans[artwork].level(int(level))
 
 
+@final
+class _Plans(dict[str, Plan]):
+    """Plans by name; who asks for an artwork that has none is told why."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: dict[str, InputError] = {}
+
+    def __missing__(self, name: str) -> Plan:
+        found = self.refused.get(name)
+        if found is not None:
+            raise found
+        raise InputError(f"artwork {name}", expected="a name in the collection", found="none like it")
+
+
 def resolve_collection(raw: Any, size_of: Callable[[Path], Size], where: str = "config.yaml") -> Collection:
     """The collection that `raw` (parsed YAML or JSON) describes.
 
     Raises:
-        PipelineError: Anything in the configuration or in an image's header is wrong.
+        PipelineError: Anything in the configuration is wrong, or in the image headers of every artwork.
     """
-    return _resolved(parse(raw, where), size_of, where)
+    return _resolved(*parse_with_places(raw, where), size_of, where)
 
 
 def open_collection(raw: Any, config_files: Iterable[str | Path], header_cache: Path) -> Collection:
@@ -74,18 +92,18 @@ def open_collection(raw: Any, config_files: Iterable[str | Path], header_cache: 
         header_cache: Where image sizes are remembered between runs.
 
     Raises:
-        PipelineError: Anything in the configuration or in an image's header is wrong.
+        PipelineError: Anything in the configuration is wrong, or in the image headers of every artwork.
     """
     files = [_from_here(Path(file)) for file in config_files]
     for file in files:
         # The workflow has read them already, but says nothing of a key that stands twice.
         read_yaml(file)
     where = ", ".join(str(file) for file in files) or "the configuration"
-    config = parse(raw, where)
+    config, places = parse_with_places(raw, where)
     _check_folder(config.results_dir, f"{where}: results_dir")
     _check_folder(config.resources_dir, f"{where}: resources_dir")
     headers = HeaderCache(header_cache, config.resources_dir / "demo")
-    collection = _resolved(config, headers.size_of, where)
+    collection = _resolved(config, places, headers.size_of, where)
     headers.save()
     return collection
 
@@ -102,11 +120,29 @@ def _from_here(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _resolved(config: Config, size_of: Callable[[Path], Size], where: str) -> Collection:
-    plans = {name: resolve(config, name, size_of, where) for name in config.artworks}
+def _resolved(
+    config: Config, places: Mapping[str, Place], size_of: Callable[[Path], Size], where: str
+) -> Collection:
+    """The collection, without the artworks whose files are missing or unfit.
+
+    Raises:
+        ConfigError: The configuration says something that cannot be.
+        InputError: The files of every artwork are missing or unfit: the first one's mistake.
+    """
+    plans = _Plans()
+    for name in config.artworks:
+        try:
+            plans[name] = resolve(config, name, size_of, where)
+        except InputError as error:
+            plans.refused[name] = InputError.stating(_placed(str(error), name, places, where))
+        except ConfigError as error:
+            raise ConfigError.stating(_placed(str(error), name, places, where)) from None
+    if not plans:
+        raise next(iter(plans.refused.values()))
     return Collection(
         config=config,
         plans=plans,
+        refused={name: str(error) for name, error in plans.refused.items()},
         sources={key: path for plan in plans.values() for key, path in plan.sources.items()},
         masks={key: mask for plan in plans.values() for key, mask in plan.masks.items()},
         partitions={key: cut for plan in plans.values() for key, cut in plan.partitions.items()},
@@ -116,3 +152,12 @@ def _resolved(config: Config, size_of: Callable[[Path], Size], where: str) -> Co
         targets={key: target for plan in plans.values() for key, target in plan.targets.items()},
         weights={name: source for plan in plans.values() for name, source in plan.weights.items()},
     )
+
+
+def _placed(line: str, name: str, places: Mapping[str, Place], where: str) -> str:
+    """A mistake told of where its artwork was written: in a sheet's row and column, say."""
+    key, separator, told = line.partition(": artworks.")[2].partition(": ")
+    artwork, _, below = key.partition(".")
+    if name not in places or artwork != name or not line.startswith(f"{where}: artworks."):
+        return line
+    return f"{places[name](below.split('.') if below else [])}{separator}{told}"

@@ -302,6 +302,13 @@ class JobFiles:
         """`impasto fetch-viewer`'s options."""
         return shlex.join(word for file in self.viewer_inputs for word in ("--path", file))
 
+    def plan_sizes(self, artwork: str) -> str:
+        """What of the image headers an artwork's plan depends on, as one line; or why it cannot be made."""
+        refused = self.collection.refused.get(artwork)
+        if refused is not None:
+            return refused
+        return self.collection.plans[artwork].model_dump_json(include={"levels", "images"})
+
     def plan_settings(self, artwork: str) -> str:
         """The part of the configuration that an artwork depends on, as one line of JSON."""
         return json.dumps(for_artwork(self.collection.config, artwork), sort_keys=True)

@@ -26,6 +26,10 @@ try:
 except PipelineError as error:
     raise WorkflowError(str(error)) from None
 
+if workflow.is_main_process:
+    for line in COLLECTION.refused.values():
+        logger.error(f"{line} The other artworks go on.")
+
 FILES = JobFiles(COLLECTION)
 NEEDS = JobResources(COLLECTION)
 RESULTS = COLLECTION.results

@@ -9,15 +9,15 @@ rule plan:
         f"{RESULTS}/logs/{{artwork}}/plan.log",
     benchmark:
         f"{RESULTS}/benchmarks/{{artwork}}/plan.tsv"
+    # An artwork that cannot be made shows before others take time.
+    priority: 1
     threads: 1
     resources:
         mem_mb=512,
         runtime=10,
     params:
         settings=lambda w: FILES.plan_settings(w.artwork),
-        sizes=lambda w: COLLECTION.plans[w.artwork].model_dump_json(
-            include={"levels", "images"}
-        ),
+        sizes=lambda w: FILES.plan_sizes(w.artwork),
         code=fingerprint("plan", aside="probe"),
     shell:
         "exec impasto --end-with-parent plan --config - --artwork {wildcards.artwork} --output {output:q} "

@@ -57,7 +57,8 @@ def run(arguments: argparse.Namespace) -> None:
         )
     headers = HeaderCache(None, config.resources_dir / "demo")
     names = [arguments.artwork] if arguments.artwork else list(config.artworks)
-    plans = [resolve(config, name, headers.size_of, arguments.config) for name in names]
+    where = "config.yaml" if arguments.config == "-" else arguments.config
+    plans = [resolve(config, name, headers.size_of, where) for name in names]
     if arguments.output is not None:
         for warning in plans[0].warnings:
             say(f"warning: {warning}")

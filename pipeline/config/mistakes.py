@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -46,7 +46,13 @@ _ANY = "NAME"
 """Stands for the names that a user chooses, in the places of the schema."""
 
 
-def as_error(error: ValidationError, raw: Any, where: str, prefix: tuple[str, ...] = ()) -> ConfigError:
+def as_error(
+    error: ValidationError,
+    raw: Any,
+    where: str,
+    prefix: tuple[str, ...] = (),
+    places: Mapping[str, Callable[[Sequence[object]], str]] | None = None,
+) -> ConfigError:
     """The first thing wrong, with its place and its value as the user wrote them.
 
     Args:
@@ -54,11 +60,14 @@ def as_error(error: ValidationError, raw: Any, where: str, prefix: tuple[str, ..
         raw: What it was given.
         where: The configuration's name.
         prefix: Keys above `raw`.
+        places: Where those artworks were written that are not in the configuration, by name.
     """
     first = _most_telling(error.errors(include_url=False))
     keys = (*prefix, *_as_written(first["loc"], raw))
     key = ".".join(str(part) for part in keys)
     place = f"{where}: {key}" if key else where
+    if keys[:1] == ("artworks",) and len(keys) > 1 and keys[1] in (places or {}):
+        place = (places or {})[str(keys[1])](keys[2:])
     match first["type"]:
         case "value_error":
             return ConfigError.stating(f"{place} {first['msg'].removeprefix('Value error, ')}")

@@ -9,7 +9,9 @@ from typing import Any, final
 import yaml
 from pydantic import ValidationError
 
+from pipeline.config.collections import Place, with_collections
 from pipeline.config.controls import as_list
+from pipeline.config.inheritance import merged, overlaid
 from pipeline.config.mistakes import as_error, shown
 from pipeline.config.models import Config, Defaults
 from pipeline.config.presets import presets
@@ -17,11 +19,17 @@ from pipeline.errors import ConfigError, InputError
 
 
 def parse(raw: Any, where: str = "config.yaml") -> Config:
-    """The configuration that `raw` (parsed YAML or JSON) describes.
+    """The configuration that `raw` (parsed YAML or JSON) describes, with every artwork written out.
 
     Raises:
-        ConfigError: The first thing that is wrong, with the key it stands at.
+        InputError: A sheet that it names cannot be read.
+        ConfigError: The first thing that is wrong, with the key it stands at, or the sheet's row and column.
     """
+    return parse_with_places(raw, where)[0]
+
+
+def parse_with_places(raw: Any, where: str) -> tuple[Config, Mapping[str, Place]]:
+    """As `parse`, and where those artworks were written that a sheet or a combination made."""
     if not isinstance(raw, Mapping):
         raise ConfigError(where, expected="a mapping with `artworks`", found=shown(raw))
     given = raw.get("defaults") or {}
@@ -30,11 +38,12 @@ def parse(raw: Any, where: str = "config.yaml") -> Config:
         Defaults.model_validate(inherited)
     except ValidationError as error:
         raise as_error(error, inherited, where, ("defaults",)) from None
+    raw, places = with_collections(raw, where)
     complete = _with_defaults(raw, inherited, where)
     try:
-        return Config.model_validate(complete)
+        return Config.model_validate(complete), places
     except ValidationError as error:
-        raise as_error(error, complete, where) from None
+        raise as_error(error, complete, where, places=places) from None
 
 
 def load(path: Path) -> Config:
@@ -91,7 +100,7 @@ def _with_defaults(raw: Mapping[str, Any], inherited: Mapping[str, Any], where: 
             raise ConfigError(
                 f"{where}: artworks", expected="names", found=shown(name), fix="Put the name in quotes"
             )
-        complete[str(name)] = _merged(inherited, _with_presets(own)) if isinstance(own, Mapping) else own
+        complete[str(name)] = merged(inherited, _with_presets(own)) if isinstance(own, Mapping) else own
     return {**raw, "artworks": complete}
 
 
@@ -101,47 +110,8 @@ def _with_presets(own: Mapping[str, Any]) -> Mapping[str, Any]:
     settings: Mapping[str, Any] = {}
     for name in names if isinstance(names, list | tuple) else ():
         preset = presets().get(name) if isinstance(name, str) else None
-        settings = _overlaid(settings, preset.settings) if preset is not None else settings
-    return _merged(settings, own)
-
-
-def _merged(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """An artwork's own settings over those it inherits.
-
-    Mappings are merged key by key, lists replaced whole. Where two keys say one thing in two ways (a style or
-    regions; levels, a width or a height), what the artwork says displaces the inherited other way.
-    """
-    below = dict(inherited)
-    if _given(own, "style", "regions"):
-        below = _without(below, "style", "regions")
-    own_print = own.get("print")
-    gives_side = isinstance(own_print, Mapping) and _given(own_print, "width", "height")
-    if gives_side:
-        below = _without(below, "levels")
-    # `auto` asks for the levels that a print size implies, an inherited one as well.
-    gives_levels = _given(own, "levels") and own["levels"] != "auto"
-    if (gives_side or gives_levels) and isinstance(below.get("print"), Mapping):
-        below["print"] = _without(below["print"], "width", "height")
-    return _overlaid(below, own)
-
-
-def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`above` over `below`, mapping by mapping."""
-    merged = dict(below)
-    for key, value in above.items():
-        old = below.get(key)
-        if isinstance(old, Mapping) and isinstance(value, Mapping):
-            value = _overlaid(old, value)  # noqa: PLW2901 - the value that counts
-        merged[key] = value
-    return merged
-
-
-def _given(mapping: Mapping[str, Any], *keys: str) -> bool:
-    return any(mapping.get(key) is not None for key in keys)
-
-
-def _without(mapping: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    return {key: value for key, value in mapping.items() if key not in keys}
+        settings = overlaid(settings, preset.settings) if preset is not None else settings
+    return merged(settings, own)
 
 
 @final

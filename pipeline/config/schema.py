@@ -7,8 +7,10 @@ from functools import cache
 from typing import Any
 
 from pipeline.combination import BY_LENGTH, OF_SEVERAL, OPERATIONS
+from pipeline.config.combine import COMBINE, SHEET, Combine
 from pipeline.config.controls import AutomaticRegions
 from pipeline.config.models import Config
+from pipeline.config.sections import NAME_PATTERN
 from pipeline.lengths import LENGTH_PATTERN
 
 _STYLE = {
@@ -52,8 +54,7 @@ def json_schema() -> dict[str, Any]:
     _also_alone(schema["$defs"]["Mixing"]["properties"], "up_to_layer", "iterations")
     region = schema["$defs"]["Region"]
     _or_style(region)
-    # pydantic lets names through that the pattern does not fit.
-    schema["properties"]["artworks"]["additionalProperties"] = False
+    _collections(schema)
     schema["$defs"]["Combination"] = _combination()
     for properties, name in (
         (region["properties"], "where"),
@@ -65,6 +66,46 @@ def json_schema() -> dict[str, Any]:
         "$comment": "Made from the models in models.py and sections.py by tests/make_schema.py.",
     }
     return about | schema
+
+
+def _collections(schema: dict[str, Any]) -> None:
+    """Lets a sheet or combinations stand beside artworks, which may then change theirs."""
+    artworks, keys = schema["properties"]["artworks"], schema["properties"]
+    # pydantic lets names through that the pattern does not fit.
+    artworks["additionalProperties"] = False
+    del artworks["minProperties"]
+    schema["$defs"]["Artwork"].pop("required")
+    with_content = {"type": "object", "minProperties": 1, "additionalProperties": {"required": ["content"]}}
+    elsewhere = [{"required": [SHEET]}, {"required": [COMBINE]}]
+    schema.pop("required")
+    schema["if"] = {"anyOf": elsewhere}
+    schema["else"] = {"required": ["artworks"], "properties": {"artworks": with_content}}
+    sheet = {"type": "string", "pattern": r"\.([cC][sS][vV]|[tT][sS][vV])$"}
+    keys[SHEET] = {
+        "description": "A CSV or TSV file with an artwork in each row, or several; its columns are keys of "
+        "an artwork. What `artworks` says of one of its names stands above its row.",
+        "anyOf": [sheet, {"type": "array", "minItems": 1, "items": sheet}],
+    }
+    combine = Combine.model_json_schema()
+    for name, below in (("contents", "Artwork"), ("styles", "Defaults"), ("settings", "Defaults")):
+        settings = {"$ref": f"#/$defs/{below}"}
+        values = settings if name == "settings" else {"anyOf": [{"type": "string"}, settings]}
+        by_name = {
+            "type": "object",
+            "propertyNames": {"pattern": NAME_PATTERN},
+            "additionalProperties": values,
+        }
+        images = [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
+        combine["properties"][name] = {"description": combine["properties"][name]["description"]} | (
+            by_name if name == "settings" else {"anyOf": [*images, by_name]}
+        )
+    _also_alone(combine["properties"], "exclude")
+    schema["$defs"]["Combine"] = combine
+    ref = {"$ref": "#/$defs/Combine"}
+    keys[COMBINE] = {
+        "description": "Contents x styles x settings: an artwork for each combination; or several of these.",
+        "anyOf": [ref, {"type": "array", "minItems": 1, "items": ref}],
+    }
 
 
 def _automatic_regions() -> dict[str, Any]:

@@ -82,3 +82,41 @@ def test_mistakes_name_the_file_that_the_user_wrote(tmp_path: Path, monkeypatch:
             f"mine.yaml: {key}: expected a folder, there already or not; found a file at mine.yaml."
         )
     assert not Path("x.json").exists()
+
+
+def test_a_missing_file_refuses_only_the_artworks_that_need_it(tmp_path: Path) -> None:
+    def size_of(path: Path) -> Size:
+        if path.name == "gone.png":
+            raise InputError(path, expected="an image file", found="none")
+        return Size(200, 300)
+
+    sheet = tmp_path / "s.csv"
+    sheet.write_text("name,content,style\na,a.png,s.png\nb,gone.png,s.png\nc,c.png,gone.png\n")
+    raw = {"sheet": str(sheet), "artworks": {"d": {"content": "gone.png", "style": "s.png"}}}
+    found = resolve_collection(raw, size_of)
+    assert list(found.plans) == ["a"]
+    assert found.refused == {
+        "b": f"{sheet}: row 3, column content: gone.png: expected an image file; found none.",
+        "c": f"{sheet}: row 4, column style: gone.png: expected an image file; found none.",
+        "d": "config.yaml: artworks.d.content: gone.png: expected an image file; found none.",
+    }
+    with pytest.raises(InputError, match="row 3, column content"):
+        found.plans["b"]
+    with pytest.raises(
+        InputError, match="artwork other: expected a name in the collection; found none like it"
+    ):
+        found.plans["other"]
+    sheet.write_text("name,content,style\nb,gone.png,s.png\n")
+    with pytest.raises(InputError, match="row 2, column content"):
+        resolve_collection({"sheet": str(sheet)}, size_of)
+
+
+def test_what_does_not_fit_is_told_of_its_row(tmp_path: Path) -> None:
+    sheet = tmp_path / "s.csv"
+    sheet.write_text("name,content,style,levels\na,a.png,s.png,[9000]\n")
+    with pytest.raises(
+        ConfigError, match=r"^config\.yaml: compute\.disk_budget_gib: expected .* of a; found"
+    ):
+        resolve_collection(
+            {"sheet": str(sheet), "compute": {"disk_budget_gib": 0.1}}, lambda _: Size(200, 300)
+        )

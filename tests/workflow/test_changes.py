@@ -84,11 +84,6 @@ def test_the_version(rendered: RenderedCollection) -> None:
             "config.yaml: titel: expected a known key; found an unknown key with value 'Tiny'.",
         ),
         ("defaults.levels", [80, 64], "config.yaml: defaults.levels must increase; found 64 after 80."),
-        (
-            "artworks.scene.content",
-            "inputs/gone.png",
-            "inputs/gone.png: expected an image file; found no such",
-        ),
     ],
 )
 def test_a_wrong_configuration_is_one_clear_message_and_no_work(

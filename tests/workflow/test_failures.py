@@ -18,20 +18,29 @@ from pipeline.geometry import Size
 pytestmark = pytest.mark.slow
 
 
-def test_a_damaged_picture_fails_in_one_line_and_once_mended_the_run_goes_on(fresh: Checkout) -> None:
+def test_a_damaged_or_missing_picture_fails_in_one_line_and_once_mended_the_run_goes_on(
+    fresh: Checkout,
+) -> None:
     photo = fresh.folder / "inputs" / "content.png"
     whole = photo.read_bytes()
     truncate(save(photo, noise(100, 80, seed=1)))
-    fresh.configure(CONFIG)
-    done = fresh.snakemake("--cores", 1, "--until", "prepare", "--keep-going")
+    config = copy.deepcopy(CONFIG)
+    config["artworks"]["gone"] = {"content": "inputs/gone.png", "style": "inputs/style.png"}
+    fresh.configure(config)
+    done = fresh.snakemake("--cores", 1, "--until", "prepare", "plan")
     assert done.returncode == 1
     told = done.stdout + done.stderr
+    gone = "config.yaml: artworks.gone.content: inputs/gone.png: expected an image file; found no such file."
+    assert told.startswith(f"{gone} The other artworks go on.", told.index(gone))
+    assert f"impasto plan: {gone}" in (fresh.folder / "results/logs/gone/plan.log").read_text()
+    assert {path.parent.name for path in fresh.folder.glob("results/*/plan.json")} == {"halves", "scene"}
     line = "impasto prepare: inputs/content.png: expected a complete image; found damaged or truncated data"
     assert line in told
     assert "Traceback" not in told
     made = {path.name.partition("-")[0] for path in (fresh.folder / "results/shared/prepared").iterdir()}
     assert made == {"scene", "style", "other"}
     photo.write_bytes(whole)
+    fresh.configure(CONFIG)
     assert fresh.renders("--until", "prepare") == {"prepare key=content"}
 
 

@@ -1,0 +1,179 @@
+"""Collections as data: artworks from a sheet, and from contents x styles x settings; where each was written.
+
+What is found here becomes plain entries of `artworks`, so nothing behind the configuration knows of it.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.config.combine import COMBINE, SHEET, Combine, Images
+from pipeline.config.controls import as_list
+from pipeline.config.inheritance import merged
+from pipeline.config.mistakes import as_error
+from pipeline.config.naming import check_name, name_from
+from pipeline.config.sheets import CONTENT, read_sheet
+from pipeline.errors import ConfigError
+
+_IMAGES = {".avif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+_WILDCARDS = frozenset("*?[")
+
+Place = Callable[[Sequence[object]], str]
+"""Where an artwork's key was written, from the keys below the artwork's name."""
+
+
+def with_collections(raw: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], dict[str, Place]]:
+    """The configuration with its sheets and combinations written out as artworks, and where those come from.
+
+    An artwork of the configuration without a content of its own changes the one of that name in a sheet or a
+    combination: what it says stands above.
+
+    Raises:
+        InputError: A sheet cannot be read.
+        ConfigError: Something in a sheet or a combination cannot be; two artworks have one name.
+    """
+    if raw.get(SHEET) is None and raw.get(COMBINE) is None:
+        return raw, {}
+    made: dict[str, tuple[Mapping[str, Any], Place]] = {}
+    for name, settings, place in (*_from_sheets(raw, where), *_from_combinations(raw, where)):
+        if name in made:
+            raise ConfigError(
+                place([]),
+                expected="a name of its own for each artwork",
+                found=f"{name!r} again, the name of {made[name][1]([])}",
+                fix="Give a name",
+            )
+        made[name] = settings, place
+    own = raw.get("artworks")
+    if isinstance(own, str | list):
+        raise ConfigError(f"{where}: artworks", expected="names and settings", found=repr(own))
+    artworks: dict[Any, Any] = {name: settings for name, (settings, _) in made.items()}
+    places = {name: place for name, (_, place) in made.items()}
+    for name, settings in (own or {}).items():
+        if str(name) not in made:
+            artworks[name] = settings
+        elif isinstance(settings, Mapping) and settings.get(CONTENT) is None:
+            artworks[str(name)] = merged(artworks[str(name)], settings)
+            places[str(name)] = _either(f"{where}: artworks.{name}", settings, places[str(name)])
+        else:
+            raise ConfigError(
+                f"{where}: artworks.{name}",
+                expected="another name, or settings without a content that change the artwork of that name",
+                found=f"a content beside that of {places[str(name)]([])}",
+            )
+    return {key: value for key, value in raw.items() if key not in (SHEET, COMBINE)} | {
+        "artworks": artworks
+    }, places
+
+
+def _from_sheets(raw: Mapping[str, Any], where: str) -> Iterator[tuple[str, Mapping[str, Any], Place]]:
+    files = as_list(raw.get(SHEET)) or []
+    if not isinstance(files, list) or not all(isinstance(file, str) and file for file in files):
+        raise ConfigError(f"{where}: {SHEET}", expected="the path of a sheet, or a list", found=repr(files))
+    for file in files:
+        for row in read_sheet(Path(file)):
+            yield row.name, row.settings, row.place
+
+
+def _from_combinations(raw: Mapping[str, Any], where: str) -> Iterator[tuple[str, Mapping[str, Any], Place]]:
+    given = raw.get(COMBINE)
+    several = isinstance(given, list)
+    for index, part in enumerate(given if isinstance(given, list) else [] if given is None else [given]):
+        key = (COMBINE, str(index)) if several else (COMBINE,)
+        try:
+            combine = Combine.model_validate(part)
+        except ValidationError as error:
+            raise as_error(error, part, where, key) from None
+        yield from _combined(combine, f"{where}: {'.'.join(key)}")
+
+
+def _combined(combine: Combine, where: str) -> Iterator[tuple[str, Mapping[str, Any], Place]]:
+    """Every combination that is wanted, the contents in the outer loop."""
+    contents = _parts(combine.contents, CONTENT, f"{where}.contents")
+    styles = _parts(combine.styles, "style", f"{where}.styles") if combine.styles else {"": {}}
+    for name in combine.settings:
+        check_name(name, f"{where}.settings")
+    unwanted = dict.fromkeys(combine.exclude, False)
+    for content, own in contents.items():
+        for style, painted in styles.items():
+            for variant, changed in (combine.settings or {"": {}}).items():
+                name = "-".join(part for part in (content, style, variant) if part)
+                if name in unwanted:
+                    unwanted[name] = True
+                    continue
+                yield name, merged(merged(own, painted), changed), _at(f"{where}: {name}")
+    for name, found in unwanted.items():
+        if not found:
+            raise ConfigError(f"{where}.exclude", expected="names of combinations", found=repr(name))
+
+
+def _parts(given: Images, key: str, where: str) -> dict[str, Mapping[str, Any]]:
+    """Settings by name: of each image, or as they are written."""
+    found: dict[str, Mapping[str, Any]] = {}
+    if isinstance(given, dict):
+        for name, value in given.items():
+            check_name(name, where)
+            if not isinstance(value, str | Mapping):
+                raise ConfigError(f"{where}.{name}", expected="an image or settings", found=repr(value))
+            found[name] = {key: value} if isinstance(value, str) else value
+        return found
+    files: dict[str, str] = {}
+    for word in as_list(given):
+        for file in _files(word, where):
+            name = name_from(Path(file), where)
+            if name in found and files[name] != file:
+                raise ConfigError(
+                    where,
+                    expected="files whose names differ without their folders and endings",
+                    found=f"{files[name]} and {file}, both {name!r}",
+                    fix="Write `NAME: file` for each",
+                )
+            found[name], files[name] = {key: file}, file
+    return found
+
+
+def _files(word: str, where: str) -> list[str]:
+    """The images that a path, a folder or a pattern stands for, by name."""
+    folder = Path(word)
+    if folder.is_dir():
+        found = [file.as_posix() for file in folder.iterdir() if _is_image(file)]
+        if not found:
+            raise ConfigError(where, expected="a folder of images", found=f"none in {word}")
+    elif _WILDCARDS.isdisjoint(word) or folder.exists():
+        # Whether it is there is asked where images are looked at.
+        return [word]
+    else:
+        found = [file for file in glob.glob(word, recursive=True) if _is_image(Path(file))]  # noqa: PTH207 - as written
+        if not found:
+            raise ConfigError(where, expected="a pattern that images have", found=f"none for {word}")
+    return sorted(found)
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in _IMAGES and not file.name.startswith(".") and file.is_file()
+
+
+def _at(place: str) -> Place:
+    def written(keys: Sequence[object]) -> str:
+        return ".".join(map(str, (place, *keys)))
+
+    return written
+
+
+def _either(place: str, settings: Mapping[str, Any], otherwise: Place) -> Place:
+    """The place in the configuration for what is said there, else where the artwork was made."""
+
+    def written(keys: Sequence[object]) -> str:
+        node: Any = settings
+        for key in keys:
+            if not isinstance(node, Mapping) or key not in node:
+                return otherwise(keys)
+            node = node[key]
+        return _at(place)(keys) if keys else otherwise(keys)
+
+    return written

@@ -1,0 +1,113 @@
+"""Contents x styles x settings: names, order, what stands above what, and mistakes."""
+
+# ruff: noqa: E501 - errors stand as their reader sees them
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config.models import Config
+from pipeline.config.naming import plain_name
+from pipeline.config.reading import parse
+from pipeline.errors import ConfigError
+
+
+def combined(combine: Any, **more: Any) -> Config:
+    return parse({"combine": combine, **more})
+
+
+def test_every_combination_in_order() -> None:
+    found = combined(
+        {
+            "contents": {"sea": "a.png", "pier": {"content": "b.png", "seed": 4, "content_weight": 9}},
+            "styles": ["in/night.png", "in/two suns.png"],
+            "settings": {"soft": {"content_weight": 10}, "hard": {"print": {"dpi": 90}}},
+            "exclude": "pier-night-hard",
+        },
+        defaults={"levels": [64]},
+        artworks={"sea-night-hard": {"seed": 8}, "other": {"content": "o.png", "style": "s.png"}},
+    )
+    assert list(found.artworks) == [
+        *("sea-night-soft", "sea-night-hard", "sea-two-suns-soft", "sea-two-suns-hard"),
+        *("pier-night-soft", "pier-two-suns-soft", "pier-two-suns-hard", "other"),
+    ]
+    pier, hard = found.artworks["pier-two-suns-soft"], found.artworks["sea-night-hard"]
+    assert (pier.content, pier.regions[0].styles[0].image) == (Path("b.png"), Path("in/two suns.png"))
+    assert (pier.seed, pier.content_weight, hard.seed, hard.print.dpi) == (4, 10, 8, 90)
+
+
+def test_a_style_by_region_displaces_an_inherited_one() -> None:
+    both = {"regions": [{"where": "person", "style": "n.png"}]}
+    found = combined({"contents": "a.png", "styles": {"both": both}}, defaults={"style": "s.png"})
+    assert list(found.artworks) == ["a-both"]
+    assert found.artworks["a-both"].regions[0].where == "person"
+    assert list(combined({"contents": "a.png"}, defaults={"style": "s.png"}).artworks) == ["a"]
+
+
+def test_folders_and_patterns_in_the_order_of_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("p/c.JPG", "p/a.png", "p/notes.txt", "p/.hidden.png", "p/deep/b.png", "q/[1].png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    style = {"style": "s.png"}
+    assert list(combined({"contents": "p"}, defaults=style).artworks) == ["a", "c"]
+    assert list(combined({"contents": "p/**/*"}, defaults=style).artworks) == ["a", "c", "b"]
+    assert list(combined({"contents": ["p/c.*", "q/[1].png"]}, defaults=style).artworks) == ["c", "1"]
+    for pattern, line in [
+        ("p/*.tif", "combine.contents: expected a pattern that images have; found none for p/*.tif."),
+        ("p/deep/..", None),
+    ]:
+        if line is None:
+            assert len(combined({"contents": pattern}, defaults=style).artworks) == 2
+            continue
+        with pytest.raises(ConfigError) as caught:
+            combined({"contents": pattern}, defaults=style)
+        assert str(caught.value).endswith(line)
+    Path("empty").mkdir()
+    with pytest.raises(ConfigError, match="expected a folder of images; found none in empty"):
+        combined({"contents": "empty"}, defaults=style)
+
+
+@pytest.mark.parametrize(
+    ("combine", "line"),
+    [
+        ("a.png", "combine: expected keys and values below it; found 'a.png'."),
+        ([{"styles": "s.png"}], "combine.0.contents: expected a value; found nothing."),
+        ({"contents": "a.png", "style": "s"}, "combine.style: expected a known key; found an unknown key with "
+         "value 's'. Perhaps styles was meant."),
+        ({"contents": {"a b": "a.png"}}, "combine.contents: expected a name of letters, digits, _ and -, with a "
+         "letter or digit first; found 'a b'. a-b would do."),
+        ({"contents": {"a": 5}}, "combine.contents.a: expected an image or settings; found 5."),
+        ({"contents": ["x/a.png", "y/a.png"]}, "combine.contents: expected files whose names differ without their "
+         "folders and endings; found x/a.png and y/a.png, both 'a'. Write `NAME: file` for each."),
+        ({"contents": "a.png", "styles": "s.png", "exclude": ["b"]},
+         "combine.exclude: expected names of combinations; found 'b'."),
+        ({"contents": {"a-b": "a.png", "a": "a.png"}, "styles": {"c": "c.png", "b-c": "c.png"}},
+         "combine: a-b-c: expected a name of its own for each artwork; found 'a-b-c' again, the name of "
+         "config.yaml: combine: a-b-c. Give a name."),
+        ({"contents": "a.png", "styles": "s.png", "settings": {"x": {"colour": {"mode": 5}}}},
+         "combine: a-s-x.colour.mode: expected 'none', 'style_to_content', 'content_to_style'"),
+        ({"contents": "a.png"}, "combine: a must have"),
+    ],
+)  # fmt: skip
+def test_mistakes_name_the_combination(combine: Any, line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        combined(combine)
+    assert str(caught.value).startswith(f"config.yaml: {line}")
+
+
+def test_names_are_made_of_letters_digits_and_hyphens() -> None:
+    words = {
+        "Öl am See": "Ol-am-See",
+        "a/../b": "a-b",
+        "_x.y_": "x-y",
+        "画": "",
+        "ﬁne": "fine",
+        "a" * 3: "aaa",
+    }
+    assert {text: plain_name(text) for text in words} == words
