@@ -19,8 +19,9 @@ rule all:
         expand(
             f"{RESULTS}/{{artwork}}/{{file}}",
             artwork=COLLECTION.plans,
-            file=["print.tif", "preview.png", "plan.json", "provenance.json"],
+            file=["preview.png", "plan.json", "provenance.json"],
         ),
         # The jobs of artworks that cannot be made, which say why.
         expand(f"{RESULTS}/{{artwork}}/plan.json", artwork=COLLECTION.refused),
+        [FILES.prints(artwork) for artwork in COLLECTION.plans],
         f"{RESULTS}/report.html",

@@ -22,6 +22,7 @@ _MASK = 1
 _COMBINED = 2
 _GUIDE = 2
 _ASSEMBLED = 16  # with alpha
+_PRINT_BANDS = 4  # with alpha, or CMYK
 _MIB = 2**20
 
 
@@ -59,7 +60,8 @@ def disk_use(plan: Plan, size_of: Callable[[Path], Size]) -> DiskUse:
     ]
     while_mixing = [mix.disk_mib * _MIB + _bytes(mix.size, _RENDERED) for mix in plan.mixes.values()]
     settings, top = plan.settings, levels[-1].size
-    printed = _bytes(top, 4 * settings.print.bits // 8)
+    printed = sum(_bytes(top, _PRINT_BANDS * settings.print.bits // 8) for _ in settings.print.format)
+    printed += printed // 3 if settings.print.pyramid else 0
     pictures = 3 * settings.preview_px**2 * (2 + len(levels) + len(levels[-1].targets))
     rendered = sum(results) + sum(guides)
     most = max(*while_rendering, *while_mixing, rendered + _bytes(top, _ASSEMBLED) + printed + pictures)

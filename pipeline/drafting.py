@@ -13,7 +13,7 @@ from pipeline.config.models import Config, LevelSettings
 from pipeline.config.sections import Network
 from pipeline.disk import disk_use
 from pipeline.geometry import Size
-from pipeline.inspection import SizeOf, checked_size, file_warnings, weights_sources
+from pipeline.inspection import SizeOf, check_prints, checked_size, file_warnings, weights_sources
 from pipeline.level_images import SOFT_UPSCALE, LevelImages
 from pipeline.masking import Masking, check_network, combined_files, content_dpi
 from pipeline.plan import LevelPlan, Plan, RegionPlan, WeightedTarget
@@ -45,6 +45,7 @@ def draft(config: Config, name: str, size_of: SizeOf, where: str) -> Plan:
     for warning in file_warnings(artwork, size_of, gathered.dpi, at):
         gathered.warn(warning)
     top = found[-1]
+    check_prints(artwork.print, top.size, f"{at}.print")
     if top.size.height > SOFT_UPSCALE * content.height:
         times = top.size.height / content.height
         gathered.warn(

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from pipeline.canvas import MIN_SIDE_PX, check_sides
+from pipeline.canvas import MIN_SIDE_PX, check_print, check_sides, read_profile
 from pipeline.combination import Expression
 from pipeline.config.masks import mask_files
 from pipeline.config.models import Artwork, Config, WeightsSource
+from pipeline.config.printing import Print
 from pipeline.config.sections import Network
 from pipeline.errors import ConfigError, InputError
+from pipeline.formats import ColourSpace
 from pipeline.geometry import Size
 from pipeline.masking import check_lengths
 from pipeline.weights import REGISTRY
@@ -93,6 +95,28 @@ def _means_warnings(network: Network, where: str) -> Iterator[str]:
             expected="a file made by `impasto calibrate`",
             found=f"none at {means}",
         )
+
+
+def check_prints(settings: Print, size: Size, where: str) -> None:
+    """Checks that the print files can be: that each format holds them, and the profile can be printed with.
+
+    Args:
+        settings: The print's settings.
+        size: Of the print file.
+        where: Their key in the configuration, for errors.
+
+    Raises:
+        ConfigError: A format cannot hold the size, the bits or the colours.
+        InputError: The profile is missing, damaged or of a wrong class.
+    """
+    space: ColourSpace = "RGB"
+    if settings.profile is not None:
+        try:
+            space = read_profile(settings.profile).space
+        except InputError as error:
+            raise InputError.stating(f"{where}.profile: {error}") from None
+    for form in settings.forms:
+        check_print(form.name, size, settings.encoding, space, f"{where}.")
 
 
 def weights_sources(

@@ -130,6 +130,23 @@ class JobFiles:
         """The images and masks that an artwork is made from, as the user wrote them."""
         return [path.as_posix() for path in self.collection.plans[artwork].inputs]
 
+    def prints(self, artwork: str) -> list[str]:
+        """The print files of an artwork, one for each format."""
+        forms = self.collection.plans[artwork].settings.print.forms
+        return [f"{self.collection.results}/{artwork}/print.{form.extension}" for form in forms]
+
+    def recorded(self, artwork: str) -> dict[str, str | list[str]]:
+        """The files that the record of an artwork's making is made from."""
+        return {
+            "plan": f"{self.collection.results}/{artwork}/plan.json",
+            "records": self.level_records(artwork),
+            "masks": self.mask_records(artwork),
+            "partitions": self.partition_records(artwork),
+            "mixtures": self.mixture_records(artwork),
+            "weights": self.artwork_weights(artwork),
+            "sources": self.artwork_sources(artwork),
+        }
+
     def guides(self, artwork: str, level: str | int) -> list[str]:
         """The level's guidance channels: a list of one file, or of none when one style covers everything."""
         plan = self.collection.plans[artwork]

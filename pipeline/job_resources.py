@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import final
 
 from pipeline.collection import Collection
+from pipeline.formats import EXTENSIONS
 
 _IMAGE_STAGE_MIB = 1024
 _NETWORK_STAGE_MIB = 2560
@@ -41,6 +42,11 @@ class JobResources:
     def image_memory_mib(self) -> int:
         """Memory of a raster stage, whatever the image's size: it streams."""
         return _IMAGE_STAGE_MIB
+
+    def print_memory_mib(self, artwork: str, extension: str) -> int:
+        """Memory of writing a print: that of a raster stage, and what the format's writer holds of it."""
+        held = EXTENSIONS[extension].held_bytes_per_px * self.collection.plans[artwork].levels[-1].size.area
+        return _IMAGE_STAGE_MIB + held // 2**20
 
     def segment_memory_mib(self, key: str) -> int:
         """Memory of finding this mask: that of its networks, which see images of about 1024 px."""

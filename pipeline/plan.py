@@ -197,9 +197,9 @@ class Plan(Model):
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """Every image and mask file of the user's that the artwork is made from, without repeats."""
-        means = self.settings.network.channel_means
-        others = [*mask_files(self.settings.mask_expressions), *([] if means is None else [means])]
+        """Every file of the user's that the artwork is made from, but for models, without repeats."""
+        given = (self.settings.network.channel_means, self.settings.print.profile)
+        others = [*mask_files(self.settings.mask_expressions), *(path for path in given if path is not None)]
         return tuple(dict.fromkeys([*self.sources.values(), *others]))
 
     def mixed_from(self, key: str) -> tuple[str, str]:

@@ -44,6 +44,7 @@ wildcard_constraints:
     level="[0-9]+",
     key="[A-Za-z0-9-]+",
     weights="[a-z0-9_]+",
+    extension="tif|png|jpg|webp|avif",
 
 
 # profiles/default turns Snakemake's own lock off: it would outlive a run that was killed. This one does not.

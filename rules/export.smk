@@ -26,32 +26,46 @@ rule assemble:
 
 rule export_print:
     input:
-        plan=f"{RESULTS}/{{artwork}}/plan.json",
+        unpack(lambda w: FILES.recorded(w.artwork)),
         image=f"{RESULTS}/{{artwork}}/assembled.tif",
-        records=lambda w: FILES.level_records(w.artwork),
-        masks=lambda w: FILES.mask_records(w.artwork),
-        partitions=lambda w: FILES.partition_records(w.artwork),
-        mixtures=lambda w: FILES.mixture_records(w.artwork),
-        weights=lambda w: FILES.artwork_weights(w.artwork),
-        sources=lambda w: FILES.artwork_sources(w.artwork),
     output:
-        print=f"{RESULTS}/{{artwork}}/print.tif",
-        provenance=f"{RESULTS}/{{artwork}}/provenance.json",
+        f"{RESULTS}/{{artwork}}/print.{{extension}}",
     log:
-        f"{RESULTS}/logs/{{artwork}}/export_print.log",
+        f"{RESULTS}/logs/{{artwork}}/export_print-{{extension}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/{{artwork}}/export_print.tsv"
+        f"{RESULTS}/benchmarks/{{artwork}}/export_print-{{extension}}.tsv"
     threads: 1
     resources:
-        mem_mb=NEEDS.image_memory_mib(),
+        mem_mb=lambda w: NEEDS.print_memory_mib(w.artwork, w.extension),
         runtime=60,
     params:
         code=fingerprint("export-print"),
     shell:
         "exec impasto --end-with-parent export-print {input.image:q} --plan {input.plan:q} "
         "--records {input.records:q} --masks {input.masks:q} --partitions {input.partitions:q} "
-        "--mixtures {input.mixtures:q} --weights {input.weights:q} --output {output.print:q} "
-        "--provenance {output.provenance:q} > {log:q} 2>&1"
+        "--mixtures {input.mixtures:q} --weights {input.weights:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule record:
+    input:
+        unpack(lambda w: FILES.recorded(w.artwork)),
+        prints=lambda w: FILES.prints(w.artwork),
+    output:
+        f"{RESULTS}/{{artwork}}/provenance.json",
+    log:
+        f"{RESULTS}/logs/{{artwork}}/record.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{{artwork}}/record.tsv"
+    threads: 1
+    resources:
+        mem_mb=NEEDS.image_memory_mib(),
+        runtime=30,
+    params:
+        code=fingerprint("record"),
+    shell:
+        "exec impasto --end-with-parent record {input.prints:q} --plan {input.plan:q} "
+        "--records {input.records:q} --masks {input.masks:q} --partitions {input.partitions:q} "
+        "--mixtures {input.mixtures:q} --weights {input.weights:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule preview:

@@ -8,7 +8,7 @@ unsigned integers, whole range = [0, 1]. Memory grows with an image's width at m
 from pipeline.canvas.colours import MaskedMap, combine_luminance, histogram, moments, recolour
 from pipeline.canvas.combining import combine_masks
 from pipeline.canvas.compose import add_alpha, band_means, compose_guides, export_masks
-from pipeline.canvas.export import export_preview, export_print, join_pictures
+from pipeline.canvas.export import check_print, export_preview, export_print, join_pictures
 from pipeline.canvas.inputs import (
     MAX_AREA_PX,
     MAX_SIDE_PX,
@@ -31,6 +31,7 @@ from pipeline.canvas.pixels import (
     write_png,
     write_rows,
 )
+from pipeline.canvas.profiles import Profile, read_profile
 from pipeline.canvas.shrunk import read_shrunk
 from pipeline.canvas.transform import resize
 
@@ -41,9 +42,11 @@ __all__ = [
     "Header",
     "Mask",
     "MaskedMap",
+    "Profile",
     "add_alpha",
     "band_means",
     "bands_of",
+    "check_print",
     "check_sides",
     "combine_luminance",
     "combine_masks",
@@ -58,6 +61,7 @@ __all__ = [
     "prepare",
     "read",
     "read_header",
+    "read_profile",
     "read_shrunk",
     "recolour",
     "resize",

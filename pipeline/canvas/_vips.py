@@ -164,7 +164,8 @@ def save_tiff(
 ) -> None:
     """Writes a tiled TIFF, whole or not at all.
 
-    Classic TIFF while its 4 GB hold the uncompressed pixels with room to spare, else BigTIFF.
+    Classic TIFF while its 4 GB hold the uncompressed pixels, and a pyramid's copies, with room to spare, else
+    BigTIFF.
 
     Args:
         image: What is written.
@@ -175,6 +176,8 @@ def save_tiff(
         **options: More of `tiffsave`'s.
     """
     bytes_in_all = image.width * image.height * image.bands * _sample_bytes(image)
+    if options.get("pyramid"):
+        bytes_in_all += bytes_in_all // 3
     predictor = "horizontal" if compression in {"deflate", "lzw"} else "none"
     with atomic_path(target) as partial, reading(*sources):
         image.tiffsave(

@@ -21,7 +21,8 @@ COMMANDS = {
     "apply": "paint an image of any size with a trained network",
     "assemble": "put colours and alpha back at full size",
     "measure": "measure how far an image is from a style, by region",
-    "export-print": "write the print file and its provenance record",
+    "export-print": "write the print file in one format",
+    "record": "write the record of how an artwork's files were made",
     "preview": "write the preview and the pictures for the report",
     "report": "write the report over the whole collection",
 }

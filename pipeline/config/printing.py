@@ -5,15 +5,16 @@ Field descriptions are the documentation, as in sections.py.
 
 from __future__ import annotations
 
-from typing import Literal, final
+from typing import final
 
 from pydantic import Field, model_validator
 
-from pipeline.config.sections import Length, Section
+from pipeline.config.print_files import PrintFiles
+from pipeline.config.sections import Length
 
 
 @final
-class Print(Section):
+class Print(PrintFiles):
     """The print file."""
 
     width: Length | None = Field(
@@ -21,10 +22,6 @@ class Print(Section):
     )
     height: Length | None = Field(None, description="Height with its unit, instead of `width`.")
     dpi: float = Field(300, ge=1, le=10_000, description="Pixels per inch, written into the file.")
-    bits: Literal[8, 16] = Field(8, description="Bits per channel.")
-    compression: Literal["deflate", "lzw", "none"] = Field(
-        "deflate", description="Lossless TIFF compression."
-    )
 
     @model_validator(mode="after")
     def _one_side(self) -> Print:

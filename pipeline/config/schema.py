@@ -52,6 +52,7 @@ def json_schema() -> dict[str, Any]:
         regions["anyOf"] = [several, {"$ref": "#/$defs/AutomaticRegions"}]
     schema["$defs"]["AutomaticRegions"] = _automatic_regions()
     _also_alone(schema["$defs"]["Mixing"]["properties"], "up_to_layer", "iterations")
+    _also_alone(schema["$defs"]["Print"]["properties"], "format")
     region = schema["$defs"]["Region"]
     _or_style(region)
     _collections(schema)

@@ -103,7 +103,7 @@ def _facts(provenance: Mapping[str, Any], kind: str, key: str, model: type[_Fact
             path,
             expected=f"the facts of {key} under {kind}",
             found="something else" if isinstance(error, ValidationError) else "nothing",
-            fix="Run `impasto export-print` again",
+            fix="Run `impasto record` again",
         ) from None
 
 

@@ -20,7 +20,8 @@ from pipeline.plan import Plan
 from pipeline.planning import resolve
 from pipeline.shared_plans import MaskPlan
 
-OUTPUTS = ["--output", "print.tif", "--provenance", "provenance.json"]
+OUTPUT = ["--output", "print.tif"]
+RECORD = ["--output", "provenance.json"]
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def given(words: dict[str, list[Any]]) -> list[Any]:
 def test_a_print_has_its_resolution_profile_and_record(impasto: Impasto, words: dict[str, list[Any]]) -> None:
     levels = (np.arange(89 * 72 * 3).reshape(89, 72, 3) % 300 - 20) / 255
     canvas.write(impasto.folder / "assembled.tif", levels)
-    done = impasto.works("export-print", "assembled.tif", *given(words), *OUTPUTS)
+    done = impasto.works("export-print", "assembled.tif", *given(words), *OUTPUT)
     assert done.said == ["print.tif: 89x72 px (height x width), 8 bits, 200 dpi"]
     assert not done.imported & {"torch", "torchvision"}
 
@@ -57,6 +58,9 @@ def test_a_print_has_its_resolution_profile_and_record(impasto: Impasto, words: 
     assert tiff.get_typeof("icc-profile-data") != 0
     assert (tiff.numpy() == np.rint(np.clip(levels, 0, 1) * 255)).all()
 
+    done = impasto.works("record", "print.tif", *given(words), *RECORD)
+    assert done.said == ["provenance.json: halves, print.tif"]
+    assert not done.imported & {"torch", "torchvision"}
     record = json.loads((impasto.folder / "provenance.json").read_text())
     assert record["artwork"] == "halves"
     assert [level["px"] for level in record["settings"]["levels"]] == [64, 80]
@@ -109,7 +113,7 @@ def test_what_is_known_of_masks_and_mixtures_is_recorded(
     impasto: Impasto, words: dict[str, list[Any]], masked: Plan
 ) -> None:
     save(impasto.folder / "good.png", gradient(*HIGHEST))
-    impasto.works("export-print", "good.png", *given(words), *OUTPUTS)
+    impasto.works("record", "good.png", *given(words), *RECORD)
     record = json.loads((impasto.folder / "provenance.json").read_text())
     assert record["masks"] == {"content-0": {"image": "content.png", "record": MASK}}
     ((key, mixture),) = record["mixtures"].items()
@@ -147,12 +151,12 @@ def test_records_of_other_masks_and_mixtures_are_told_in_one_line(
     save(impasto.folder / "good.png", gradient(*HIGHEST))
     (mixture,) = masked.mixes
     words[option] = [value.format(mixture=f"{mixture}.json") for value in values]
-    assert said in impasto.refuses("export-print", "good.png", *given(words), *OUTPUTS)
+    assert said in impasto.refuses("export-print", "good.png", *given(words), *OUTPUT)
 
 
 def test_alpha_is_printed(impasto: Impasto, words: dict[str, list[Any]]) -> None:
     canvas.write(impasto.folder / "assembled.tif", np.full((89, 72, 4), 0.2))
-    impasto.works("export-print", "assembled.tif", *given(words), *OUTPUTS)
+    impasto.works("export-print", "assembled.tif", *given(words), *OUTPUT)
     tiff = pyvips.Image.tiffload(str(impasto.folder / "print.tif"))
     assert tiff.bands == 4
     assert tiff.hasalpha()
@@ -207,11 +211,11 @@ def test_what_cannot_be_is_told_in_one_line(
         image = impasto.folder / found[0]
     else:
         words[option] = list(found)
-    assert said in impasto.refuses("export-print", image, *given(words), *OUTPUTS)
+    assert said in impasto.refuses("export-print", image, *given(words), *OUTPUT)
 
 
 def test_an_input_that_has_gone_is_told_in_one_line(impasto: Impasto, words: dict[str, list[Any]]) -> None:
     save(impasto.folder / "good.png", gradient(*HIGHEST))
     (impasto.folder / "style.png").unlink()
-    line = impasto.refuses("export-print", "good.png", *given(words), *OUTPUTS)
+    line = impasto.refuses("export-print", "good.png", *given(words), *OUTPUT)
     assert line == "style.png: expected a file; found nothing of that name."

@@ -31,8 +31,8 @@ def made(
     shutil.copy(artwork.folder / "plan.json", folder)
     result = save(root / "result.png", gradient(*HIGHEST))
     words = ["--plan", folder / "plan.json", "--records", stylised.record, refined.record, "--weights", vgg19]
-    outputs = ["--output", folder / "print.tif", "--provenance", folder / "provenance.json"]
-    impasto.works("export-print", result, *words, *outputs)
+    impasto.works("export-print", result, *words, "--output", folder / "print.tif")
+    impasto.works("record", folder / "print.tif", *words, "--output", folder / "provenance.json")
     level = artwork.plan.levels[1]
     style = artwork.plan.targets[level.regions[0].targets[0].target].image
     words = ["--plan", folder / "plan.json", "--content", "content.png", "--styles", artwork.image(style)]

@@ -13,6 +13,7 @@ import pyvips
 from pipeline import canvas
 from pipeline.canvas import _vips, inputs
 from pipeline.errors import ConfigError, InputError, ResourceError
+from pipeline.formats import Caption, Encoding
 from pipeline.geometry import Box, Size
 
 RNG_SEED = 7
@@ -603,9 +604,8 @@ def test_print(tmp_path: Path, compression: Any, bits: Any, top: int, dtype: typ
         tmp_path / "a.tif",
         tmp_path / "p.tif",
         300,
-        bits=bits,
-        compression=compression,
-        description='{"seed": 1}',
+        encoding=Encoding(bits=bits, dither=False, compression=compression),
+        caption=Caption(provenance='{"seed": 1}'),
     )
     got = _raw(tmp_path / "p.tif")
     assert got.dtype == dtype
@@ -644,7 +644,7 @@ def test_print_through_jpeg_is_close(tmp_path: Path) -> None:
     y, x = np.mgrid[:300, :270] / 300
     array = np.stack([y, x, 1 - y], axis=-1).astype(np.float32)
     canvas.write(tmp_path / "a.tif", array)
-    canvas.export_print(tmp_path / "a.tif", tmp_path / "p.tif", 150, compression="jpeg")
+    canvas.export_print(tmp_path / "a.tif", tmp_path / "p.tif", 150, encoding=Encoding(compression="jpeg"))
     assert np.abs(canvas.read(tmp_path / "p.tif") - array).max() < 0.03
 
 
@@ -653,7 +653,10 @@ def test_print_with_alpha(tmp_path: Path, bits: Any, dtype: type) -> None:
     _print_source(tmp_path / "a.tif")
     alpha = _noise(300, 270, 1)[..., 0]
     canvas.write_mask(tmp_path / "m.tif", alpha / 255)
-    canvas.export_print(tmp_path / "a.tif", tmp_path / "p.tif", 300, bits=bits, alpha=tmp_path / "m.tif")
+    encoding = Encoding(bits=bits)
+    canvas.export_print(
+        tmp_path / "a.tif", tmp_path / "p.tif", 300, encoding=encoding, alpha=tmp_path / "m.tif"
+    )
     got = _raw(tmp_path / "p.tif")
     assert got.shape == (300, 270, 4)
     np.testing.assert_array_equal(got[..., 3], alpha.astype(dtype) * (1 if bits == 8 else 257))
@@ -666,10 +669,9 @@ def test_print_refuses_what_cannot_be(tmp_path: Path) -> None:
     target = tmp_path / "p.tif"
     with pytest.raises(InputError, match="300x270 px as in"):
         canvas.export_print(tmp_path / "a.tif", target, 300, alpha=tmp_path / "m.tif")
-    with pytest.raises(ConfigError, match="8 bits without alpha for jpeg"):
-        canvas.export_print(tmp_path / "a.tif", target, 300, bits=16, compression="jpeg")
-    with pytest.raises(ConfigError, match="alpha yes"):
-        canvas.export_print(tmp_path / "a.tif", target, 300, compression="jpeg", alpha=tmp_path / "m.tif")
+    encoding = Encoding(bits=16, compression="jpeg")
+    with pytest.raises(ConfigError, match=r"expected 8, all that tiff with jpeg compression holds; found 16"):
+        canvas.export_print(tmp_path / "a.tif", target, 300, encoding=encoding)
     assert not target.exists()
 
 
@@ -703,6 +705,7 @@ import sys
 from pathlib import Path
 import pyvips
 from pipeline import canvas
+from pipeline.formats import Encoding
 from pipeline.geometry import Size
 from pipeline.provenance import peak_memory_mib
 
@@ -714,7 +717,7 @@ canvas.prepare(folder / "a.jpg", folder / "p.tif")
 canvas.resize(folder / "p.tif", folder / "half.tif", Size(5001, 4999))
 canvas.resize(folder / "half.tif", folder / "full.tif", Size(10000, 10000))
 canvas.moments(folder / "full.tif")
-canvas.export_print(folder / "full.tif", folder / "print.tif", 300, compression="lzw")
+canvas.export_print(folder / "full.tif", folder / "print.tif", 300, encoding=Encoding(compression="lzw"))
 print(round(peak_memory_mib()))
 """
 

@@ -1,0 +1,140 @@
+"""What `impasto record` and the files it is embedded in say of how a print was made."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from pipeline import provenance, weights
+from pipeline.errors import InputError
+from pipeline.mask_record import MaskRecord, read_mask_record, read_partition_record
+from pipeline.plan import Plan, read_plan
+from pipeline.rendering.record import RenderingRecord, read_record
+from pipeline.shared_plans import part_key
+
+
+def add_record_arguments(parser: argparse.ArgumentParser) -> None:
+    """The files that a record is made from."""
+    parser.add_argument("--plan", type=Path, required=True, help="the artwork's plan.json")
+    parser.add_argument(
+        "--records",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="what stylise and refine recorded, lowest level first",
+    )
+    parser.add_argument(
+        "--weights", type=Path, nargs="+", required=True, help="the model files that took part"
+    )
+    parser.add_argument(
+        "--masks", type=Path, nargs="*", default=[], help="what segment recorded of each automatic mask"
+    )
+    parser.add_argument(
+        "--partitions",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="what partition recorded of each image in parts",
+    )
+    parser.add_argument(
+        "--mixtures", type=Path, nargs="*", default=[], help="what mix recorded of each mixture"
+    )
+
+
+@final
+@dataclass(frozen=True)
+class Recorded:
+    """An artwork's plan, and the record of its print without its outputs: a file cannot hold its own hash."""
+
+    plan: Plan
+    record: dict[str, object]
+
+
+def read_recorded(arguments: argparse.Namespace) -> Recorded:
+    """What is known of a print, from the files that `add_record_arguments` asks for.
+
+    Raises:
+        InputError: One of them is missing, damaged, or not of this artwork.
+    """
+    plan = read_plan(arguments.plan)
+    records = [read_record(path) for path in arguments.records]
+    model_files = [weights.load(path) for path in arguments.weights]
+    masks = {path.stem: read_mask_record(path) for path in arguments.masks}
+    for path in arguments.partitions:
+        for number, part in enumerate(read_partition_record(path).parts, 1):
+            masks[part_key(path.stem, number)] = part
+    mixtures = {path.stem: read_record(path) for path in arguments.mixtures}
+    _check(plan, records, model_files)
+    _check_keys("--masks and --partitions", plan.automatic_masks, masks)
+    _check_keys("--mixtures", plan.mixes, mixtures)
+    return Recorded(plan, _provenance(plan, records, model_files, masks, mixtures))
+
+
+def _check(plan: Plan, records: list[RenderingRecord], model_files: list[weights.Weights]) -> None:
+    """Raises an InputError unless these are what the plan's print is made from."""
+    wanted = [level.level_px for level in plan.levels]
+    given = [record.level.level_px for record in records]
+    if given != wanted:
+        raise InputError(
+            "--records",
+            expected=f"one for each level {_listed(wanted)}, lowest first",
+            found=_listed(given),
+        )
+    names = [file.name for file in model_files]
+    if sorted(names) != sorted(plan.weights):
+        raise InputError("--weights", expected=_listed(plan.weights), found=_listed(names))
+
+
+def _check_keys(option: str, wanted: Iterable[str], given: Iterable[str]) -> None:
+    if sorted(wanted) != sorted(given):
+        raise InputError(
+            option,
+            expected=f"the records of {_listed(sorted(wanted)) or 'none'}",
+            found=_listed(sorted(given)) or "none",
+        )
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _provenance(
+    plan: Plan,
+    records: list[RenderingRecord],
+    model_files: list[weights.Weights],
+    masks: Mapping[str, MaskRecord],
+    mixtures: Mapping[str, RenderingRecord],
+) -> dict[str, object]:
+    return provenance.record(
+        artwork=plan.artwork,
+        settings=plan.settings.model_dump(mode="json"),
+        seed=plan.settings.seed,
+        precision=records[-1].precision,
+        device=records[-1].device,
+        weights=[
+            provenance.WeightsRecord(
+                file.name, file.tensors_sha256, file.metadata["licence"], file.metadata["credit"]
+            )
+            for file in model_files
+        ],
+        levels=[record.level for record in records],
+        masks={
+            key: {"image": plan.automatic_masks[key], "record": record.model_dump(mode="json")}
+            for key, record in masks.items()
+        },
+        mixtures={
+            key: {
+                "images": plan.mixed_images(key),
+                "level": record.level,
+                "ending": record.ending,
+                "warnings": record.warnings,
+            }
+            for key, record in mixtures.items()
+        },
+        inputs={path.as_posix(): path for path in plan.inputs},
+        outputs={},
+        deviations=[deviation for record in (*records, *mixtures.values()) for deviation in record.warnings],
+    )
