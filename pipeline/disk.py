@@ -17,6 +17,7 @@ from pipeline.plan import LevelPlan, Plan
 
 _FILE_TILE_PX = 256
 _RENDERED = 12  # bytes per pixel: three float32
+_SIZED = 6  # three bands of 16 bits: an image in its own colours
 _PREPARED = 6  # three bands of 16 bits, or four of 8
 _MASK = 1
 _COMBINED = 2
@@ -74,10 +75,12 @@ def disk_use(plan: Plan, size_of: Callable[[Path], Size]) -> DiskUse:
 def _shared_bytes(plan: Plan, size_of: Callable[[Path], Size]) -> int:
     """What is kept under names that other artworks may share."""
     sizes = {key: size_of(path) for key, path in plan.sources.items()}
-    images = [Size(image.height, image.width) for image in plan.images.values()]
-    images += [mix.size for mix in plan.mixes.values()]
     found = sum(_bytes(size, _PREPARED) for size in sizes.values())
-    found += sum(_bytes(size, _RENDERED) for size in images)
+    found += sum(
+        _bytes(Size(image.height, image.width), _RENDERED if image.recolourings else _SIZED)
+        for image in plan.images.values()
+    )
+    found += sum(_bytes(mix.size, _RENDERED) for mix in plan.mixes.values())
     found += sum(_bytes(sizes[mask.prepared], _MASK) for mask in plan.masks.values())
     # The parts lie in one file before they have one each.
     found += sum(_bytes(sizes[cut.prepared], 2 * _MASK * cut.parts) for cut in plan.partitions.values())

@@ -1,8 +1,9 @@
 """Images larger than memory: reading, preparing, resampling, recolouring and exporting, by regions.
 
 The only package that imports pyvips. Arrays are (height, width, bands). Hand-over files are tiled float32
-TIFFs of RGB as encoded in sRGB, nominally [0, 1] but never clipped; masks and guides are tiled TIFFs of
-unsigned integers, whole range = [0, 1]. Memory grows with an image's width at most, never with its area.
+TIFFs of RGB as encoded in sRGB, nominally [0, 1] but never clipped; photographs in their own colours, masks
+and guides are tiled TIFFs of unsigned integers, whole range = [0, 1]. Memory grows with an image's width at
+most, never with its area.
 """
 
 from pipeline.canvas.colours import MaskedMap, combine_luminance, histogram, moments, recolour

@@ -74,7 +74,10 @@ def histogram(path: Path, mask: Mask | None = None) -> Histogram:
 
 
 def recolour(source: Path, target: Path, size: Size, maps: Sequence[MaskedMap]) -> None:
-    """Writes `source` recoloured and then brought to `size`, as a float32 tiled TIFF, unclipped.
+    """Writes `source` recoloured and then brought to `size`, as a tiled TIFF: float32 and unclipped.
+
+    Without maps the samples have 16 bits instead, rounded and clipped to [0, 1]: half the bytes, with 257
+    steps in each of an 8-bit image's. What leaves the range then is resampling's overshoot alone.
 
     A colour x goes to (sum_r T_r f_r(x) + max(0, 1 - sum_r T_r) x) / max(1, sum_r T_r), where T_r in [0, 1]
     says how far the pixel lies inside the mask of map f_r, and is 1 for a map without one: what no mask
@@ -87,7 +90,7 @@ def recolour(source: Path, target: Path, size: Size, maps: Sequence[MaskedMap]) 
 
     Args:
         source: An image of three bands or more.
-        target: The float TIFF.
+        target: The TIFF.
         size: Its height and width; resampled as `resize` does.
         maps: Curves must have as many levels as `histogram` counts for `source`.
 
@@ -96,7 +99,9 @@ def recolour(source: Path, target: Path, size: Size, maps: Sequence[MaskedMap]) 
     """
     image = _colours(source)
     paths = (masked.mask.path for masked in maps if masked.mask is not None)
-    _vips.save_tiff(resampled(_blended(image, maps), size, "lanczos3"), target, source, *paths)
+    sized = resampled(_blended(image, maps), size, "lanczos3")
+    written = sized if maps else _vips.as_levels(clipped(sized), bits=16)
+    _vips.save_tiff(written, target, source, *paths)
 
 
 def combine_luminance(stylised: Path, content: Path, target: Path, where: Sequence[Mask] = ()) -> None:

@@ -30,7 +30,7 @@ def in_mib(*parts: int) -> int:
 
 # Files are laid out in tiles of 256 px: 400x600 -> 512x768; the levels: 209x314 -> 256x512, 512x768 again.
 PREPARED = 6 * (512 * 768 + 512 * 512)
-IMAGES = 12 * (256 * 512 + 512 * 768) + 12 * (256 * 256 + 512 * 512)
+IMAGES = 6 * (256 * 512 + 512 * 768) + 6 * (256 * 256 + 512 * 512)
 TARGETS = 2 * 4 * sum(n * n + 2 * n for n in (64, 128, 256, 512, 512))
 RESULTS = 12 * (256 * 512 + 512 * 768)
 START = 12 * 512 * 768
@@ -90,7 +90,8 @@ def test_a_mixture_is_an_image_and_has_a_state_while_it_is_made() -> None:
     found = plan(style=style, levels=[512], mixing={"iterations": [100]})
     (mix,) = found.mixes.values()
     assert mix.size == Size(4096, 4096)
-    # Prepared, coarse and fine image, mixture; while it is made, the start of the mixture and its state.
-    shared = 6 * (512 * 768 + 512 * 512) + 12 * (512 * 768 + 2 * 4096**2 + 512 * 512)
+    # Prepared; content and coarse image in their own colours, the fine one recoloured; the mixture. While
+    # that is made, its start and its state.
+    shared = 6 * (512 * 768 + 512 * 512) + 6 * (512 * 768 + 4096**2) + 12 * (512 * 512 + 4096**2)
     state = 4096**2 * (48 + 60) + 12 * 4096**2
     assert found.disk_mib == pytest.approx((shared + state + TARGETS / 2) / MIB, abs=2)
