@@ -18,7 +18,15 @@ from pipeline.geometry import Size
 from pipeline.headers import HeaderCache
 from pipeline.plan import LevelPlan, MixPlan, Plan
 from pipeline.planning import resolve
-from pipeline.shared_plans import CombinationPlan, ImagePlan, MaskPlan, PartitionPlan, TargetPlan
+from pipeline.shared_plans import (
+    CombinationPlan,
+    CropPlan,
+    ImagePlan,
+    MaskCropPlan,
+    MaskPlan,
+    PartitionPlan,
+    TargetPlan,
+)
 
 
 @final
@@ -36,6 +44,8 @@ class Collection:
     plans: Mapping[str, Plan]
     refused: Mapping[str, str]
     sources: Mapping[str, Path]
+    crops: Mapping[str, CropPlan]
+    mask_crops: Mapping[str, MaskCropPlan]
     masks: Mapping[str, MaskPlan]
     partitions: Mapping[str, PartitionPlan]
     combinations: Mapping[str, CombinationPlan]
@@ -144,6 +154,8 @@ def _resolved(
         plans=plans,
         refused={name: str(error) for name, error in plans.refused.items()},
         sources={key: path for plan in plans.values() for key, path in plan.sources.items()},
+        crops={key: crop for plan in plans.values() for key, crop in plan.crops.items()},
+        mask_crops={key: crop for plan in plans.values() for key, crop in plan.mask_crops.items()},
         masks={key: mask for plan in plans.values() for key, mask in plan.masks.items()},
         partitions={key: cut for plan in plans.values() for key, cut in plan.partitions.items()},
         combinations={key: mask for plan in plans.values() for key, mask in plan.combinations.items()},

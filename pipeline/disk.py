@@ -24,6 +24,7 @@ _COMBINED = 2
 _GUIDE = 2
 _ASSEMBLED = 16  # with alpha
 _PRINT_BANDS = 4  # with alpha, or CMYK
+_JPEG = 1
 _MIB = 2**20
 
 
@@ -61,8 +62,7 @@ def disk_use(plan: Plan, size_of: Callable[[Path], Size]) -> DiskUse:
     ]
     while_mixing = [mix.disk_mib * _MIB + _bytes(mix.size, _RENDERED) for mix in plan.mixes.values()]
     settings, top = plan.settings, levels[-1].size
-    printed = sum(_bytes(top, _PRINT_BANDS * settings.print.bits // 8) for _ in settings.print.format)
-    printed += printed // 3 if settings.print.pyramid else 0
+    printed = _printed_bytes(plan) + _deepzoom_bytes(plan)
     pictures = 3 * settings.preview_px**2 * (2 + len(levels) + len(levels[-1].targets))
     rendered = sum(results) + sum(guides)
     most = max(*while_rendering, *while_mixing, rendered + _bytes(top, _ASSEMBLED) + printed + pictures)
@@ -75,6 +75,7 @@ def disk_use(plan: Plan, size_of: Callable[[Path], Size]) -> DiskUse:
 def _shared_bytes(plan: Plan, size_of: Callable[[Path], Size]) -> int:
     """What is kept under names that other artworks may share."""
     sizes = {key: size_of(path) for key, path in plan.sources.items()}
+    sizes |= {key: crop.size for key, crop in plan.crops.items()}
     found = sum(_bytes(size, _PREPARED) for size in sizes.values())
     found += sum(
         _bytes(Size(image.height, image.width), _RENDERED if image.recolourings else _SIZED)
@@ -82,6 +83,7 @@ def _shared_bytes(plan: Plan, size_of: Callable[[Path], Size]) -> int:
     )
     found += sum(_bytes(mix.size, _RENDERED) for mix in plan.mixes.values())
     found += sum(_bytes(sizes[mask.prepared], _MASK) for mask in plan.masks.values())
+    found += sum(_bytes(Size(mask.height, mask.width), _COMBINED) for mask in plan.mask_crops.values())
     # The parts lie in one file before they have one each.
     found += sum(_bytes(sizes[cut.prepared], 2 * _MASK * cut.parts) for cut in plan.partitions.values())
     found += sum(_bytes(Size(mask.height, mask.width), _COMBINED) for mask in plan.combinations.values())
@@ -89,6 +91,22 @@ def _shared_bytes(plan: Plan, size_of: Callable[[Path], Size]) -> int:
         layers = [target.network.architecture.layer(name) for name in target.network.style_layers]
         found += sum(4 * (layer.channels**2 + 2 * layer.channels) for layer in layers)
     return found
+
+
+def _printed_bytes(plan: Plan) -> int:
+    """The print and its panels, in each of their formats."""
+    assert plan.print is not None
+    layout, settings = plan.print.layout, plan.settings.print
+    sheets = [layout.sheet, *(panel.sheet for panel in layout.panels)]
+    once = sum(_bytes(sheet.size, _PRINT_BANDS * settings.bits // 8) for sheet in sheets)
+    whole = len(settings.format) * once
+    return whole + (whole // 3 if settings.pyramid else 0)
+
+
+def _deepzoom_bytes(plan: Plan) -> int:
+    """JPEGs of the top level and its halves."""
+    tiles = 0 if plan.settings.deepzoom.format == "none" else _JPEG * plan.levels[-1].size.area
+    return math.ceil(tiles * 4 / 3)
 
 
 def _guide_bytes(plan: Plan, level: LevelPlan) -> int:

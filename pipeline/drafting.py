@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import final
@@ -9,17 +10,18 @@ from typing import final
 from pipeline.budget import Demand, tiling
 from pipeline.canvas import MIN_SIDE_PX
 from pipeline.config.controls import Region, Style
-from pipeline.config.models import Config, LevelSettings
+from pipeline.config.models import Artwork, Config, LevelSettings
 from pipeline.config.sections import Network
 from pipeline.disk import disk_use
 from pipeline.geometry import Size
 from pipeline.inspection import SizeOf, check_prints, checked_size, file_warnings, weights_sources
 from pipeline.level_images import SOFT_UPSCALE, LevelImages
 from pipeline.masking import Masking, check_network, combined_files, content_dpi
-from pipeline.plan import LevelPlan, Plan, RegionPlan, WeightedTarget
+from pipeline.plan import LevelPlan, Plan, PrintPlan, RegionPlan, WeightedTarget
+from pipeline.print_layout import PrintLayout, lay_out
 from pipeline.pyramid import Level, levels
 from pipeline.recolouring import Palette
-from pipeline.shared_plans import Area, TargetPlan, make_key
+from pipeline.shared_plans import Area, CropPlan, TargetPlan, make_key
 
 
 def draft(config: Config, name: str, size_of: SizeOf, where: str) -> Plan:
@@ -40,18 +42,14 @@ def draft(config: Config, name: str, size_of: SizeOf, where: str) -> Plan:
     at = f"{where}: artworks.{name}"
     content = checked_size(size_of, artwork.content, f"{at}.content", MIN_SIDE_PX)
     found = levels(artwork, content, at)
+    layout = lay_out(artwork.print, content, found[-1].size, at)
     check_network(artwork.mask_expressions, artwork.masks, at)
-    gathered = _Draft(config, name, size_of, content, found, where=at)
+    gathered = _Draft(config, name, size_of, layout.c_crop, found, where=at)
     for warning in file_warnings(artwork, size_of, gathered.dpi, at):
         gathered.warn(warning)
-    top = found[-1]
-    check_prints(artwork.print, top.size, f"{at}.print")
-    if top.size.height > SOFT_UPSCALE * content.height:
-        times = top.size.height / content.height
-        gathered.warn(
-            f"level {top.px} is {times:.1f} times as large as the content image ({content} px): "
-            "its detail comes from the style alone"
-        )
+    check_prints(artwork.print, layout.sheet.size, f"{at}.print")
+    for warning in _resolution_warnings(artwork, content, found[-1], layout):
+        gathered.warn(warning)
     # The top level needs most: asked first, it names the budget that is enough for all of them.
     planned = tuple(gathered.level(index) for index in reversed(range(len(found))))[::-1]
     models = [artwork.network.name, *gathered.masking.weights]
@@ -61,6 +59,8 @@ def draft(config: Config, name: str, size_of: SizeOf, where: str) -> Plan:
         compute=config.compute,
         content=gathered.content,
         sources=gathered.sources,
+        crops=gathered.crops,
+        mask_crops=gathered.masking.crops,
         masks=gathered.masking.masks,
         partitions=gathered.masking.partitions,
         combinations=gathered.masking.combinations,
@@ -70,6 +70,7 @@ def draft(config: Config, name: str, size_of: SizeOf, where: str) -> Plan:
         targets=gathered.targets,
         levels=planned,
         chroma=gathered.palette.luminance_areas(),
+        print=_print(layout, content, planned[0]),
         weights=weights_sources(config, name, models, where),
         disk_mib=0,
         kept_mib=0,
@@ -88,22 +89,28 @@ class _Draft:
         config: Config,
         name: str,
         size_of: SizeOf,
-        content: Size,
+        crop: Size | None,
         levels: tuple[Level, ...],
         *,
         where: str,
     ) -> None:
         self.artwork = artwork = config.artworks[name]
         self.levels = levels
+        content = crop or size_of(artwork.content)
         self.dpi = content_dpi(content, levels[-1].size, artwork.print.dpi)
         self.sources: dict[str, Path] = {}
-        self.masking = Masking(artwork.masks)
+        self.crops: dict[str, CropPlan] = {}
+        self.masking = Masking(artwork.masks, self.crops)
         self.targets: dict[str, TargetPlan] = {}
         self.warnings: list[str] = []
         self._compute = config.compute
         self._size_of = size_of
         self.content = self._source(artwork.content)
-        combined = combined_files(region.where for region in artwork.regions)
+        if crop is not None:
+            self.content = self._crop(self.content, crop)
+        # Parts of masks have the image's size already, whoever takes them.
+        files = combined_files(region.where for region in artwork.regions)
+        combined = files if crop is None else frozenset[str]()
         self.areas = {
             region.label: self.masking.area(region.where, self.content, content, self.dpi, combined)
             for region in artwork.regions
@@ -187,11 +194,49 @@ class _Draft:
         self.sources[key] = path
         return key
 
+    def _crop(self, prepared: str, size: Size) -> str:
+        """The key of the part of a prepared image that the print shows."""
+        focus = self.artwork.print.focus
+        plan = CropPlan(prepared=prepared, height=size.height, width=size.width, focus=focus)
+        key = make_key(f"{prepared.rpartition('-')[0]}-{size}", plan.model_dump(mode="json"))
+        self.crops[key] = plan
+        return key
+
     def _style_area(self, style: Style) -> Area | None:
         """The part of a style image that counts; its lengths are in px."""
         if style.mask is None:
             return None
         return self.masking.area(style.mask, self._source(style.image), self._size_of(style.image), dpi=1)
+
+
+def _resolution_warnings(artwork: Artwork, content: Size, top: Level, layout: PrintLayout) -> Iterator[str]:
+    """What the user should know of a content image with fewer pixels than the print."""
+    shown = layout.c_crop or content
+    times = top.size.height / shown.height
+    if times <= SOFT_UPSCALE:
+        return
+    if artwork.print.has_size:
+        yield (
+            f"the content image has {layout.content_dpi(content):.0f} px per inch of the print, which has "
+            f"{layout.dpi:g}: finer detail comes from the style alone"
+        )
+    else:
+        yield (
+            f"level {top.px} is {times:.1f} times as large as the content image ({content} px): "
+            "its detail comes from the style alone"
+        )
+
+
+def _print(layout: PrintLayout, content: Size, lowest: LevelPlan) -> PrintPlan:
+    seen_px = lowest.network.architecture.deepest(lowest.network.style_layers).receptive_field_px
+    return PrintPlan(
+        layout=layout,
+        height_mm=layout.height_mm,
+        width_mm=layout.width_mm,
+        bleed_mm=layout.mm(layout.sheet.bleed_px),
+        content_dpi=layout.content_dpi(content),
+        largest_structure_mm=layout.mm(seen_px * layout.picture.height / lowest.height),
+    )
 
 
 def _network_at(network: Network, level: LevelSettings) -> Network:

@@ -82,6 +82,10 @@ class Box:
         """Row and column slices that cut this box out of an array."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    def lies_within(self, size: Size) -> bool:
+        """Whether it has pixels, all of them in an image of this size."""
+        return 0 <= self.top < self.bottom <= size.height and 0 <= self.left < self.right <= size.width
+
     def grown(self, by: int, within: Size) -> Box:
         """The box with `by` more pixels on each side, cut off at the image's borders."""
         return Box(
@@ -91,11 +95,13 @@ class Box:
             min(within.width, self.right + by),
         )
 
+    def moved(self, rows: int, columns: int) -> Box:
+        """The box so many rows further down and columns further right."""
+        return Box(self.top + rows, self.left + columns, self.bottom + rows, self.right + columns)
+
     def relative_to(self, outer: Box) -> Box:
         """This box in the frame of `outer`, whose top left corner becomes (0, 0)."""
-        return Box(
-            self.top - outer.top, self.left - outer.left, self.bottom - outer.top, self.right - outer.left
-        )
+        return self.moved(-outer.top, -outer.left)
 
     def divided(self, stride: int) -> Box:
         """The same box on a feature map of this stride; every edge must be a multiple of it."""

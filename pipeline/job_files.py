@@ -34,8 +34,13 @@ class JobFiles:
     # -- paths of what artworks share ------------------------------------------------------------
 
     def prepared_file(self, key: str) -> str:
-        """The prepared image of this key."""
-        return f"{self.collection.results}/shared/prepared/{key}.tif"
+        """The prepared image of this key, or the part of one."""
+        folder = "cropped" if key in self.collection.crops else "prepared"
+        return f"{self.collection.results}/shared/{folder}/{key}.tif"
+
+    def crop_record(self, key: str) -> str:
+        """What was recorded of the part of a prepared image: where it lies."""
+        return f"{self.collection.results}/shared/cropped/{key}.json"
 
     def image_file(self, key: str) -> str:
         """The image of this key at its level's size and colours, or the mixture."""
@@ -47,7 +52,11 @@ class JobFiles:
         """Where masks lie."""
         folder = f"{self.collection.results}/shared/masks"
         return MaskFiles(
-            folder, self.collection.masks, self.collection.partitions, self.collection.combinations
+            folder,
+            self.collection.masks,
+            self.collection.partitions,
+            self.collection.combinations,
+            self.collection.mask_crops,
         )
 
     def target_file(self, key: str) -> str:
@@ -174,6 +183,17 @@ class JobFiles:
         return self.collection.plans[artwork].excerpt(int(level)).model_dump_json()
 
     # -- shared work -----------------------------------------------------------------------------
+
+    def crop_options(self, key: str) -> str:
+        """`impasto crop`'s options for this part of an image."""
+        crop = self.collection.crops[key]
+        focus = crop.focus if isinstance(crop.focus, str) else "{!r},{!r}".format(*crop.focus)
+        return shlex.join(["--size", str(crop.size), "--focus", focus])
+
+    def crop_mask_inputs(self, key: str) -> dict[str, str]:
+        """The files that a part of a mask is made from."""
+        crop = self.collection.mask_crops[key]
+        return {"mask": crop.file.as_posix(), "crop": self.crop_record(crop.crop)}
 
     def recolour_inputs(self, key: str) -> dict[str, str | list[str]]:
         """The files that an image at a level is made from."""

@@ -11,7 +11,7 @@ from typing import final
 
 from pipeline.combination import EVERYTHING, mapped, to_plain
 from pipeline.geometry import Size
-from pipeline.shared_plans import Area, CombinationPlan, MaskPlan, PartitionPlan
+from pipeline.shared_plans import Area, CombinationPlan, MaskCropPlan, MaskPlan, PartitionPlan
 
 
 @final
@@ -24,16 +24,24 @@ class MaskFiles:
         masks: Automatic masks by key.
         partitions: Images cut into parts by key.
         combinations: Combinations by key.
+        crops: Parts of masks of the user's by key.
     """
 
     folder: str
     masks: Mapping[str, MaskPlan]
     partitions: Mapping[str, PartitionPlan]
     combinations: Mapping[str, CombinationPlan]
+    crops: Mapping[str, MaskCropPlan]
 
     def file(self, key: str) -> str:
-        """The automatic mask of this key, the part of an image, or the combination."""
-        folder = "combined/" if key in self.combinations else "parts/" if self._is_part(key) else ""
+        """The automatic mask of this key, the part of an image or of a mask, or the combination."""
+        folder = ""
+        if key in self.combinations:
+            folder = "combined/"
+        elif key in self.crops:
+            folder = "cropped/"
+        elif self._is_part(key):
+            folder = "parts/"
         return f"{self.folder}/{folder}{key}.tif"
 
     def partition_folder(self, key: str) -> str:
@@ -74,8 +82,8 @@ class MaskFiles:
         return self._leaf_input(area.key or Path(area.file or "").as_posix())
 
     def _leaf_file(self, leaf: str) -> str:
-        known = leaf in self.masks or leaf in self.combinations or self._is_part(leaf)
-        return self.file(leaf) if known else leaf
+        known = any(leaf in each for each in (self.masks, self.combinations, self.crops))
+        return self.file(leaf) if known or self._is_part(leaf) else leaf
 
     def _leaf_input(self, leaf: str) -> str:
         return self.partition_folder(leaf.partition("/")[0]) if self._is_part(leaf) else self._leaf_file(leaf)

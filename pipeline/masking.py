@@ -9,7 +9,7 @@ way, so that their sum is one where it should be.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import final
 
@@ -28,7 +28,16 @@ from pipeline.config.sections import Masks
 from pipeline.errors import ConfigError
 from pipeline.geometry import Size
 from pipeline.lengths import in_px
-from pipeline.shared_plans import Area, CombinationPlan, MaskPlan, PartitionPlan, make_key, part_key
+from pipeline.shared_plans import (
+    Area,
+    CombinationPlan,
+    CropPlan,
+    MaskCropPlan,
+    MaskPlan,
+    PartitionPlan,
+    make_key,
+    part_key,
+)
 
 
 @final
@@ -37,15 +46,20 @@ class Masking:
 
     Args:
         settings: How automatic masks are found.
+        crops: The images of which a part alone is used, by key. Their masks are found in that part; the
+            user's masks are of the whole image and lose the same rest.
 
     Attributes:
+        crops: Parts of masks of the user's by key.
         masks: Automatic masks by key.
         partitions: Images cut into parts by key.
         combinations: Combinations by key.
     """
 
-    def __init__(self, settings: Masks) -> None:
+    def __init__(self, settings: Masks, crops: Mapping[str, CropPlan] | None = None) -> None:
         self._settings = settings
+        self._crops: Mapping[str, CropPlan] = {} if crops is None else crops
+        self.crops: dict[str, MaskCropPlan] = {}
         self.masks: dict[str, MaskPlan] = {}
         self.partitions: dict[str, PartitionPlan] = {}
         self.combinations: dict[str, CombinationPlan] = {}
@@ -77,6 +91,8 @@ class Masking:
         part = PartName.parse(inner)
         if part is not None:
             return Area(mask=self._partition(part.parts, prepared), part=part.number, inverted=inverted)
+        if prepared in self._crops:
+            return Area(mask=self._cropped(Path(inner), prepared), inverted=inverted)
         return Area(file=Path(inner), inverted=inverted)
 
     @property
@@ -94,6 +110,13 @@ class Masking:
         self.masks[key] = plan
         return key
 
+    def _cropped(self, file: Path, crop: str) -> str:
+        size = self._crops[crop].size
+        plan = MaskCropPlan(file=file, crop=crop, height=size.height, width=size.width)
+        key = make_key(f"{file.stem}-{size}", plan.model_dump(mode="json"))
+        self.crops[key] = plan
+        return key
+
     def _partition(self, parts: int, prepared: str) -> str:
         assert self._settings.sam is not None, "the configuration asks for it beside segments"
         plan = PartitionPlan(prepared=prepared, parts=parts, sam=self._settings.sam)
@@ -109,6 +132,8 @@ class Masking:
             part = PartName.parse(name)
             if part is not None:
                 return part_key(self._partition(part.parts, prepared), part.number)
+            if name != EVERYTHING and prepared in self._crops:
+                return self._cropped(Path(name), prepared)
             return name if name == EVERYTHING else Path(name).as_posix()
 
         resolved = mapped(expression, leaf, lambda length: f"{in_px(length, dpi):.10g} px")
@@ -127,7 +152,7 @@ def combined_files(expressions: Iterable[Expression]) -> frozenset[str]:
 
 
 def content_dpi(content: Size, top: Size, print_dpi: float) -> float:
-    """The content image's pixels per inch of the print, whose size is the top level's."""
+    """The pixels per inch of the print of the content image, or of its part, that the top level shows."""
     return print_dpi * math.sqrt(content.area / top.area)
 
 

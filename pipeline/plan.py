@@ -15,10 +15,13 @@ from pipeline.config.models import Artwork, Compute, WeightsSource
 from pipeline.config.sections import Model, Network, Optimiser
 from pipeline.errors import InputError
 from pipeline.geometry import Size
+from pipeline.print_layout import PrintLayout
 from pipeline.shared_plans import (
     Area,
     CombinationPlan,
+    CropPlan,
     ImagePlan,
+    MaskCropPlan,
     MaskPlan,
     PartitionPlan,
     TargetPlan,
@@ -152,6 +155,28 @@ class LevelPlan(BudgetedPlan):
 
 
 @final
+class PrintPlan(Model):
+    """A print: its geometry, and what there is to see on it.
+
+    Attributes:
+        layout: Where everything lies, to the pixel.
+        height_mm: Of the finished print.
+        width_mm: Of the finished print.
+        bleed_mm: On each side.
+        content_dpi: The content image's own pixels per inch of the print.
+        largest_structure_mm: What a unit of the deepest style layer sees at the lowest level: brushwork is no
+            larger.
+    """
+
+    layout: PrintLayout
+    height_mm: float
+    width_mm: float
+    bleed_mm: float
+    content_dpi: float
+    largest_structure_mm: float
+
+
+@final
 class Plan(Model):
     """One artwork, resolved.
 
@@ -159,8 +184,10 @@ class Plan(Model):
         artwork: Its name.
         settings: As the configuration has them, defaults and presets written out.
         compute: The machine's share.
-        content: Key of the prepared content image.
+        content: Key of the prepared content image, or of the part of it that is rendered.
         sources: The user's images by key.
+        crops: Parts of prepared images by key.
+        mask_crops: The same parts of masks by key.
         masks: Automatic masks by key.
         partitions: Images cut into parts by key.
         combinations: Masks made of others by key.
@@ -170,6 +197,7 @@ class Plan(Model):
         targets: Style statistics by key.
         levels: Lowest first.
         chroma: Where the content's chroma comes back in the end: everywhere when empty, nowhere when None.
+        print: The print and what it means for the eye; None in an excerpt.
         weights: The model files and where the user has them from.
         disk_mib: What the artwork's files take at most at once.
         kept_mib: What of them stays.
@@ -181,6 +209,8 @@ class Plan(Model):
     compute: Compute
     content: str
     sources: dict[str, Path]
+    crops: dict[str, CropPlan]
+    mask_crops: dict[str, MaskCropPlan]
     masks: dict[str, MaskPlan]
     partitions: dict[str, PartitionPlan]
     combinations: dict[str, CombinationPlan]
@@ -190,6 +220,7 @@ class Plan(Model):
     targets: dict[str, TargetPlan]
     levels: tuple[LevelPlan, ...]
     chroma: tuple[Area, ...] | None
+    print: PrintPlan | None
     weights: dict[str, WeightsSource | None]
     disk_mib: int
     kept_mib: int
@@ -202,6 +233,10 @@ class Plan(Model):
         others = [*mask_files(self.settings.mask_expressions), *(path for path in given if path is not None)]
         return tuple(dict.fromkeys([*self.sources.values(), *others]))
 
+    def source_of(self, key: str) -> Path:
+        """The user's image that the prepared image of this key, or the part of one, comes from."""
+        return self.sources[self.crops[key].prepared if key in self.crops else key]
+
     def mixed_from(self, key: str) -> tuple[str, str]:
         """The keys of the coarse and the fine image of a mixture: the coarse one is the lowest level's."""
         mix = self.mixes[key]
@@ -213,10 +248,10 @@ class Plan(Model):
     @property
     def automatic_masks(self) -> dict[str, Path]:
         """Every automatic mask by its key, with the user's image that it is found in."""
-        found = {key: self.sources[mask.prepared] for key, mask in self.masks.items()}
+        found = {key: self.source_of(mask.prepared) for key, mask in self.masks.items()}
         for key, partition in self.partitions.items():
             for number in range(1, partition.parts + 1):
-                found[part_key(key, number)] = self.sources[partition.prepared]
+                found[part_key(key, number)] = self.source_of(partition.prepared)
         return found
 
     def mixed_images(self, key: str) -> tuple[Path, Path]:
@@ -247,6 +282,8 @@ class Plan(Model):
             compute=self.compute.for_pixels(),
             content=self.content,
             sources={},
+            crops={},
+            mask_crops={},
             masks={},
             partitions={},
             combinations={},
@@ -256,6 +293,7 @@ class Plan(Model):
             targets={},
             levels=tuple(level.without_costs() for level in self.levels[: self.levels.index(top) + 1]),
             chroma=None,
+            print=None,
             weights={},
             disk_mib=0,
             kept_mib=0,

@@ -6,9 +6,10 @@ No line is wider than 100 characters, whatever the numbers; names of files may m
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from pipeline.budget import EVALUATIONS_PER_ITERATION, computed_share, tile_grid
+from pipeline.geometry import Size
 from pipeline.plan import BudgetedPlan, Plan
 from pipeline.pyramid import STRIDE_PX
 
@@ -40,13 +41,14 @@ def table(plan: Plan, seconds: Mapping[str, float] | None = None) -> str:
         seconds: An estimate for each of `rows`, by its name; None leaves the column out.
     """
     rows = named_rows(plan)
-    lines = [f"{plan.artwork}: {plan.sources[plan.content]}"]
+    lines = [f"{plan.artwork}: {plan.source_of(plan.content)}"]
     lines.append(_line(tuple(_COLUMNS), None if seconds is None else "time"))
     for name, row in rows.items():
         lines.append(_line(_cells(name, row), None if seconds is None else duration(seconds[name])))
     lines.extend(
         f"  {region.label}: {_styles(plan, index)}" for index, region in enumerate(plan.levels[-1].regions)
     )
+    lines.extend(f"  {line}" for line in _printed(plan))
     kept, most = data_size(plan.kept_mib), data_size(plan.disk_mib)
     lines.append(f"  disk: at most {most} at once, of which {kept} stay")
     if seconds is not None:
@@ -79,6 +81,41 @@ def data_size(mib: float) -> str:
     unit = max(0, min(len(_UNITS) - 1, math.floor(math.log(max(1.0, mib), 1024))))
     count = mib / 1024**unit
     return f"{count:.1f} {_UNITS[unit]}" if unit and count < 99.95 else f"{count:.0f} {_UNITS[unit]}"
+
+
+def _printed(plan: Plan) -> Iterator[str]:
+    """What the print is, in pixels and on paper."""
+    assert plan.print is not None, "a plan that is no excerpt"
+    found, layout = plan.print, plan.print.layout
+    sheet = layout.sheet
+    trim = sheet.trim.size
+    yield (
+        f"print: {_mm(found.height_mm)} x {_mm(found.width_mm)} mm (height x width), {trim} px at "
+        f"{layout.dpi:g} dpi"
+    )
+    if sheet.size != trim:
+        bleed = f"bleed {_mm(found.bleed_mm)} mm ({sheet.bleed_px} px)" if sheet.bleed_px else "no bleed"
+        yield f"file: {sheet.size} px with {bleed}{' and crop marks' if sheet.marks else ''}"
+    crop = plan.crops.get(plan.content)
+    if crop is not None:
+        focus = crop.focus if isinstance(crop.focus, str) else ", ".join(f"{each:g}" for each in crop.focus)
+        yield f"content: cropped to {crop.size} px around {focus}"
+    if layout.panels:
+        last = layout.panels[-1]
+        sizes = [panel.sheet.size for panel in layout.panels]
+        largest = Size(max(size.height for size in sizes), max(size.width for size in sizes))
+        yield (
+            f"panels: {last.row} x {last.column} (rows x columns), files of up to {largest} px, "
+            f"{_mm(layout.mm(largest.height))} x {_mm(layout.mm(largest.width))} mm"
+        )
+    yield (
+        f"brushwork: structures of up to {_mm(found.largest_structure_mm)} mm; the content has "
+        f"{found.content_dpi:.0f} px per inch"
+    )
+
+
+def _mm(length: float) -> str:
+    return f"{length:.0f}" if length >= 99.95 else f"{length:.1f}"
 
 
 def _cells(name: str, row: BudgetedPlan) -> tuple[str, ...]:

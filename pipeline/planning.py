@@ -89,20 +89,25 @@ def largest_ending(
     assert plan is not None
     top = plan.levels[-1]
     level = f"level {top.level_px} ({top.size} px)"
-    side = _printed_side(artwork)
-    return level if side is None else f"print.{side} {low} px, {level}"
+    sides = _printed_sides(ended(low))
+    return ", ".join([*(f"print.{side} {length}" for side, length in sides.items()), level])
 
 
 def _endings(artwork: Artwork) -> tuple[int, Callable[[int], Artwork]]:
-    """The artwork's top level, or the side of its print, in pixels; and the artwork that ends at another."""
-    side = _printed_side(artwork)
-    if side is not None:
-        asked = length_px(getattr(artwork.print, side), artwork.print.dpi)
+    """The artwork's top level, or a side of its print, in pixels; and the artwork that ends at another."""
+    sides = _printed_sides(artwork)
+    if sides:
+        asked = {side: length_px(length, artwork.print.dpi) for side, length in sides.items()}
+        first = next(iter(asked.values()))
 
         def printed(px: int) -> Artwork:
-            return artwork.model_copy(update={"print": artwork.print.model_copy(update={side: f"{px} px"})})
+            smaller = {side: f"{max(1, round(px * own / first))} px" for side, own in asked.items()}
+            # Levels that are given too end at the larger print.
+            return artwork.model_copy(
+                update={"print": artwork.print.model_copy(update=smaller), "levels": None}
+            )
 
-        return asked, printed
+        return first, printed
     given = artwork.levels or tuple(LevelSettings(px=px) for px in DEFAULT_LEVELS_PX)
 
     def levelled(px: int) -> Artwork:
@@ -115,8 +120,10 @@ def _endings(artwork: Artwork) -> tuple[int, Callable[[int], Artwork]]:
     return given[-1].px, levelled
 
 
-def _printed_side(artwork: Artwork) -> str | None:
-    return next((side for side in ("width", "height") if getattr(artwork.print, side) is not None), None)
+def _printed_sides(artwork: Artwork) -> dict[str, str]:
+    """The sides of the print that are given."""
+    sides = {"width": artwork.print.width, "height": artwork.print.height}
+    return {side: length for side, length in sides.items() if length is not None}
 
 
 def _within_budgets(config: Config, name: str, size_of: SizeOf, where: str) -> Plan:

@@ -1,8 +1,8 @@
 """From an artwork's settings and its content's size to the levels and their sizes. Pure integers.
 
 A level is named by the square root of its area in pixels. Levels come from `levels`, or from the print size:
-then the top level is the print to the pixel, and each lower one has half its sides until one is small enough
-for the network to see whole shapes in.
+then the top level is the picture on the print to the pixel, and each lower one has half its sides until one
+is small enough for the network to see whole shapes in.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import final
 
 from pipeline.config.models import SMALLEST_LEVEL_PX, ArtworkSettings
-from pipeline.config.sections import length_px
 from pipeline.errors import ConfigError
 from pipeline.geometry import Size
+from pipeline.print_layout import PrintLayout, of_size
 
 STRIDE_PX = 16
 """Images are padded to a multiple of this once per level, so that no pooling ever rounds."""
@@ -52,13 +52,15 @@ def levels(settings: ArtworkSettings, content: Size, where: str) -> tuple[Level,
         where: The artwork's key in the configuration, for errors.
 
     Raises:
-        ConfigError: A level would be thinner than 32 pixels, or the print smaller than the smallest level.
+        ConfigError: A level would be thinner than 32 pixels, or the print smaller than the smallest level; or
+            the levels do not end at the print.
     """
-    if settings.print.width is None and settings.print.height is None:
-        given = tuple(level.px for level in settings.levels or ())
+    layout = of_size(settings.print, content, where)
+    given = tuple(level.px for level in settings.levels or ())
+    if layout is None:
         found = tuple(Level(px, content.of_area(px)) for px in given or DEFAULT_LEVELS_PX)
     else:
-        found = _print_levels(settings, content, where)
+        found = _print_levels(layout, given, content, where)
     thin = found[0].size
     if min(thin.height, thin.width) < SMALLEST_SIDE_PX:
         raise ConfigError(
@@ -70,14 +72,10 @@ def levels(settings: ArtworkSettings, content: Size, where: str) -> tuple[Level,
     return found
 
 
-def _print_levels(settings: ArtworkSettings, content: Size, where: str) -> tuple[Level, ...]:
-    if settings.print.width is not None:
-        width = length_px(settings.print.width, settings.print.dpi)
-        top = Size(max(1, round(width * content.height / content.width)), width)
-    else:
-        assert settings.print.height is not None
-        height = length_px(settings.print.height, settings.print.dpi)
-        top = Size(height, max(1, round(height * content.width / content.height)))
+def _print_levels(
+    layout: PrintLayout, given: tuple[int, ...], content: Size, where: str
+) -> tuple[Level, ...]:
+    shape, top = layout.c_crop or content, layout.picture
     px = round(math.sqrt(top.area))
     if px < SMALLEST_LEVEL_PX:
         raise ConfigError(
@@ -86,6 +84,16 @@ def _print_levels(settings: ArtworkSettings, content: Size, where: str) -> tuple
             found=f"{top} px (height x width)",
             fix="Raise the width, the height or the dpi",
         )
-    halvings = max(0, math.ceil(math.log2(px / LOWEST_PRINT_LEVEL_PX)))
-    lower = tuple(Level(round(px / 2**k), content.of_area(round(px / 2**k))) for k in range(halvings, 0, -1))
-    return (*lower, Level(px, top))
+    if given and given[-1] != px:
+        raise ConfigError(
+            f"{where}.levels",
+            expected=f"{px} last, the print of {top} px (height x width)",
+            found=str(given[-1]),
+            fix="Leave out the levels or the print's size: the one follows from the other",
+        )
+    if given:
+        lower = given[:-1]
+    else:
+        halvings = max(0, math.ceil(math.log2(px / LOWEST_PRINT_LEVEL_PX)))
+        lower = tuple(round(px / 2**k) for k in range(halvings, 0, -1))
+    return (*(Level(each, shape.of_area(each)) for each in lower), Level(px, top))

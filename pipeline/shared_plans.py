@@ -14,6 +14,7 @@ from typing import Any, Literal, final
 from pipeline.combination import leaves
 from pipeline.config.masks import ResolvedMask
 from pipeline.config.sections import Masks, Model, Network
+from pipeline.geometry import Size
 
 
 @final
@@ -21,7 +22,7 @@ class Area(Model):
     """A part of an image.
 
     Attributes:
-        mask: Key of an automatic mask, of a partition or of a combination, or None.
+        mask: Key of an automatic mask, of a partition, of a combination or of a mask's part, or None.
         part: Of a partition, the number of the part.
         file: A mask of the user's, or None.
         inverted: Whether what the mask leaves is meant.
@@ -86,6 +87,45 @@ class ImagePlan(Model):
 
 
 @final
+class CropPlan(Model):
+    """The part of a prepared content image that is rendered: `results/shared/cropped/{key}.tif`.
+
+    Attributes:
+        prepared: Key of the prepared image.
+        height: Of the part, in pixels.
+        width: Of the part, in pixels.
+        focus: What is as near to its middle as can be, as (x, y) in shares of the image; or to be found.
+    """
+
+    prepared: str
+    height: int
+    width: int
+    focus: tuple[float, float] | Literal["smart"]
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the part."""
+        return Size(self.height, self.width)
+
+
+@final
+class MaskCropPlan(Model):
+    """The same part of a mask of the user's: `results/shared/masks/cropped/{key}.tif`.
+
+    Attributes:
+        file: The mask, of the whole image.
+        crop: Key of the part of the image.
+        height: Of the part, in pixels of the image.
+        width: Of the part, in pixels of the image.
+    """
+
+    file: Path
+    crop: str
+    height: int
+    width: int
+
+
+@final
 class MaskPlan(Model):
     """An automatic mask of a content image: `results/shared/masks/{key}.tif`."""
 
@@ -125,8 +165,8 @@ class CombinationPlan(Model):
     Attributes:
         height: Of the file, in pixels: that of the image that it is a mask of.
         width: Of the file, in pixels.
-        expression: Its leaves are `everything`, mask files, which have a suffix, and keys of automatic masks
-            and of parts, which have none; its lengths are in px.
+        expression: Its leaves are `everything`, mask files, which have a suffix, and keys of automatic masks,
+            of parts and of masks' parts, which have none; its lengths are in px.
     """
 
     height: int

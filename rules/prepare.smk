@@ -84,6 +84,48 @@ rule prepare:
         "exec impasto --end-with-parent prepare {input:q} --output {output:q} > {log:q} 2>&1"
 
 
+rule crop:
+    input:
+        lambda w: f"{RESULTS}/shared/prepared/{COLLECTION.crops[w.key].prepared}.tif",
+    output:
+        image=f"{RESULTS}/shared/cropped/{{key}}.tif",
+        record=f"{RESULTS}/shared/cropped/{{key}}.json",
+    log:
+        f"{RESULTS}/logs/crop/{{key}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/crop/{{key}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=NEEDS.image_memory_mib(),
+        runtime=30,
+    params:
+        options=lambda w: FILES.crop_options(w.key),
+        code=fingerprint("crop"),
+    shell:
+        "exec impasto --end-with-parent crop {input:q} {params.options} --output {output.image:q} "
+        "--record {output.record:q} > {log:q} 2>&1"
+
+
+rule crop_mask:
+    input:
+        unpack(lambda w: FILES.crop_mask_inputs(w.key)),
+    output:
+        f"{RESULTS}/shared/masks/cropped/{{key}}.tif",
+    log:
+        f"{RESULTS}/logs/crop_mask/{{key}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/crop_mask/{{key}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=NEEDS.image_memory_mib(),
+        runtime=30,
+    params:
+        code=fingerprint("crop-mask"),
+    shell:
+        "exec impasto --end-with-parent crop-mask {input.mask:q} --crop {input.crop:q} --output {output:q} "
+        "> {log:q} 2>&1"
+
+
 rule segment:
     input:
         unpack(lambda w: FILES.segment_inputs(w.key)),

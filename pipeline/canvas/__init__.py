@@ -9,6 +9,7 @@ most, never with its area.
 from pipeline.canvas.colours import MaskedMap, combine_luminance, histogram, moments, recolour
 from pipeline.canvas.combining import combine_masks
 from pipeline.canvas.compose import add_alpha, band_means, compose_guides, export_masks
+from pipeline.canvas.cropping import crop, crop_mask, find_focus
 from pipeline.canvas.export import check_print, export_preview, export_print, join_pictures
 from pipeline.canvas.inputs import (
     MAX_AREA_PX,
@@ -52,9 +53,12 @@ __all__ = [
     "combine_luminance",
     "combine_masks",
     "compose_guides",
+    "crop",
+    "crop_mask",
     "export_masks",
     "export_preview",
     "export_print",
+    "find_focus",
     "histogram",
     "is_dark",
     "join_pictures",

@@ -6,6 +6,8 @@ COMMANDS = {
     "make-demo": "make one of the demo collection's input images",
     "plan": "resolve an artwork's settings into levels, tiles, memory and files",
     "prepare": "decode an image once: orientation, colour profile, alpha, tiled TIFF",
+    "crop": "cut out the part of a content image that its print shows",
+    "crop-mask": "cut the same part out of a mask",
     "segment": "find the person in a content image",
     "partition": "cut an image into its largest segments and what they leave",
     "combine": "combine masks into one",

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pipeline.combination import Expression
 from pipeline.config.controls import AutomaticRegions, Colour, Guidance, Iterations, Mixing, Region, as_list
 from pipeline.config.presets import PresetName
-from pipeline.config.printing import Print
+from pipeline.config.printing import DeepZoom, Print
 from pipeline.config.sections import (
     NAME_PATTERN,
     FilePath,
@@ -93,7 +93,8 @@ class ArtworkSettings(Section):
         min_length=1,
         description="Sizes of the pyramid, lowest first, as square roots of areas: 512 means 512 x 512 "
         "pixels in the content's shape. Or `auto`: from print.width or print.height, halved until the "
-        "network sees whole shapes; 512, 1024 as in the paper where no print size is given.",
+        "network sees whole shapes; 512, 1024 as in the paper where no print size is given. Beside a print "
+        "size, the last level must be the print's.",
     )
     iterations: Annotated[tuple[Iterations, ...], BeforeValidator(as_list)] = Field(
         (200, 60), min_length=1, description="Optimiser iterations per level; the last number repeats."
@@ -119,6 +120,7 @@ class ArtworkSettings(Section):
     start: Literal["content", "noise"] = Field("content", description="What the lowest level starts from.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the noise start.")
     print: Print = Field(Print(), description="The print file: its size, resolution and format.")
+    deepzoom: DeepZoom = Field(DeepZoom(), description="The deep-zoom image, or its `format` alone.")
     preview_px: int = Field(1024, ge=64, le=8192, description="The longer side of preview.png.")
 
     @model_validator(mode="before")
@@ -153,12 +155,6 @@ class ArtworkSettings(Section):
         for level in self.levels or ():
             check_layers(self.network, level.style_layers or (), f"style_layers of level {level.px}")
             check_layers(self.network, level.content_layers or (), f"content_layers of level {level.px}")
-        return self
-
-    @model_validator(mode="after")
-    def _one_source_of_size(self) -> ArtworkSettings:
-        if self.levels is not None and (self.print.width or self.print.height):
-            raise ValueError("must give levels or a print size, from which the levels follow; found both")
         return self
 
     @field_validator("regions")

@@ -329,3 +329,24 @@ def test_a_change_of_one_artwork_leaves_the_others_settings() -> None:
     assert before.level_plan("two", 128) == after.level_plan("two", 128)
     assert "\n" not in before.plan_settings("two")
     assert list(json.loads(before.plan_settings("two"))["artworks"]) == ["two"]
+
+
+def test_a_crop_is_told_its_size_and_focus_and_masks_are_told_the_crop() -> None:
+    square = {"width": "20 cm", "height": "20 cm", "dpi": 100}
+    regions = [{"where": "m.png", "style": "s.png"}, {"where": {"not": "person"}, "style": "s.png"}]
+    artwork = {"content": "c.png", "levels": "auto", "regions": regions}
+    found = collection(
+        artworks={
+            "found": {**artwork, "print": {**square, "focus": "smart"}},
+            "given": {**artwork, "print": {**square, "focus": [0.25, 1]}},
+        }
+    )
+    contents = {name: plan.content for name, plan in found.collection.plans.items()}
+    assert found.crop_options(contents["found"]) == "--size 200x200 --focus smart"
+    assert found.crop_options(contents["given"]) == "--size 200x200 --focus 0.25,1.0"
+    assert found.prepared_file(contents["given"]) == f"out/r/shared/cropped/{contents['given']}.tif"
+    mask = found.collection.plans["given"].areas["m"].key
+    assert mask is not None
+    record = f"out/r/shared/cropped/{contents['given']}.json"
+    assert found.crop_mask_inputs(mask) == {"mask": "m.png", "crop": record}
+    assert found.guide_masks("given")[0] == f"out/r/shared/masks/cropped/{mask}.tif"

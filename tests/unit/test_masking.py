@@ -285,3 +285,44 @@ def test_a_mask_of_another_shape_is_told_wherever_it_stands() -> None:
     assert found.warnings == (
         "tall.png (600x400 px) has another shape than its content image (400x600 px) and is stretched",
     )
+
+
+def test_of_a_cropped_content_masks_are_those_of_its_part() -> None:
+    # The content is 400x600 px; the print is square.
+    square = {"width": "20 cm", "height": "20 cm", "dpi": 100, "focus": [0.25, 0.5]}
+    found = plan("m.png", "not n.png", HAT, levels=None, print=square)
+    ((content, crop),) = found.crops.items()
+    assert found.content == content
+    assert (str(crop.size), crop.focus) == ("400x400", (0.25, 0.5))
+    assert found.sources[crop.prepared] == found.source_of(content) == Path("c.png")
+    files = {str(mask.file): key for key, mask in found.mask_crops.items()}
+    assert set(files) == {"m.png", "n.png"}
+    assert {(mask.crop, mask.height, mask.width) for mask in found.mask_crops.values()} == {
+        (content, 400, 400)
+    }
+    ((hat, combination),) = found.combinations.items()
+    ((person, mask),) = found.masks.items()
+    assert found.areas == {
+        "r0": Area(mask=files["m.png"]),
+        "r1": Area(mask=files["n.png"], inverted=True),
+        "r2": Area(mask=hat),
+    }
+    # People are looked for in the part, and masks of the part are as large as it.
+    assert mask.prepared == content
+    assert (combination.height, combination.width) == (400, 400)
+    assert to_plain(combination.expression) == {"minus": [person, files["m.png"]]}
+    assert set(found.inputs) == {Path(name) for name in ("c.png", "s.png", "m.png", "n.png")}
+    # The style's own mask, and another artwork's whole content, keep what they have.
+    style_mask = plan("everything", mask="m.png", levels=None, print=square)
+    assert next(target.mask for target in style_mask.targets.values()) == Area(file=Path("m.png"))
+    assert not plan("m.png", levels=None, print={"width": "20 cm"}).crops
+
+
+def test_another_focus_is_another_part() -> None:
+    def key(**settings: Any) -> str:
+        shape = {"width": "20 cm", "height": "20 cm", "dpi": 100}
+        return plan("m.png", levels=None, print=shape | settings).content
+
+    same = {key(), key(focus=[0.5, 0.5]), key(bits=16), key(dpi=200, width="10 cm", height="10 cm")}
+    assert len(same) == 1
+    assert len({*same, key(focus="smart"), key(focus=[0.5, 0.6]), key(height="19 cm")}) == 4

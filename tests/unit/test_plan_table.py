@@ -24,7 +24,24 @@ def test_a_table_says_what_each_level_is_and_takes() -> None:
         # 1776x2368 px, padded, in two rows and three columns, each tile with 64 px around it.
         "   2048      1774x2365    4.20       2x3    960+64   19%  3.3 GiB  700 MiB  482 MiB     21",
         "  everything: s.png (100%)",
-        "  disk: at most 846 MiB at once, of which 344 MiB stay",
+        "  print: 150 x 200 mm (height x width), 1774x2365 px at 300 dpi",
+        # relu5_1 sees 132 px of level 256, which are 1055 px of the print.
+        "  brushwork: structures of up to 89.3 mm; the content has 507 px per inch",
+        "  disk: at most 846 MiB at once, of which 349 MiB stay",
+    ]
+
+
+def test_a_table_says_what_becomes_of_the_print() -> None:
+    settings = {"width": "60 cm", "height": "20 cm", "dpi": 100, "bleed": "3 mm", "focus": [0.5, 0.25]}
+    panels = {"columns": 3, "overlap": "1 cm"}
+    found = table(plan(levels=None, print={**settings, "crop_marks": True, "panels": panels})).splitlines()
+    assert found[-6:-1] == [
+        "  print: 200 x 600 mm (height x width), 787x2362 px at 100 dpi",
+        "  file: 851x2426 px with bleed 3.0 mm (12 px) and crop marks",
+        "  content: cropped to 1360x4000 px around 0.5, 0.25",
+        # A third of 2362 - 39 px, and the overlap; 32 px on each side.
+        "  panels: 1 x 3 (rows x columns), files of up to 851x878 px, 216 x 223 mm",
+        "  brushwork: structures of up to 134 mm; the content has 168 px per inch",
     ]
 
 

@@ -579,6 +579,15 @@ def test_what_is_refused_before_any_work(make: Callable[[], Plan], kind: type[Ex
             {"levels": None, "print": {"width": "9377 px"}},
         ),
         (
+            {"levels": None, "print": {"width": "30000 px", "height": "10000 px", "bleed": "100 px"}},
+            {"disk_budget_gib": 10},
+            "disk_budget_gib: expected 51.9 at least for level 17551 (10200x30200 px) of a; found 10. "
+            "Raise it or end at print.width 12856 px, print.height 4285 px, level 7652 (4485x13056 px), the "
+            "largest that fits.",
+            {"levels": None, "print": {"width": "12856 px", "height": "4285 px", "bleed": "100 px"}},
+            {"levels": None, "print": {"width": "12857 px", "height": "4286 px", "bleed": "100 px"}},
+        ),
+        (
             {"levels": None},
             {"disk_budget_gib": 0.1},
             "disk_budget_gib: expected 0.2 at least for level 1024 (836x1254 px) of a; found 0.1. "
@@ -658,3 +667,22 @@ def test_a_level_in_tiles_is_given_time_for_its_halos_and_its_second_pass() -> N
     )
     assert tiled.tile_core_px is not None
     assert tiled.runtime_min - 10 > 1.5 * 1.35 * (whole.runtime_min - 10)
+
+
+def test_the_plan_says_what_the_print_is() -> None:
+    shape = {"width": "20 in", "height": "10 in", "dpi": 90, "bleed": "1 in"}
+    found = plan({"style": "s.png", "levels": None, "print": shape})
+    printed = found.print
+    assert printed is not None
+    assert (printed.height_mm, printed.width_mm, printed.bleed_mm) == (254, 508, 25.4)
+    assert printed.layout.sheet.size == found.levels[-1].size == Size(1080, 1980)
+    # 22 inches, the bleed among them, show all of 600 columns.
+    assert printed.content_dpi == pytest.approx(600 / 22, rel=1e-3)
+    # The lowest level has a quarter of 1462 px and 1080 rows; relu5_1 sees 132 of its pixels.
+    assert str(found.levels[0].size) == "270x496"
+    assert printed.largest_structure_mm == pytest.approx(132 * 4 / 90 * 25.4)
+    assert found.warnings[0] == (
+        "the content image has 27 px per inch of the print, which has 90: finer detail comes from the style "
+        "alone"
+    )
+    assert not any("per inch" in line for line in plan({"style": "s.png", "print": {"dpi": 90}}).warnings)

@@ -101,3 +101,19 @@ def test_a_print_too_small_for_any_level_is_refused() -> None:
 def test_a_level_is_padded_to_the_deepest_stride() -> None:
     assert Level(256, Size(209, 314)).padded == Size(224, 320)
     assert Level(256, Size(256, 256)).padded == Size(256, 256)
+
+
+def test_levels_beside_a_print_end_at_it() -> None:
+    chosen = {"width": "60 cm", "height": "60 cm", "bleed": "3 mm"}
+    # 60 cm and 3 mm on both sides: 7087 + 2 * 35 px; lower levels have the print's shape, not the content's.
+    assert sizes(LANDSCAPE, print=chosen, levels=[512, 2048, 7157]) == [
+        (512, "512x512"),
+        (2048, "2048x2048"),
+        (7157, "7157x7157"),
+    ]
+    with pytest.raises(ConfigError) as caught:
+        sizes(LANDSCAPE, print=chosen, levels=[512, 7087])
+    assert str(caught.value) == (
+        "artworks.a.levels: expected 7157 last, the print of 7157x7157 px (height x width); found 7087. "
+        "Leave out the levels or the print's size: the one follows from the other."
+    )
