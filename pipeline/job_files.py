@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -86,6 +87,19 @@ class JobFiles:
         if index == 0:
             raise KeyError(f"{artwork} has no level below {level}")
         return self.result_file(artwork, names[index - 1])
+
+    def upsample_contents(self, artwork: str, level: str | int) -> list[str]:
+        """The content at the level below and at this one, if the start of this one has its detail."""
+        plan = self.collection.plans[artwork]
+        if plan.settings.detail == "none":
+            return []
+        index = [each.level_px for each in plan.levels].index(int(level))
+        return [self.image_file(each.content) for each in plan.levels[index - 1 : index + 1]]
+
+    def upsample_options(self, artwork: str, level: str | int, contents: Sequence[str]) -> str:
+        """`impasto upsample`'s options for a level."""
+        options = ["--size", str(self.collection.level(artwork, level).size)]
+        return shlex.join([*options, *(["--contents", *contents] if contents else [])])
 
     def top_result(self, artwork: str) -> str:
         """The rendered image of the highest level."""

@@ -126,7 +126,8 @@ rule stylise:
 
 rule upsample:
     input:
-        lambda w: FILES.result_below(w.artwork, w.level),
+        image=lambda w: FILES.result_below(w.artwork, w.level),
+        contents=lambda w: FILES.upsample_contents(w.artwork, w.level),
     output:
         temp(f"{RESULTS}/{{artwork}}/levels/{{level}}/start.tif"),
     log:
@@ -138,10 +139,12 @@ rule upsample:
         mem_mb=NEEDS.image_memory_mib(),
         runtime=30,
     params:
-        size=lambda w: COLLECTION.level(w.artwork, w.level).size,
+        options=lambda w, input: FILES.upsample_options(
+            w.artwork, w.level, input.contents
+        ),
         code=fingerprint("upsample"),
     shell:
-        "exec impasto --end-with-parent upsample {input:q} --size {params.size} --output {output:q} "
+        "exec impasto --end-with-parent upsample {input.image:q} {params.options} --output {output:q} "
         "> {log:q} 2>&1"
 
 

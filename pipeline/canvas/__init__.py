@@ -35,7 +35,7 @@ from pipeline.canvas.pixels import (
 )
 from pipeline.canvas.profiles import Profile, read_profile
 from pipeline.canvas.shrunk import read_shrunk
-from pipeline.canvas.transform import resize
+from pipeline.canvas.transform import carry_over, resize
 
 __all__ = [
     "MAX_AREA_PX",
@@ -48,6 +48,7 @@ __all__ = [
     "add_alpha",
     "band_means",
     "bands_of",
+    "carry_over",
     "check_print",
     "check_sides",
     "combine_luminance",

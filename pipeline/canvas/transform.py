@@ -48,12 +48,39 @@ def resize(
     Raises:
         InputError: `source` cannot be read or has fewer bands.
     """
-    image = _vips.load(source)
-    if image.bands < bands:
-        raise InputError(source, expected=f"an image of at least {bands} bands", found=f"{image.bands}")
-    image = _vips.as_unit_float(image.extract_band(0, n=bands))
-    image = resampled(image, size, kernel)
+    image = resampled(_colours(source, bands), size, kernel)
     _vips.save_tiff(clipped(image) if clip else image, target, source)
+
+
+def carry_over(result: Path, below: Path, content: Path, target: Path) -> None:
+    """Writes `content` with what was made of it at a lower level: `content` + up(`result` - `below`).
+
+    What the lower level could not hold is the content's own detail, where up(`result`) alone has none.
+
+    Args:
+        result: The image that was made at the lower level.
+        below: The content at that level, as large.
+        content: The content at the level of `target`, whose size that has.
+        target: A float32 tiled TIFF, unclipped; resampled as `resize` does.
+
+    Raises:
+        InputError: A file cannot be read or has fewer than three bands; `result` and `below` differ in size.
+    """
+    made, lower, upper = (_colours(path) for path in (result, below, content))
+    if _vips.size(made) != _vips.size(lower):
+        raise InputError(
+            below, expected=f"{_vips.size(made)} px as in {result}", found=f"{_vips.size(lower)} px"
+        )
+    change = resampled(made - lower, _vips.size(upper), "lanczos3")
+    _vips.save_tiff((upper + change).cast("float"), target, result, below, content)
+
+
+def _colours(path: Path, bands: int = 3) -> _vips.Image:
+    """The first bands of a file as float."""
+    image = _vips.load(path)
+    if image.bands < bands:
+        raise InputError(path, expected=f"an image of at least {bands} bands", found=f"{image.bands}")
+    return _vips.as_unit_float(image.extract_band(0, n=bands))
 
 
 def clipped(image: _vips.Image) -> _vips.Image:

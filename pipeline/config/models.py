@@ -119,6 +119,11 @@ class ArtworkSettings(Section):
     masks: Masks = Field(Masks(), description="Automatic masks.")
     start: Literal["content", "noise"] = Field("content", description="What the lowest level starts from.")
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the noise start.")
+    detail: Literal["content", "none"] = Field(
+        "content",
+        description="What higher levels start from: with content, the content and, enlarged, what the level "
+        "below made of it; with none, as in the paper, the enlarged result of the level below.",
+    )
     print: Print = Field(Print(), description="The print file: its size, resolution and format.")
     deepzoom: DeepZoom = Field(DeepZoom(), description="The deep-zoom image, or its `format` alone.")
     preview_px: int = Field(1024, ge=64, le=8192, description="The longer side of preview.png.")

@@ -44,7 +44,7 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--level-px", type=int, default=512, help="square root of the area")
     options.add_argument("--coarse-px", type=int, nargs="*", default=[128, 256])
-    options.add_argument("--coarse-iterations", type=int, nargs="*", default=[60, 40])
+    options.add_argument("--coarse-iterations", type=int, nargs="*", default=[60, 20])
     options.add_argument("--iterations", type=int, default=30, help="of ours at the top level, at most")
     options.add_argument("--evaluations", type=int, default=60, help="of the textbook")
     options.add_argument("--repeat", type=int, default=2)
@@ -197,7 +197,9 @@ def _ours(levels: Sequence[tuple[Image, Image, int]], dtype: torch.dtype) -> lis
     for index, (content, style, iterations) in enumerate(levels):
         size = Size(*content.shape[1:])
         if index > 0:
-            image = functional.interpolate(image[None], size=content.shape[1:], mode="bicubic")[0]
+            # What `canvas.carry_over` does.
+            change = (image - levels[index - 1][0])[None]
+            image = content + functional.interpolate(change, size=content.shape[1:], mode="bicubic")[0]
         loss = style_loss(encoder, style, STYLES, CONTENTS)
         objective = WholeObjective(encoder, loss, size, content=TensorRaster(content))
         if index < len(levels) - 1:

@@ -6,6 +6,7 @@ from pictures import broken_pictures, noise, save
 from running import Impasto
 
 from pipeline import canvas
+from pipeline.geometry import Size
 
 
 def test_the_next_level_starts_where_this_one_ended(impasto: Impasto) -> None:
@@ -24,6 +25,35 @@ def test_the_next_level_starts_where_this_one_ended(impasto: Impasto) -> None:
     assert start[8:-8, 8:-8, 1] == pytest.approx(expected[8:-8, 8:-8], abs=1e-3)
     assert start.min() < -0.15
     assert start.max() > 1.2
+
+
+def test_the_content_brings_the_detail_that_the_level_below_cannot_hold(impasto: Impasto) -> None:
+    # A checkerboard of single pixels, which a level half as large has as flat grey; there it was darkened
+    # from left to right.
+    here = np.zeros((80, 60, 3)) + 0.5 + 0.4 * (-1.0) ** np.add.outer(np.arange(80), np.arange(60))[..., None]
+    below = np.full((40, 30, 3), 0.5)
+    change = np.linspace(0, -0.6, 30)[None, :, None] * np.ones((40, 1, 3))
+    for name, image in {"here": here, "below": below, "result": below + change}.items():
+        canvas.write(impasto.folder / f"{name}.tif", image)
+    canvas.write(impasto.folder / "change.tif", change)
+    options = ("--size", "80x60", "--contents", "below.tif", "here.tif", "--output", "start.tif")
+    assert impasto.works("upsample", "result.tif", *options).said == ["start.tif: 80x60 px (height x width)"]
+    canvas.resize(impasto.folder / "change.tif", impasto.folder / "enlarged.tif", Size(80, 60))
+    expected = here + canvas.read(impasto.folder / "enlarged.tif")
+    np.testing.assert_allclose(canvas.read(impasto.folder / "start.tif"), expected, rtol=0, atol=1e-6)
+    # Unclipped, in float.
+    assert expected.min() < -0.4
+
+
+def test_contents_of_other_sizes_are_told_in_one_line(impasto: Impasto) -> None:
+    for name, size in {"here": (80, 60), "below": (40, 31), "result": (40, 30)}.items():
+        canvas.write(impasto.folder / f"{name}.tif", np.zeros((*size, 3)))
+    options = ("--contents", "below.tif", "here.tif", "--output", "start.tif")
+    line = impasto.refuses("upsample", "result.tif", "--size", "80x60", *options)
+    assert line == "below.tif: expected 40x30 px as in result.tif; found 40x31 px."
+    line = impasto.refuses("upsample", "result.tif", "--size", "80x64", *options)
+    assert line == "here.tif: expected 80x64 px as --size says; found 80x60 px."
+    assert not (impasto.folder / "start.tif").exists()
 
 
 @pytest.mark.parametrize("kind", ["missing", "truncated"])

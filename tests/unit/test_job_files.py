@@ -64,6 +64,18 @@ def test_levels_lead_from_stylised_to_refined() -> None:
         found.result_below("two", 128)
 
 
+def test_a_higher_level_starts_from_two_contents_unless_told_otherwise() -> None:
+    found = collection()
+    contents = found.upsample_contents("one", "256")
+    levels = found.collection.plans["one"].levels
+    assert contents == [found.image_file(level.content) for level in levels]
+    options = shlex.split(found.upsample_options("one", "256", contents))
+    assert options == ["--size", "209x314", "--contents", *contents]
+    plain = collection(defaults={**RAW["defaults"], "detail": "none"})
+    assert plain.upsample_contents("one", "256") == []
+    assert shlex.split(plain.upsample_options("one", "256", [])) == ["--size", "209x314"]
+
+
 def test_inputs_of_an_artwork() -> None:
     found = collection()
     names = ("vgg16", "person", "person_detector")
