@@ -353,6 +353,11 @@ class JobFiles:
         """`impasto fetch-viewer`'s options."""
         return shlex.join(word for file in self.viewer_inputs for word in ("--path", file))
 
+    @property
+    def report_options(self) -> str:
+        """`impasto report`'s options."""
+        return shlex.join(word for file in self.viewer for word in ("--viewer", file))
+
     def plan_sizes(self, artwork: str) -> str:
         """What of the image headers an artwork's plan depends on, as one line; or why it cannot be made."""
         refused = self.collection.refused.get(artwork)

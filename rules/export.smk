@@ -79,8 +79,18 @@ rule preview:
             w.artwork, COLLECTION.plans[w.artwork].levels[-1].level_px
         ),
     output:
-        preview=f"{RESULTS}/{{artwork}}/preview.png",
-        pictures=directory(f"{RESULTS}/{{artwork}}/pictures"),
+        preview=report(
+            f"{RESULTS}/{{artwork}}/preview.png",
+            category="Results",
+            labels={"artwork": "{artwork}"},
+        ),
+        pictures=report(
+            directory(f"{RESULTS}/{{artwork}}/pictures"),
+            patterns=["{picture}.jpg", "{picture}.png"],
+            category="Pictures",
+            subcategory="{artwork}",
+            labels={"picture": "{picture}"},
+        ),
     log:
         f"{RESULTS}/logs/{{artwork}}/preview.log",
     benchmark:
@@ -107,8 +117,10 @@ rule report:
         ),
         previews=expand(f"{RESULTS}/{{artwork}}/preview.png", artwork=COLLECTION.plans),
         pictures=expand(f"{RESULTS}/{{artwork}}/pictures", artwork=COLLECTION.plans),
+        viewer=FILES.viewer,
     output:
-        f"{RESULTS}/report.html",
+        page=f"{RESULTS}/report.html",
+        folder=directory(f"{RESULTS}/report"),
     log:
         f"{RESULTS}/logs/report.log",
     benchmark:
@@ -120,7 +132,8 @@ rule report:
     params:
         title=lambda w: COLLECTION.config.title,
         folders=expand(f"{RESULTS}/{{artwork}}", artwork=COLLECTION.plans),
+        viewer=FILES.report_options,
         code=fingerprint("report"),
     shell:
         "exec impasto --end-with-parent report {params.folders:q} --title {params.title:q} "
-        "--output {output:q} > {log:q} 2>&1"
+        "{params.viewer} --output {output.page:q} > {log:q} 2>&1"

@@ -31,6 +31,7 @@ from pipeline.geometry import Box, Size
 
 MM_PER_INCH = 25.4
 _STRIP_QUALITY = 88
+_PICTURE_QUALITY = 90
 # A JPEG's segment holds 65,533 bytes, 29 of which say that the rest is XMP.
 _JPEG_PACKET_BYTES = 65_504
 
@@ -206,7 +207,13 @@ def _save(image: _vips.Image, target: Path, source: Path, *, encoding: Encoding,
 
 
 def export_preview(source: Path, target: Path, max_side_px: int) -> None:
-    """Writes an 8-bit sRGB PNG whose longer side is at most `max_side_px`; smaller images keep their size."""
+    """Writes an 8-bit sRGB picture whose longer side is at most `max_side_px`; smaller ones keep their size.
+
+    Args:
+        source: An image.
+        target: The picture, a PNG or, by its suffix, a JPEG (quality 90).
+        max_side_px: Of the picture.
+    """
     image = _vips.load(source)
     image = _vips.as_unit_float(image.extract_band(0, n=min(3, image.bands)))
     scale = min(1.0, max_side_px / max(image.width, image.height))
@@ -214,7 +221,10 @@ def export_preview(source: Path, target: Path, max_side_px: int) -> None:
     preview = _vips.as_levels(resampled(image, size, "lanczos3"), 8)
     preview = preview.copy(interpretation="b-w" if preview.bands < 3 else "srgb")
     with atomic_path(target) as partial, _vips.reading(source):
-        preview.pngsave(str(partial), keep="icc", profile="srgb")
+        if target.suffix == ".jpg":
+            preview.jpegsave(str(partial), keep="icc", profile="srgb", Q=_PICTURE_QUALITY, interlace=True)
+        else:
+            preview.pngsave(str(partial), keep="icc", profile="srgb")
 
 
 def join_pictures(sources: Sequence[Path], target: Path, height_px: int) -> None:

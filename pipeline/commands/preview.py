@@ -13,8 +13,12 @@ from pipeline.errors import InputError
 from pipeline.files import scratch_path
 from pipeline.plan import read_plan
 
-_PICTURE_PX = 768
-_STYLE_PX = 360
+_RESULT_PX = 4096
+"""What can be zoomed into where there are no tiles."""
+_PICTURE_PX = 2048
+_STYLE_PX = 1024
+_MASK_PX = 768
+_THUMBNAIL_PX = 800
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,15 +53,16 @@ def run(arguments: argparse.Namespace) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:
-            canvas.export_preview(arguments.image, folder / "result.png", _PICTURE_PX)
-            canvas.export_preview(arguments.content, folder / "content.png", _PICTURE_PX)
+            canvas.export_preview(arguments.image, folder / "result.jpg", _RESULT_PX)
+            canvas.export_preview(folder / "result.jpg", folder / "thumbnail.jpg", _THUMBNAIL_PX)
+            canvas.export_preview(arguments.content, folder / "content.jpg", _PICTURE_PX)
             for path in arguments.styles:
-                canvas.export_preview(path, folder / f"style-{path.stem}.png", _STYLE_PX)
+                canvas.export_preview(path, folder / f"style-{path.stem}.jpg", _STYLE_PX)
             for level, path in zip(plan.levels, arguments.levels, strict=True):
-                canvas.export_preview(path, folder / f"level-{level.level_px}.png", _PICTURE_PX)
+                canvas.export_preview(path, folder / f"level-{level.level_px}.jpg", _PICTURE_PX)
             for guides in arguments.guides:
                 labels = [region.label for region in plan.levels[-1].regions]
-                canvas.export_masks(guides, [folder / f"mask-{label}.png" for label in labels], _STYLE_PX)
+                canvas.export_masks(guides, [folder / f"mask-{label}.png" for label in labels], _MASK_PX)
             shutil.rmtree(arguments.pictures, ignore_errors=True)
             folder.rename(arguments.pictures)
         finally:

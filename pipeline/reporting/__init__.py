@@ -1,4 +1,4 @@
-"""One self-contained HTML page over all the artworks of a collection."""
+"""A page over all the artworks of a collection, and one for each of them."""
 
 from pipeline.reporting.model import (
     Artwork,
@@ -10,7 +10,9 @@ from pipeline.reporting.model import (
     MaskPicture,
     Mixture,
     Picture,
+    Stage,
     StylePicture,
+    Tiles,
 )
 from pipeline.reporting.page import write_report
 
@@ -24,6 +26,8 @@ __all__ = [
     "MaskPicture",
     "Mixture",
     "Picture",
+    "Stage",
     "StylePicture",
+    "Tiles",
     "write_report",
 ]

@@ -6,6 +6,8 @@ import io
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -16,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from pipeline.reporting.model import LevelResult
 from pipeline.reporting.wording import TIMES, integer, power_of_ten
 
-SERIES = 6
+SERIES = 8
 DASHES = ("none", "7 3", "2 2.5", "9 3 2 3", "4 2", "1 3")
 
 _WIDTH_PX, _HEIGHT_PX = 640, 250
@@ -47,18 +49,43 @@ def term_names(levels: Sequence[LevelResult]) -> list[str]:
     return list(dict.fromkeys(term for level in levels for term in level.terms))
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A term of the loss.
+
+    Attributes:
+        name: As the loss calls it: `style relu1_1 person`.
+        layer: What it measures where in the network: `style relu1_1`, `content relu4_2`.
+        region: The region that it measures; empty for the whole image.
+    """
+
+    name: str
+    layer: str
+    region: str
+
+
+def term(name: str) -> Term:
+    """A term by its name: kind, layer and region, as far as it has them."""
+    kind, layer, region = [*name.split(" ", 2), "", ""][:3]
+    return Term(name, f"{kind} {layer}".rstrip(), region)
+
+
 def term_curve(levels: Sequence[LevelResult], name: str) -> str:
     """The terms of the loss over all levels, as one `<svg>` element; empty when none were kept.
 
-    Each term has one colour and one pattern of `DASHES`, and a line for each level, in a group with the id
-    `{name}-term-1-level-1` and so on.
+    Each layer has one colour, each region one pattern of `DASHES`, and each term a line for each level, in a
+    group with the id `{name}-term-1-level-1` and so on.
     """
+    terms = [term(each) for each in term_names(levels)]
+    layers = list(dict.fromkeys(each.layer for each in terms))
+    regions = list(dict.fromkeys(each.region for each in terms))
     lines = {}
-    for index, term in enumerate(term_names(levels), start=1):
-        traces = _consecutive(levels, [level.terms.get(term, ()) for level in levels])
-        dash = DASHES[(index - 1) % len(DASHES)]
+    for index, each in enumerate(terms, start=1):
+        traces = _consecutive(levels, [level.terms.get(each.name, ()) for level in levels])
+        dash = DASHES[regions.index(each.region) % len(DASHES)]
         for level, trace in enumerate(traces, start=1):
-            lines[f"term-{index}-level-{level}"] = (trace, _series(index - 1), dash)
+            lines[f"term-{index}-level-{level}"] = (trace, _series(layers.index(each.layer)), dash)
     return _draw(lines, _starts(levels), name)
 
 

@@ -137,5 +137,5 @@ def cover(masks: Sequence[Path], target: Path) -> Cover:
     picture = None
     if uncovered > VISIBLE:
         canvas.write_png(target, (lacking * 255).round().astype(np.uint8))
-        picture = Picture(target, "The part of the picture that is in no region")
+        picture = Picture(target, "The part of the picture that is in no region", inside=True)
     return Cover(uncovered, float(np.clip(-missing, 0, None).mean()), picture)

@@ -14,6 +14,7 @@ from pipeline.config.controls import Style
 from pipeline.errors import InputError
 from pipeline.plan import LevelPlan, Plan, read_plan
 from pipeline.rendering.record import RenderingRecord, read_record
+from pipeline.reporting.extras import read_proof, read_quality, read_stages, read_tiles
 from pipeline.reporting.facts import (
     Found,
     MixtureFacts,
@@ -57,8 +58,8 @@ def gather(folders: Sequence[Path], title: str, created: str, scratch: Path) -> 
     """
     plans = [read_plan(folder / "plan.json") for folder in folders]
     artworks = [
-        _artwork(folder, plan, scratch / str(index))
-        for index, (folder, plan) in enumerate(zip(folders, plans, strict=True))
+        _artwork(folder, plan, scratch / f"uncovered-{index}.png")
+        for index, (folder, plan) in enumerate(zip(folders, plans, strict=True), start=1)
     ]
     return Collection(title, artworks, credits_of(plans), created, __version__)
 
@@ -89,18 +90,18 @@ class _Results:
         found = automatic_masks(plan, provenance, path)
         return cls(folder, plan, provenance, found, mixtures(plan, provenance, path))
 
-    def picture(self, name: str, alt: str) -> Picture:
+    def picture(self, name: str, alt: str, suffix: str = "jpg") -> Picture:
         """One of the pictures that `impasto preview` makes."""
-        return Picture(self.folder / "pictures" / f"{name}.png", alt)
+        return Picture(self.folder / "pictures" / f"{name}.{suffix}", alt)
 
 
-def _artwork(folder: Path, plan: Plan, scratch: Path) -> Artwork:
+def _artwork(folder: Path, plan: Plan, uncovered: Path) -> Artwork:
     records = [read_record(_record_file(folder, plan, level)) for level in plan.levels]
     results = _Results.read(folder, plan)
     top = plan.levels[-1]
     content = plan.settings.content.name
     masks = _masks(results) if plan.settings.needs_guidance else []
-    covered = cover([mask.picture.path for mask in masks], scratch / "uncovered.png") if masks else None
+    covered = cover([mask.picture.path for mask in masks], uncovered) if masks else None
     warnings = [
         *plan.warnings,
         *_mask_warnings(results.found.values()),
@@ -117,11 +118,33 @@ def _artwork(folder: Path, plan: Plan, scratch: Path) -> Artwork:
         styles=[style for index in range(len(top.regions)) for style in _styles(results, index)],
         masks=masks,
         levels=[_level(results, level, record) for level, record in zip(plan.levels, records, strict=True)],
-        settings=plan.settings.model_dump(mode="json", exclude_none=True),
+        settings={plan.artwork: short(plan.settings.model_dump(mode="json", exclude_defaults=True))},
         provenance=results.provenance,
         warnings=list(dict.fromkeys(warnings)),
         cover=covered,
+        thumbnail=results.picture("thumbnail", f"{plan.artwork}: {content} rendered"),
+        tiles=read_tiles(folder),
+        quality=read_quality(folder),
+        proof=read_proof(folder, plan.artwork),
+        stages=read_stages(folder),
     )
+
+
+def short(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """An artwork's settings as users write them: content first, levels as numbers, one style as one word."""
+    found = {"content": settings["content"], **settings}
+    if "levels" in found:
+        found["levels"] = [level["px"] if len(level) == 1 else level for level in found["levels"]]
+    regions = [_short_region(region) for region in found.pop("regions", ())]
+    if len(regions) == 1 and set(regions[0]) == {"where", "style"} and regions[0]["where"] == "everything":
+        return found | {"style": regions[0]["style"]}
+    return found | {"regions": regions}
+
+
+def _short_region(region: Mapping[str, Any]) -> dict[str, Any]:
+    styles = [style["image"] if len(style) == 1 else style for style in region["styles"]]
+    rest = {key: value for key, value in region.items() if key != "styles"}
+    return rest | {"style": styles[0] if len(styles) == 1 else styles}
 
 
 def _mask_warnings(found: Iterable[AutomaticMask]) -> Iterator[str]:
@@ -156,6 +179,7 @@ def _styles(results: _Results, index: int) -> Iterator[StylePicture]:
             _mixture(results, style, target.image),
             "" if style.mask is None else words(style.mask),
             within(target.mask, plan, results.found),
+            style.image.name if style.fine is None else f"{style.image.name} with {style.fine.name}",
         )
 
 
@@ -177,7 +201,7 @@ def _masks(results: _Results) -> list[MaskPicture]:
     plan = results.plan
     found = []
     for region in plan.levels[-1].regions:
-        picture = results.picture(f"mask-{region.label}", f"The mask of the region {region.label}")
+        picture = results.picture(f"mask-{region.label}", f"The mask of the region {region.label}", "png")
         (coverage,) = canvas.band_means(picture.path)
         masks = within(plan.areas.get(region.label), plan, results.found)
         found.append(MaskPicture(picture, region.label, coverage, words(region.where), masks))
@@ -193,6 +217,8 @@ def _level(results: _Results, level: LevelPlan, record: RenderingRecord) -> Leve
         iterations=record.level.iterations,
         passes=record.level.passes,
         seconds=record.level.seconds,
+        tile_px=record.level.tile_px,
+        memory_mib=record.level.peak_memory_mib,
         trace=[(point.passes, point.loss) for point in record.trace],
         terms={
             name: [(point.passes, point.terms[name]) for point in record.trace if name in point.terms]

@@ -15,10 +15,47 @@ MM_PER_INCH = 25.4
 @final
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A small picture (PNG or JPEG, 1024 px wide at most) and what is to be seen on it, in words."""
+    """A picture for the page (PNG or JPEG).
+
+    Attributes:
+        path: The file.
+        alt: What is to be seen on it, in words.
+        inside: Whether it goes into the page, since the file will not stay.
+    """
 
     path: Path
     alt: str
+    inside: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """The full image in Deep Zoom tiles.
+
+    Attributes:
+        folder: Where the folders of its levels lie.
+        size: Of the full image.
+        tile_px: Side of a tile, without what it shares with its neighbours.
+        overlap_px: What a tile shares with a neighbour.
+        format: The tiles' suffix.
+    """
+
+    folder: Path
+    size: Size
+    tile_px: int
+    overlap_px: int
+    format: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a stage of an artwork took; memory is None where it was not measured."""
+
+    name: str
+    seconds: float
+    memory_mib: float | None
 
 
 @final
@@ -75,6 +112,7 @@ class StylePicture:
         mixture: What it was mixed from, if it was.
         mask: The part of it that counts, in words; empty where all of it does.
         found: The automatic masks in that.
+        name: What to call the image: its file's name.
     """
 
     picture: Picture
@@ -83,6 +121,7 @@ class StylePicture:
     mixture: Mixture | None = None
     mask: str = ""
     found: Sequence[AutomaticMask] = ()
+    name: str = ""
 
 
 @final
@@ -135,6 +174,8 @@ class LevelResult:
         seconds: Wall time.
         trace: (passes, loss) pairs; passes are counted from this level's start.
         terms: The same for each term of the loss, by name; empty when terms were not kept.
+        tile_px: Side of a tile's core, None where the level was computed as a whole.
+        memory_mib: The most that was in memory, None where it was not measured.
     """
 
     level_px: int
@@ -145,6 +186,8 @@ class LevelResult:
     seconds: float
     trace: Sequence[tuple[int, float]]
     terms: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
+    tile_px: int | None = None
+    memory_mib: float | None = None
 
     @property
     def loss_first(self) -> float | None:
@@ -162,7 +205,25 @@ class LevelResult:
 class Artwork:
     """One artwork; `levels` are lowest first, `settings` and `provenance` hold plain JSON values.
 
-    `cover` is None where the artwork has no masks.
+    Attributes:
+        name: Its name.
+        width_px: Of the result.
+        height_px: Of the result.
+        dpi: Of the print.
+        content: The photograph.
+        result: The result.
+        styles: Style images by region.
+        masks: Regions' masks; none where one style covers everything.
+        levels: Of the pyramid.
+        settings: What its configuration says, as it can be written there.
+        provenance: The record of its making.
+        warnings: What a user should know, a sentence each.
+        cover: How far the masks divide the picture; None where there are none.
+        thumbnail: A smaller picture of the result for the collection's page; None takes the result.
+        tiles: The full image, where it was cut into tiles.
+        quality: What was measured of the result.
+        proof: What the print's profile makes of the result.
+        stages: What each of its jobs took.
     """
 
     name: str
@@ -178,6 +239,32 @@ class Artwork:
     provenance: Mapping[str, Any]
     warnings: Sequence[str] = ()
     cover: Cover | None = None
+    thumbnail: Picture | None = None
+    tiles: Tiles | None = None
+    quality: Mapping[str, Any] = field(default_factory=dict)
+    proof: Picture | None = None
+    stages: Sequence[Stage] = ()
+
+    @property
+    def small(self) -> Picture:
+        """The picture for the collection's page."""
+        return self.thumbnail or self.result
+
+    @property
+    def style_names(self) -> list[str]:
+        """What to call its style images, without repeats."""
+        return list(dict.fromkeys(style.name for style in self.styles if style.name))
+
+    @property
+    def words(self) -> list[str]:
+        """What it can be found by."""
+        regions = [style.region for style in self.styles]
+        return list(dict.fromkeys([self.name, self.content.alt, *self.style_names, *regions]))
+
+    @property
+    def memory_mib(self) -> float | None:
+        """The most that any level had in memory; None where it was not measured."""
+        return max((level.memory_mib for level in self.levels if level.memory_mib), default=None)
 
     @property
     def width_cm(self) -> float:

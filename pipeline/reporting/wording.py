@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import yaml
+
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NARROW_SPACE = "\u202f"
 TIMES = "\u00d7"
@@ -56,6 +58,20 @@ def percent(share: float) -> str:
     """A share in [0, 1] as `38 %`; one decimal below 10 %."""
     value = 100 * share
     return f"{value:.0f}{_NARROW_SPACE}%" if value >= 9.95 or value == 0 else f"{value:.1f}{_NARROW_SPACE}%"
+
+
+def mebibytes(value: float | None) -> str:
+    """`850 MiB`, `1.2 GiB`; a dash for what was not measured."""
+    if value is None:
+        return _NO_VALUE
+    return f"{value:.0f} MiB" if value < 1000 else f"{value / 1024:.1f} GiB"
+
+
+def yaml_text(settings: Mapping[str, Any]) -> str:
+    """Settings as they can be written into config.yaml."""
+    return yaml.safe_dump(
+        dict(settings), sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
+    ).rstrip()
 
 
 def setting_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

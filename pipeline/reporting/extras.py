@@ -1,0 +1,77 @@
+"""What an artwork's folder may hold beside what the report needs; what is not there is not shown."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from pipeline.geometry import Size
+from pipeline.reporting.model import Picture, Stage, Tiles
+
+_LEAST_MIB = 16
+"""What no job of ours can do with: less was measured before it had begun."""
+_DEEP_ZOOM = "{http://schemas.microsoft.com/deepzoom/2008}"
+
+
+def read_tiles(folder: Path) -> Tiles | None:
+    """The Deep Zoom tiles `deepzoom.dzi` and `deepzoom_files`, if they are there."""
+    try:
+        image = ElementTree.parse(folder / "deepzoom.dzi").getroot()
+        size = image.find(f"{_DEEP_ZOOM}Size")
+        if size is None:
+            return None
+        tiles = Tiles(
+            folder / "deepzoom_files",
+            Size(int(size.attrib["Height"]), int(size.attrib["Width"])),
+            int(image.attrib["TileSize"]),
+            int(image.attrib["Overlap"]),
+            image.attrib["Format"],
+        )
+    except (OSError, ElementTree.ParseError, KeyError, ValueError):
+        return None
+    return tiles if tiles.folder.is_dir() else None
+
+
+def read_quality(folder: Path) -> dict[str, Any]:
+    """What `quality.json` says; nothing where there is none."""
+    try:
+        value = json.loads((folder / "quality.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def read_proof(folder: Path, artwork: str) -> Picture | None:
+    """The soft proof, if there is one."""
+    path = folder / "proof.png"
+    return Picture(path, f"{artwork} as it will be printed") if path.is_file() else None
+
+
+def read_stages(folder: Path) -> list[Stage]:
+    """What the artwork's jobs took, as the workflow measured it, in the order in which they ended."""
+    benchmarks = folder.parent / "benchmarks" / folder.name
+    files = sorted(benchmarks.glob("*.tsv"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    return [stage for path in files for stage in _stages(path)]
+
+
+def _stages(path: Path) -> Iterator[Stage]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                name = path.stem.replace("_", " ").replace("-", " ")
+                yield Stage(name, float(row["s"]), _memory_mib(row["max_rss"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+
+
+def _memory_mib(text: str) -> float | None:
+    """What a job held, or None where the workflow had no time to measure."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if value >= _LEAST_MIB else None
