@@ -222,7 +222,7 @@ def export_preview(source: Path, target: Path, max_side_px: int) -> None:
     preview = preview.copy(interpretation="b-w" if preview.bands < 3 else "srgb")
     with atomic_path(target) as partial, _vips.reading(source):
         if target.suffix == ".jpg":
-            preview.jpegsave(str(partial), keep="icc", profile="srgb", Q=_PICTURE_QUALITY, interlace=True)
+            preview.jpegsave(str(partial), keep="icc", profile="srgb", Q=_PICTURE_QUALITY)
         else:
             preview.pngsave(str(partial), keep="icc", profile="srgb")
 

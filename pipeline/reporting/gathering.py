@@ -142,9 +142,11 @@ def short(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _short_region(region: Mapping[str, Any]) -> dict[str, Any]:
-    styles = [style["image"] if len(style) == 1 else style for style in region["styles"]]
     rest = {key: value for key, value in region.items() if key != "styles"}
-    return rest | {"style": styles[0] if len(styles) == 1 else styles}
+    first, *others = region["styles"]
+    if others:
+        return dict(region)
+    return rest | {"style": first["image"] if len(first) == 1 else first}
 
 
 def _mask_warnings(found: Iterable[AutomaticMask]) -> Iterator[str]:

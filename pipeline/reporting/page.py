@@ -13,6 +13,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, final
@@ -201,7 +202,9 @@ def _tiles(tiles: Tiles, folder: Path) -> dict[str, Any]:
     }
 
 
+@cache
 def _environment(folder: Path) -> Environment:
+    """What makes pages in this folder of the templates, which are compiled once."""
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -67,11 +68,23 @@ def mebibytes(value: float | None) -> str:
     return f"{value:.0f} MiB" if value < 1000 else f"{value / 1024:.1f} GiB"
 
 
-def yaml_text(settings: Mapping[str, Any]) -> str:
-    """Settings as they can be written into config.yaml."""
-    return yaml.safe_dump(
-        dict(settings), sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
-    ).rstrip()
+def yaml_text(artworks: Mapping[str, Mapping[str, Any]]) -> str:
+    """Artworks' settings as they can be written into config.yaml, each key on a line of its own."""
+    lines = []
+    for name, settings in artworks.items():
+        lines.append(_yaml(name, None).removesuffix(" null"))
+        for key, value in settings.items():
+            lines.append(textwrap.indent(_yaml(key, value), "  "))
+    return "\n".join(lines)
+
+
+def _yaml(key: str, value: Any) -> str:
+    # In PyYAML's own style a mapping without anything nested is one line in braces.
+    braces = None if isinstance(value, Mapping | list) else False
+    text = yaml.safe_dump(
+        {key: value}, sort_keys=False, allow_unicode=True, width=100, default_flow_style=braces
+    )
+    return text.rstrip()
 
 
 def setting_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -50,11 +50,12 @@ def test_a_preview_and_the_reports_pictures(impasto: Impasto, words: dict[str, l
         for path in (impasto.folder / "pictures").iterdir()
     }
     assert sizes == {
-        "result.png": (768, 621),
-        "content.png": (100, 80),
-        f"style-{style}.png": (80, 80),
-        "level-64.png": (72, 57),
-        "level-80.png": (89, 72),
+        "result.jpg": (890, 720),
+        "thumbnail.jpg": (800, 647),
+        "content.jpg": (100, 80),
+        f"style-{style}.jpg": (80, 80),
+        "level-64.jpg": (72, 57),
+        "level-80.jpg": (89, 72),
         "mask-left.png": (89, 72),
         "mask-right.png": (89, 72),
     }

@@ -53,18 +53,21 @@ def test_one_page_holds_everything(impasto: Impasto, results: Path) -> None:
     done = impasto.works("report", results.relative_to(impasto.folder), *words)
     assert done.said == ["report.html: 1 artworks"]
     assert not done.imported & {"torch", "torchvision"}
-    page = (impasto.folder / "report.html").read_text(encoding="utf-8")
-    assert "<title>Two &lt;halves&gt;" in page
-    # Result, content, style, two masks, two levels: each picture inside the page, nothing fetched.
-    assert len(set(re.findall(r'src="(data:image/[^"]+)"', page))) >= 5
-    assert not re.search(r'(?:src|href)="(?!data:|#|https?://)', page)
-    assert not re.search(r'src="http', page)
-    for word in ("halves", "89", "72", "Simonyan", "BSD-3-Clause", "left", "right", "<svg"):
+    whole = (impasto.folder / "report.html").read_text(encoding="utf-8")
+    page = (impasto.folder / "report" / "halves.html").read_text(encoding="utf-8")
+    assert "<title>Two &lt;halves&gt;" in whole
+    # Result, content, style, two masks: each where the page says.
+    pictures = set(re.findall(r'src="([^"]+\.(?:jpg|png))"', page))
+    assert len(pictures) == 5
+    assert all((impasto.folder / "report" / picture).is_file() for picture in pictures)
+    for word in ("halves", "89", "72", "Simonyan", "BSD-3-Clause"):
+        assert word in whole, word
+    for word in ("left", "right", "<svg"):
         assert word in page, word
-    assert str(impasto.folder) not in page
+    assert str(impasto.folder) not in whole + page
     # Settings that an artwork leaves open are in its provenance alone.
-    assert ">levels[0].px<" in page
-    assert ">levels[0].content_weight<" not in page
+    assert "  levels: [64, 80]\n" in page
+    assert "content_weight" not in page[page.index("<pre") : page.index("</pre>")]
     # The two masks are the halves of the picture, with the same soft edge.
     assert "In no region: 0\u202f% of the picture. In more than one: 0\u202f%." in page
 
@@ -84,7 +87,7 @@ def test_one_page_holds_everything(impasto: Impasto, results: Path) -> None:
             "results/halves/provenance.json: expected a provenance record; found no JSON",
         ),
         ("levels/80/refined.json", None, "results/halves/levels/80/refined.json: expected a record made by"),
-        ("pictures/result.png", None, "results/halves/pictures/result.png: expected "),
+        ("pictures/result.jpg", None, "results/halves/pictures/result.jpg: expected "),
         ("pictures/mask-left.png", "no mask", "results/halves/pictures/mask-left.png: expected an image ("),
     ],
 )
@@ -101,3 +104,16 @@ def test_what_a_stage_should_have_written_is_told_in_one_line(
 def test_a_folder_that_is_none_is_told_in_one_line(impasto: Impasto) -> None:
     line = impasto.refuses("report", "results/nobody", "--output", "report.html")
     assert line.startswith("results/nobody/plan.json: expected a plan made by `impasto plan`; found no such")
+
+
+def test_a_page_without_a_suffix_would_be_its_own_folder(impasto: Impasto, results: Path) -> None:
+    line = impasto.refuses("report", results.relative_to(impasto.folder), "--output", "report")
+    assert line == "--output: expected a file's name with its suffix, .html; found report."
+
+
+def test_a_viewer_that_could_not_be_fetched_is_none(impasto: Impasto, results: Path) -> None:
+    (impasto.folder / "viewer.js").write_text("// OpenSeadragon is not here: no network.\n")
+    words = ["--viewer", "viewer.js", "--output", "report.html"]
+    impasto.works("report", results.relative_to(impasto.folder), *words)
+    page = (impasto.folder / "report" / "halves.html").read_text(encoding="utf-8")
+    assert "put OpenSeadragon in its place" in page
