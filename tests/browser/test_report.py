@@ -72,7 +72,7 @@ def artworks(folder: Path) -> list[Artwork]:
         quality={"seams": 1.002},
         stages=[Stage("plan", 0.5, None)],
     )
-    bare = {"masks": [], "levels": [], "warnings": [], "styles": [style], "provenance": {}}
+    bare: dict[str, Any] = {"masks": [], "levels": [], "warnings": [], "styles": [style], "provenance": {}}
     return [
         first,
         dataclasses.replace(first, **bare, name="quay", width_px=900),
