@@ -306,12 +306,7 @@ class JobFiles:
         target = self.collection.targets[key]
         words = ["--network", target.network.name, "--pooling", target.network.pooling]
         words += ["--layers", *target.network.style_layers, "--precision", target.precision]
-        words += [
-            "--device",
-            self.collection.config.compute.device,
-            "--threads",
-            str(self.collection.config.compute.threads),
-        ]
+        words += ["--device", self.collection.config.compute.device, "--threads", "1"]
         if target.mask is not None:
             words += ["--mask", self.mask_files.word(target.mask), "--propagation", target.propagation]
             words += ["--grow-units", str(target.grow_units)]

@@ -7,6 +7,7 @@ from typing import final
 
 from pipeline.collection import Collection
 from pipeline.formats import EXTENSIONS
+from pipeline.machine import has_cuda_device
 
 _IMAGE_STAGE_MIB = 1024
 _NETWORK_STAGE_MIB = 2560
@@ -38,6 +39,14 @@ class JobResources:
     def gpus(self) -> int:
         """Devices that one device job holds: none when the configuration says `cpu`."""
         return 0 if self.collection.config.compute.device == "cpu" else 1
+
+    def target_gpus(self, *, local: bool) -> int:
+        """Devices of style statistics: none on a machine without, where small jobs then run side by side.
+
+        Args:
+            local: Whether jobs run on this machine.
+        """
+        return 0 if local and not has_cuda_device() else self.gpus
 
     def image_memory_mib(self) -> int:
         """Memory of a raster stage, whatever the image's size: it streams."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD = -1
+_CUDA_FILES = ("nvidia[0-9]*", "dxg", "nvhost-gpu")  # of the driver, of Windows' Linux, of boards
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 _REFUSED_BY_CPU = "can't allocate memory"
@@ -97,6 +98,13 @@ def cpu_has_bfloat16() -> bool:
     except OSError:
         return False
     return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def has_cuda_device() -> bool:
+    """Whether this machine seems to have a CUDA device: told from its device files, without loading torch."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1"):
+        return False
+    return any(file for pattern in _CUDA_FILES for file in Path("/dev").glob(pattern))
 
 
 def keep_freed_memory() -> None:

@@ -78,11 +78,12 @@ rule targets:
         f"{RESULTS}/logs/targets/{{key}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/targets/{{key}}.tsv"
-    threads: THREADS
+    # Small, and the same to the last bit however many cores there are: one thread, many side by side.
+    threads: 1
     resources:
         mem_mb=NEEDS.target_memory_mib(),
         runtime=30,
-        gpu=NEEDS.gpus,
+        gpu=lambda w: NEEDS.target_gpus(local=workflow.local_exec),
     params:
         options=lambda w: FILES.target_options(w.key),
         code=fingerprint("targets"),

@@ -197,7 +197,7 @@ def test_style_statistics() -> None:
     }
     assert found.target_options(key) == (
         "--network vgg16 --pooling max --layers relu1_1 relu2_1 relu3_1 relu4_1 relu5_1 --precision auto "
-        "--device cpu --threads 3 --mask n.png --propagation simple --grow-units 0"
+        "--device cpu --threads 1 --mask n.png --propagation simple --grow-units 0"
     )
 
 
