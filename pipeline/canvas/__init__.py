@@ -18,6 +18,7 @@ from pipeline.canvas.inputs import (
     Header,
     check_sides,
     prepare,
+    read_description,
     read_header,
 )
 from pipeline.canvas.masks import Mask, is_dark
@@ -66,6 +67,7 @@ __all__ = [
     "moments",
     "prepare",
     "read",
+    "read_description",
     "read_header",
     "read_profile",
     "read_shrunk",

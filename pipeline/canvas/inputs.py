@@ -64,6 +64,16 @@ def read_header(path: Path, min_side_px: int = MIN_SIDE_PX) -> Header:
     return header
 
 
+def read_description(path: Path) -> str:
+    """What an image's ImageDescription tag says: the provenance record of a print; empty without one.
+
+    Raises:
+        InputError: It is no image.
+    """
+    image = _vips.load(path)
+    return str(image.get("image-description")) if image.get_typeof("image-description") else ""
+
+
 def check_sides(path: Path, size: Size, min_side_px: int = MIN_SIDE_PX) -> None:
     """Checks that an image has sides of at least `min_side_px`.
 

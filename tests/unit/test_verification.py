@@ -1,0 +1,152 @@
+"""An output against its record: each thing that can differ is named, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import gradient, save
+from safetensors.numpy import save_file
+
+from pipeline import canvas, provenance, weights
+from pipeline.config.reading import parse
+from pipeline.errors import InputError
+from pipeline.verification import Finding, find_record, read_provenance, verify
+
+SETTINGS = {"content": "c.png", "style": "s.png", "levels": [64], "print": {"dpi": 90}}
+
+
+def save_weights(path: Path, value: float) -> str:
+    tensors = {"a": np.full(3, value, np.float32)}
+    digest = weights.tensors_sha256(tensors)
+    metadata = {"name": "vgg19", "tensors_sha256": digest, "preprocessing": weights.IMAGENET.to_json()}
+    path.parent.mkdir(exist_ok=True)
+    save_file(tensors, path, metadata)
+    return digest
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The record of a print and everything that it names, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    save(Path("c.png"), gradient(40, 60))
+    save(Path("s.png"), gradient(20, 20))
+    Path("config.yaml").write_text(json.dumps({"artworks": {"a": SETTINGS}}))
+    artwork = parse({"artworks": {"a": SETTINGS}}).artworks["a"]
+    monkeypatch.setattr(weights, "REGISTRY", {})
+    record = provenance.record(
+        artwork="a",
+        settings=artwork.model_dump(mode="json"),
+        seed=0,
+        precision="float32",
+        device={},
+        weights=[provenance.WeightsRecord("vgg19", save_weights(Path("w/vgg19.safetensors"), 1), "x", "y")],
+        levels=[],
+        inputs={name: Path(name) for name in ("c.png", "s.png")},
+        outputs={},
+    )
+    folder = Path("results/a")
+    canvas.write(Path("assembled.tif"), gradient(20, 30) / 255)
+    canvas.export_print(
+        Path("assembled.tif"), folder / "print.tif", 90, description=json.dumps(record, ensure_ascii=False)
+    )
+    outputs = provenance.file_records({"print.tif": folder / "print.tif"})
+    (folder / "provenance.json").write_text(json.dumps(record | {"outputs": outputs}))
+    return folder / "provenance.json"
+
+
+def found(record: Path, config: str | None = "config.yaml") -> list[Finding]:
+    return list(verify(record, None if config is None else Path(config), Path("w")))
+
+
+def others(findings: list[Finding]) -> list[tuple[str, str, str]]:
+    return [(one.state, one.what, one.told) for one in findings if one.state != "matches"]
+
+
+def test_what_nobody_touched_matches(made: Path) -> None:
+    findings = found(made)
+    assert others(findings) == []
+    compared = [finding.what for finding in findings]
+    assert compared[:6] == [
+        *("output print.tif", "record inside print.tif", "input c.png", "input s.png"),
+        *("weights vgg19", "settings"),
+    ]
+    assert "version of torch" in compared
+
+
+def append(path: str) -> None:
+    with Path(path).open("ab") as stream:
+        stream.write(b"x")
+
+
+def flip(path: str) -> None:
+    data = bytearray(Path(path).read_bytes())
+    data[-1] ^= 1
+    Path(path).write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "told"),
+    [
+        (lambda: append("results/a/print.tif"), "output print.tif", "recorded "),
+        (lambda: flip("results/a/print.tif"), "output print.tif", "recorded sha256 "),
+        (lambda: Path("results/a/print.tif").unlink(), "output print.tif", "it is not there (looked for "),
+        (lambda: flip("c.png"), "input c.png", "recorded sha256 "),
+        (lambda: Path("s.png").unlink(), "input s.png", "it is not there (looked for s.png)"),
+        (lambda: save_weights(Path("w/vgg19.safetensors"), 2), "weights vgg19", "recorded sha256 "),
+        (
+            lambda: append("w/vgg19.safetensors"),
+            "weights vgg19",
+            "w/vgg19.safetensors: expected a safetensors",
+        ),
+        (
+            lambda: Path("config.yaml").write_text(json.dumps({"artworks": {"a": SETTINGS | {"seed": 4}}})),
+            "setting seed",
+            "recorded 0, config.yaml has 4",
+        ),
+    ],
+)
+def test_each_difference_is_named_alone(
+    made: Path, change: Callable[[], object], what: str, told: str
+) -> None:
+    change()
+    ((state, named, said),) = others(found(made))
+    assert (state, named) == ("differs", what)
+    assert said.startswith(told)
+
+
+def test_a_record_other_than_the_one_inside_the_image(made: Path) -> None:
+    record = json.loads(made.read_text())
+    made.write_text(json.dumps(record | {"seed": 5}))
+    told = "other than in provenance.json: seed"
+    assert others(found(made)) == [("differs", "record inside print.tif", told)]
+
+
+def test_what_does_not_touch_the_output_is_noted_or_unknown(made: Path) -> None:
+    record = json.loads(made.read_text())
+    del record["settings"]["seed"]
+    record["versions"]["torch"] = "0.1"
+    Path("w/vgg19.safetensors").unlink()
+    made.write_text(json.dumps(record))
+    states = {what: state for state, what, _ in others(found(made))}
+    del states["record inside print.tif"]
+    assert states == {"weights vgg19": "unknown", "setting seed": "noted", "version of torch": "noted"}
+    Path("config.yaml").write_text(json.dumps({"artworks": {"b": SETTINGS}}))
+    assert ("unknown", "settings", "config.yaml has no artwork a") in others(found(made))
+    assert not any(finding.what.startswith("setting") for finding in found(made, None))
+
+
+def test_where_the_record_is(made: Path) -> None:
+    for output in (made, made.parent, made.with_name("print.tif")):
+        assert find_record(output) == made
+    with pytest.raises(InputError, match=r"expected an output with its record .* found no record"):
+        find_record(Path("c.png"))
+    with pytest.raises(InputError, match="expected an output; found no such file"):
+        find_record(made.with_name("other.tif"))
+    for text in ("", "[]", "{}", '{"outputs": 3}'):
+        made.write_text(text)
+        with pytest.raises(InputError, match="expected a provenance record; found something else"):
+            read_provenance(made)
