@@ -101,3 +101,15 @@ def hold(path: Path) -> None:
         return
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
+
+
+def is_held(path: Path) -> bool:
+    """Whether another process holds what the file at `path` stands for; it is not kept from doing so."""
+    try:
+        with path.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -5,6 +5,7 @@ What artworks can share is named by keys: shared_plans.py.
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Literal, Self, final
 
@@ -236,6 +237,13 @@ class Plan(Model):
     def source_of(self, key: str) -> Path:
         """The user's image that the prepared image of this key, or the part of one, comes from."""
         return self.sources[self.crops[key].prepared if key in self.crops else key]
+
+    @property
+    def shared_keys(self) -> tuple[str, ...]:
+        """The keys and names of everything that it shares with other artworks."""
+        files = (self.weights, self.sources, self.crops, self.images, self.mixes, self.targets)
+        masks = (self.masks, self.mask_crops, self.partitions, self.combinations)
+        return tuple(dict.fromkeys(itertools.chain(*files, *masks)))
 
     def mixed_from(self, key: str) -> tuple[str, str]:
         """The keys of the coarse and the fine image of a mixture: the coarse one is the lowest level's."""

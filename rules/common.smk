@@ -8,6 +8,7 @@ from pipeline.files import hold
 from pipeline.fingerprint import fingerprint
 from pipeline.job_files import JobFiles
 from pipeline.job_resources import JobResources
+from pipeline.progress import failures, follow, survey
 
 # A configuration named on the command line stands alone: the demo's artworks are not mixed into it.
 if not workflow.config_settings.configfiles:
@@ -57,3 +58,15 @@ onstart:
         # A limit on submissions is for clusters. Here Snakemake's default of 100 in a second costs much: each
         # finished job leaves a timer behind that has all ready jobs looked at again every second.
         workflow.scheduler.job_rate_limiter = None
+    follow(FILES, logger.info)
+
+
+onsuccess:
+    logger.info(survey(FILES, ended=True).line)
+
+
+# Each artwork that was not made, in the words of the job that failed, at the end where it is seen.
+onerror:
+    logger.error(survey(FILES, ended=True).line)
+    for line in failures(FILES):
+        logger.error(f"  {line}")

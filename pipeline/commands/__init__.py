@@ -27,6 +27,7 @@ COMMANDS = {
     "record": "write the record of how an artwork's files were made",
     "preview": "write the preview and the pictures for the report",
     "report": "write the report over the whole collection",
+    "status": "tell how far the collection is",
     "verify": "check that outputs are still what their records say",
 }
 """Every command with its one-line help, in the order of the pipeline's story."""

@@ -20,7 +20,7 @@ def test_help_tells_the_pipelines_story_in_order(impasto: Impasto) -> None:
     listed = [line.split()[0] for line in text[text.index("COMMAND\n") :].splitlines()[1:] if line[4] != " "]
     assert listed == list(COMMANDS)
     assert listed[:3] == ["fetch-weights", "fetch-viewer", "make-demo"]
-    assert listed[-3:] == ["preview", "report", "verify"]
+    assert listed[-3:] == ["report", "status", "verify"]
 
 
 @pytest.mark.parametrize("verb", COMMANDS)

@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 from pipeline import canvas, provenance, weights
 from pipeline.config.reading import parse
 from pipeline.errors import InputError
+from pipeline.formats import Caption
 from pipeline.verification import Finding, find_record, read_provenance, verify
 
 SETTINGS = {"content": "c.png", "style": "s.png", "levels": [64], "print": {"dpi": 90}}
@@ -51,7 +52,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = Path("results/a")
     canvas.write(Path("assembled.tif"), gradient(20, 30) / 255)
     canvas.export_print(
-        Path("assembled.tif"), folder / "print.tif", 90, description=json.dumps(record, ensure_ascii=False)
+        Path("assembled.tif"), folder / "print.tif", 90, caption=Caption(provenance=json.dumps(record))
     )
     outputs = provenance.file_records({"print.tif": folder / "print.tif"})
     (folder / "provenance.json").write_text(json.dumps(record | {"outputs": outputs}))

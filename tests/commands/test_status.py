@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import json
+
+from pictures import gradient, save
+from running import Impasto
+
+
+def test_a_collection_is_told_in_one_line_or_as_json(impasto: Impasto) -> None:
+    save(impasto.folder / "c.png", gradient(40, 60))
+    (impasto.folder / "sheet.csv").write_text("name,content\na,c.png\nb,gone.png\n")
+    config = {"title": "T", "sheet": "sheet.csv", "defaults": {"style": "c.png"}}
+    (impasto.folder / "config.yaml").write_text(json.dumps(config))
+    done = impasto.works("status")
+    assert done.printed.splitlines() == [
+        "0 of 2 artworks done, 1 failed, 1 to do (0% of the rendering)",
+        "  failed: b sheet.csv: row 3, column content: gone.png: expected an image file; found no such file.",
+    ]
+    assert not done.imported & {"torch", "torchvision"}
+    assert impasto.works("status", "--all").printed.splitlines()[1] == "  to do: a"
+    found = json.loads(impasto.works("status", "--json").printed)
+    assert (found["title"], found["at_work"], found["counts"]["to do"]) == ("T", False, 1)
+    assert [artwork["state"] for artwork in found["artworks"]] == ["to do", "failed"]
+    watched = impasto.works("status", "--watch", 1)
+    assert watched.printed.count("\n") == 1
+    assert watched.said == ["no run is at work"]
+
+
+def test_a_wrong_configuration_is_one_line(impasto: Impasto) -> None:
+    done = impasto.run("status", "--config", "none.yaml")
+    assert done.returncode == 2
+    assert (
+        done.stderr
+        == "impasto status: none.yaml: expected a configuration file; found no such file or directory.\n"
+    )

@@ -1,0 +1,191 @@
+"""How far a collection is, from logs, benchmarks and results as jobs leave them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from running import within
+
+from pipeline.collection import resolve_collection
+from pipeline.errors import InputError
+from pipeline.files import is_held
+from pipeline.geometry import Size
+from pipeline.job_files import JobFiles
+from pipeline.progress import ArtworkState, failures, follow, survey
+
+STARTED = 1_000_000_000.0
+"""When the run began, in seconds: other times are told from it."""
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobFiles:
+    """Three artworks that share a style, of two levels each; one has no content."""
+    monkeypatch.chdir(tmp_path)
+
+    def size_of(path: Path) -> Size:
+        if path.name == "gone.png":
+            raise InputError(path, expected="an image file", found="none")
+        return Size(200, 300)
+
+    artworks = {name: {"content": f"{name}.png", "style": "s.png"} for name in ("a", "b", "gone")}
+    raw = {"defaults": {"levels": [64, 128], "iterations": [10, 5]}, "artworks": artworks}
+    found = JobFiles(resolve_collection(raw, size_of))
+    lock = Path("results/.in-use")
+    lock.parent.mkdir()
+    lock.touch()
+    os.utime(lock, (STARTED, STARTED))
+    return found
+
+
+def ran(job: str, said: str = "", *, begun_s: float = 1.0, done: bool = True) -> None:
+    """A job's log, and its benchmark if it was done."""
+    log = Path("results/logs", f"{job}.log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(said)
+    os.utime(log, (STARTED + begun_s, STARTED + begun_s))
+    if done:
+        benchmark = Path("results/benchmarks", f"{job}.tsv")
+        benchmark.parent.mkdir(parents=True, exist_ok=True)
+        benchmark.touch()
+        os.utime(benchmark, (STARTED + begun_s + 1, STARTED + begun_s + 1))
+
+
+def made(*files: str) -> None:
+    for file in files:
+        path = Path("results", file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+@contextmanager
+def at_work() -> Iterator[None]:
+    """Another process holds the results."""
+    code = "import sys; from pathlib import Path; from pipeline.files import hold\n"
+    code += f"import os; hold(Path('results/.in-use')); os.utime('results/.in-use', ({STARTED}, {STARTED}))\n"
+    code += "print(1, flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "1\n"
+        try:
+            yield
+        finally:
+            process.communicate()
+
+
+def of(files: JobFiles, name: str) -> ArtworkState:
+    return next(artwork for artwork in survey(files).artworks if artwork.artwork == name)
+
+
+def test_nothing_is_made_yet(files: JobFiles) -> None:
+    found = survey(files)
+    assert [(one.artwork, one.state) for one in found.artworks] == [
+        ("a", "to do"),
+        ("b", "to do"),
+        ("gone", "failed"),
+    ]
+    assert (
+        found.artworks[2].told
+        == "config.yaml: artworks.gone.content: gone.png: expected an image file; found none."
+    )
+    assert found.line == "0 of 3 artworks done, 1 failed, 2 to do (0% of the rendering)"
+    assert not found.at_work
+
+
+def test_done_is_what_has_all_its_files(files: JobFiles) -> None:
+    (print_file,) = files.prints("a")
+    made("a/plan.json", "a/provenance.json", "a/preview.png")
+    assert of(files, "a").state == "to do"
+    Path(print_file).touch()
+    assert of(files, "a") == ArtworkState("a", "done", share=1.0)
+
+
+def test_a_level_at_work_tells_its_iteration(files: JobFiles) -> None:
+    ran("a/plan")
+    ran("a/stylise-64", "a 64: 4/10, about 5 s left. loss 3.1e5\n", begun_s=5, done=False)
+    # A log of an earlier run.
+    ran("b/stylise-64", "b 64: 4/10. loss 3\n", begun_s=-100, done=False)
+    with at_work():
+        assert is_held(Path("results/.in-use"))
+        found = survey(files)
+        assert found.at_work
+        first = found.artworks[0]
+        assert (first.state, first.step, first.iteration, first.iterations) == (
+            "running",
+            "stylise-64",
+            4,
+            10,
+        )
+        # 64 squared times ten and 128 squared times five: the lower level is a third.
+        assert first.share == pytest.approx(0.4 / 3, rel=0.02)
+        assert found.artworks[1].state == "to do"
+        assert found.line.startswith(
+            "0 of 3 artworks done, 1 running, 1 failed, 1 to do (4% of the rendering)"
+        )
+        assert found.line.endswith(". At work: a stylise-64: 4/10")
+    assert not is_held(Path("results/.in-use"))
+    # The run has gone: the checkpoint says how far it had come.
+    state = Path("results/a/levels/64/.stylised-0123456789ab.state")
+    state.mkdir(parents=True)
+    (state / "checkpoint.json").write_text(json.dumps({"numbers": {"work": {"iteration": 7}}}))
+    assert of(files, "a").told == "stylise-64: 7/10"
+    assert of(files, "a").state == "stopped"
+    (state / "checkpoint.json").write_text("{")
+    assert of(files, "a").iteration == 0
+
+
+def test_a_mistake_is_told_of_all_who_need_the_file(files: JobFiles) -> None:
+    (style,) = [key for key, path in files.collection.sources.items() if path.name == "s.png"]
+    line = "impasto prepare: s.png: expected a complete image; found damaged data."
+    ran(f"prepare/{style}", f"warning: x\n{line}\n", done=False)
+    for name in ("a", "b"):
+        state = of(files, name)
+        assert (state.state, state.reason, state.log) == ("failed", line, f"results/logs/prepare/{style}.log")
+        assert state.told == f"{line} (results/logs/prepare/{style}.log)"
+    assert failures(files) == [
+        f"a: {line} (results/logs/prepare/{style}.log)",
+        f"b: {line} (results/logs/prepare/{style}.log)",
+        "gone: config.yaml: artworks.gone.content: gone.png: expected an image file; found none.",
+    ]
+    # Once it has been done, the failure is history.
+    ran(f"prepare/{style}", "fine\n")
+    assert of(files, "a").state == "to do"
+
+
+def test_a_bug_is_told_by_its_last_line_and_a_killed_job_by_its_log(files: JobFiles) -> None:
+    ran("a/plan", "Traceback (most recent call last):\n  File x\nZeroDivisionError: division\n", done=False)
+    ran("b/stylise-64", "b 64: 4/10. loss 3\n", done=False)
+    assert [artwork.told for artwork in survey(files, ended=True).artworks[:2]] == [
+        "ZeroDivisionError: division (results/logs/a/plan.log)",
+        "ended without a word: killed, or out of memory or time (results/logs/b/stylise-64.log)",
+    ]
+    with at_work():
+        assert survey(files).artworks[0].state == "failed"
+        ran("a/plan", "impasto plan: x: y.\n", begun_s=-5, done=False)
+        # The run that is on will try again.
+        assert survey(files).artworks[0].state == "to do"
+
+
+def test_who_follows_is_told_of_changes_alone(files: JobFiles) -> None:
+    lines: list[str] = []
+    before = threading.active_count()
+    follow(files, lines.append, every_s=0.01)
+    assert threading.active_count() == before + 1
+    assert within(10, lambda: len(lines) == 1)
+    made(
+        "a/plan.json",
+        "a/provenance.json",
+        "a/preview.png",
+        Path(files.prints("a")[0]).relative_to("results").as_posix(),
+    )
+    assert within(10, lambda: len(lines) == 2)
+    assert lines[1].startswith("1 of 3 artworks done, ")
