@@ -32,7 +32,10 @@ def entries() -> list[tuple[Requirement, list[str]]]:
 
 def pinned(environment: dict[str, str]) -> dict[str, str]:
     """The version of each package on a machine; one that is pinned twice for it fails."""
-    here = {**default_environment(), **environment}
+    here: dict[str, str] = {
+        **{key: str(value) for key, value in default_environment().items()},
+        **environment,
+    }
     found: dict[str, str] = {}
     for requirement, _ in entries():
         if requirement.marker is None or requirement.marker.evaluate(here):
