@@ -10,6 +10,7 @@ include: "rules/common.smk"
 include: "rules/prepare.smk"
 include: "rules/stylise.smk"
 include: "rules/export.smk"
+include: "rules/deliver.smk"
 
 
 # What a plain `snakemake` makes: every artwork's print and preview, and the report over all of them.
@@ -25,3 +26,4 @@ rule all:
         expand(f"{RESULTS}/{{artwork}}/plan.json", artwork=COLLECTION.refused),
         [FILES.prints(artwork) for artwork in COLLECTION.plans],
         f"{RESULTS}/report.html",
+        DELIVERED,

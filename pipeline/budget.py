@@ -6,14 +6,16 @@ Precision may be decided on the machine; the numbers are those of float32. Pure 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from dataclasses import dataclass
 from typing import Literal, final
 
 from pipeline.config.sections import Network, Optimiser
-from pipeline.geometry import Size, align_down
+from pipeline.geometry import Size, align_down, align_up
 from pipeline.pyramid import STRIDE_PX, Level
+from pipeline.strips import Strip, deal
 from pipeline.tiles import halo_overhead
 
 SMALLEST_TILE_PX = 128
@@ -21,11 +23,15 @@ _WORTH_FILES = 1.1  # files cost some time of their own
 _MOST_KEPT_TILES = 8
 _MIB = 2**20
 PROCESS_MIB = 700
+_STARTER_MIB = 400  # the process that starts those that share a level
 _SECONDS_PER_MEGAPIXEL_EVALUATION = 12.0
+FORWARD_S_PER_MEGAPIXEL = _SECONDS_PER_MEGAPIXEL_EVALUATION / 3
+"""On a slow processor: a backward pass takes about twice as long."""
 _SCHEDULED_EVALUATIONS = 1.2  # per iteration: more than is likely
 EVALUATIONS_PER_ITERATION = 1.05
 """Trials of the line search that are rejected count a half each; renderings take 1.01 to 1.05."""
 _TWO_PASSES = 1.5
+_WORTH_SHARING = 1.5  # times what one process computes: beyond it, more of them mostly compute halos
 
 
 def activation_bytes_per_px(network: Network, bytes_per_value: int, *, guided: bool) -> int:
@@ -108,10 +114,11 @@ class Tiling:
         halo_px: Pixels around a core that are computed but not owned.
         keep_tiles: How many tiles keep their activations from one pass to the next.
         store: Where the optimiser's vectors are: in memory, or in files.
-        device_mib: What the computing device holds: activations, and vectors where they are in memory.
-        memory_mib: What the job will use, the process itself included.
+        device_mib: What each computing device holds: activations, and vectors where they are in memory.
+        memory_mib: What the job will use, its processes themselves included.
         disk_mib: Files that the job makes and deletes again.
         runtime_min: Minutes that a scheduler is asked for.
+        processes: How many share the image, each with a device and a strip of its own.
     """
 
     tile_core_px: int | None
@@ -122,6 +129,7 @@ class Tiling:
     memory_mib: int
     disk_mib: int
     runtime_min: int
+    processes: int = 1
 
 
 @final
@@ -164,27 +172,33 @@ class DoesNotFitError(Exception):
         self.otherwise = otherwise
 
 
-def tiling(level: Level, demand: Demand, budget_mib: int) -> Tiling:
+def tiling(level: Level, demand: Demand, budget_mib: int, devices: int = 1) -> Tiling:
     """The whole level when it fits; else tiles, with the vectors in memory or, at last, in files.
 
-    Where the vectors are changes no bit of the result.
+    Where the vectors are changes no bit of the result. Several devices share a level that is worth it, each a
+    strip of it; what is cut is then the strip.
 
     Args:
         level: What is cut.
         demand: What is computed and kept.
-        budget_mib: What the job may use.
+        budget_mib: What each of the job's processes may use.
+        devices: How many there are to share a level.
 
     Raises:
         DoesNotFitError: Not even the smallest tile fits.
     """
-    network, padded, channels = demand.network, level.padded, demand.channels
+    network, channels = demand.network, demand.channels
+    strips = _shared(level, demand, devices)
+    padded = _largest(strips)
     halo_px = network.architecture.deepest(network.layers).halo_px
     per_px = activation_bytes_per_px(network, 4, guided=channels > 0)
     content_values = content_values_per_px(network)
     state_mib = padded.area * state_bytes_per_px(demand.optimiser, content_values, channels) / _MIB
+    # What is read at once is read whole by every process: content, start and guidance.
+    state_mib += (level.padded.area - padded.area) * (2 * 12 + 4 * channels) / _MIB
     whole_mib = state_mib + padded.area * per_px / _MIB
     if PROCESS_MIB + whole_mib <= budget_mib:
-        return _tiling(level, demand, _Cut(None, 0, 2.0), "memory", whole_mib)
+        return _tiling(strips, demand, _Cut(None, 0, 2.0), "memory", whole_mib)
     # Image, content and guides of one tile are read ahead, and the gradient of another is written behind.
     per_px += 3 * 12 + 2 * 4 * channels
     # The content's features stay where there is memory for vectors.
@@ -199,8 +213,37 @@ def tiling(level: Level, demand: Demand, budget_mib: int) -> Tiling:
     in_memory = _fastest(padded, network, room_mib - vectors_mib, per_px, halo_px)
     if in_memory is not None and in_memory.work <= _WORTH_FILES * in_files.work:
         held_mib = _held_mib(padded, in_memory, per_px, halo_px)
-        return _tiling(level, demand, in_memory, "memory", vectors_mib + held_mib)
-    return _tiling(level, demand, in_files, "files", _held_mib(padded, in_files, per_px, halo_px))
+        return _tiling(strips, demand, in_memory, "memory", vectors_mib + held_mib)
+    return _tiling(strips, demand, in_files, "files", _held_mib(padded, in_files, per_px, halo_px))
+
+
+def _shared(level: Level, demand: Demand, devices: int) -> tuple[Strip, ...]:
+    """A strip of the level for each of as many processes as are worth it, of so many at most."""
+    deepest = demand.network.architecture.deepest(demand.network.layers)
+    halo_px = strip_halo_px(deepest.halo_px, demand.optimiser)
+    padded = level.padded
+    # A border between two strips is computed by both.
+    most = 1 + math.floor((_WORTH_SHARING - 1) * padded.height / (2 * halo_px))
+    for count in range(min(devices, most), 1, -1):
+        with contextlib.suppress(ValueError):
+            return deal(padded, count, halo_px, STRIDE_PX)
+    return (Strip.whole(padded),)
+
+
+def _largest(strips: tuple[Strip, ...]) -> Size:
+    """The size of the strip that costs most, halos included."""
+    return max((strip.size for strip in strips), key=lambda size: size.area)
+
+
+def strip_halo_px(objective_px: int, optimiser: Optimiser) -> int:
+    """Rows that a strip holds on either side: for the objective, or for the multiscale initial Hessian.
+
+    Args:
+        objective_px: The halo that the objective's deepest layer asks for.
+        optimiser: Whose initial Hessian sees two of its coarsest blocks.
+    """
+    hessian_px = 2 * 2**optimiser.hessian_scales if optimiser.hessian_scales else 0
+    return align_up(max(objective_px, hessian_px, STRIDE_PX), STRIDE_PX)
 
 
 @final
@@ -214,26 +257,33 @@ class _Cut:
 
 
 def _tiling(
-    level: Level, demand: Demand, cut: _Cut, store: Literal["memory", "files"], device_mib: float
+    strips: tuple[Strip, ...],
+    demand: Demand,
+    cut: _Cut,
+    store: Literal["memory", "files"],
+    device_mib: float,
 ) -> Tiling:
     # Vectors in memory are saved from time to time.
-    per_px_on_disk = state_file_bytes_per_px(demand.optimiser, demand.iterations)
+    state_bytes = state_file_bytes_per_px(demand.optimiser, demand.iterations)
     halo_px = demand.network.architecture.deepest(demand.network.layers).halo_px
     # Tiles compute their halos as well, and their forward pass twice.
-    computed = computed_share(level.padded, demand.network, cut.core_px, halo_px)
+    padded = _largest(strips)
+    computed = computed_share(padded, demand.network, cut.core_px, halo_px)
     work = computed * (1.0 if cut.core_px is None else _TWO_PASSES)
     evaluations = demand.iterations * _SCHEDULED_EVALUATIONS
-    seconds = evaluations * level.padded.area / 1e6 * work * _SECONDS_PER_MEGAPIXEL_EVALUATION
+    seconds = evaluations * padded.area / 1e6 * work * _SECONDS_PER_MEGAPIXEL_EVALUATION
     return Tiling(
         cut.core_px,
         halo_px,
         cut.kept,
         store,
         device_mib=math.ceil(device_mib),
-        memory_mib=math.ceil(PROCESS_MIB + device_mib),
-        disk_mib=math.ceil(level.padded.area * per_px_on_disk / _MIB),
+        memory_mib=len(strips) * math.ceil(PROCESS_MIB + device_mib)
+        + (_STARTER_MIB if len(strips) > 1 else 0),
+        disk_mib=math.ceil(sum(strip.size.area for strip in strips) * state_bytes / _MIB),
         # Twice what a slow processor takes, and the start.
         runtime_min=10 + round(2 * seconds / 60),
+        processes=len(strips),
     )
 
 

@@ -12,10 +12,9 @@ from typing import NoReturn, final
 
 from pipeline import __version__
 from pipeline.commands import COMMANDS
-from pipeline.errors import PipelineError
-from pipeline.machine import end_with_parent, share_processors
+from pipeline.errors import PipelineError, ToldError
+from pipeline.machine import END_WITH_PARENT, end_with_parent, share_processors
 
-_END_WITH_PARENT = "--end-with-parent"
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
 
@@ -25,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = list(itertools.takewhile(lambda word: word.startswith("-"), words))
     verb = next(iter(words[len(options) :]), "")
-    if _END_WITH_PARENT in options:
+    if END_WITH_PARENT in options:
         # Before the command is imported: torch takes seconds, in which the parent may end.
         end_with_parent()
     share_processors()
@@ -40,8 +39,12 @@ def _mistake(words: Sequence[str], verb: str) -> str | None:
     """Runs the command; the line that tells the user's mistake, if there was one."""
     try:
         parsed = _parse(words, verb)
+        # For a command that starts others with the same words.
+        parsed.words = tuple(words)
         parsed.run(parsed)
         sys.stdout.flush()
+    except ToldError:
+        sys.exit(_EXIT_USER_ERROR)
     except PipelineError as error:
         return f"impasto {verb}: {error}"
     except BrokenPipeError:
@@ -92,7 +95,7 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     )
     parser.add_argument("--version", action="version", version=f"impasto {__version__}")
     parser.add_argument(
-        _END_WITH_PARENT,
+        END_WITH_PARENT,
         action="store_true",
         help="end when the process that started this one ends (the workflow's rules use it)",
     )

@@ -38,12 +38,14 @@ class Collection:
         config: The configuration.
         plans: The plan of each artwork that can be made, by name.
         refused: Why each of the others cannot: the line for its user, by name.
+        sizes: Of the users' images and of their crops, by key.
     """
 
     config: Config
     plans: Mapping[str, Plan]
     refused: Mapping[str, str]
     sources: Mapping[str, Path]
+    sizes: Mapping[str, Size]
     crops: Mapping[str, CropPlan]
     mask_crops: Mapping[str, MaskCropPlan]
     masks: Mapping[str, MaskPlan]
@@ -149,11 +151,14 @@ def _resolved(
             raise ConfigError.stating(_placed(str(error), name, places, where)) from None
     if not plans:
         raise next(iter(plans.refused.values()))
+    sources = {key: path for plan in plans.values() for key, path in plan.sources.items()}
     return Collection(
         config=config,
         plans=plans,
         refused={name: str(error) for name, error in plans.refused.items()},
-        sources={key: path for plan in plans.values() for key, path in plan.sources.items()},
+        sources=sources,
+        sizes={key: size_of(path) for key, path in sources.items()}
+        | {key: crop.size for plan in plans.values() for key, crop in plan.crops.items()},
         crops={key: crop for plan in plans.values() for key, crop in plan.crops.items()},
         mask_crops={key: crop for plan in plans.values() for key, crop in plan.mask_crops.items()},
         masks={key: mask for plan in plans.values() for key, mask in plan.masks.items()},

@@ -16,13 +16,13 @@ from pipeline.geometry import Size
 from pipeline.plan import LevelPlan, Plan
 
 _FILE_TILE_PX = 256
-_RENDERED = 12  # bytes per pixel: three float32
-_SIZED = 6  # three bands of 16 bits: an image in its own colours
-_PREPARED = 6  # three bands of 16 bits, or four of 8
-_MASK = 1
-_COMBINED = 2
-_GUIDE = 2
-_ASSEMBLED = 16  # with alpha
+RENDERED = 12  # bytes per pixel: three float32
+SIZED = 6  # three bands of 16 bits: an image in its own colours
+PREPARED = 6  # three bands of 16 bits, or four of 8
+MASK = 1
+COMBINED = 2
+GUIDE = 2
+ASSEMBLED = 16  # with alpha
 _PRINT_BANDS = 4  # with alpha, or CMYK
 _JPEG = 1
 _MIB = 2**20
@@ -51,7 +51,7 @@ def disk_use(plan: Plan, size_of: Callable[[Path], Size]) -> DiskUse:
     """
     levels = plan.levels
     shared = _shared_bytes(plan, size_of)
-    results = [_bytes(level.size, _RENDERED) for level in levels]
+    results = [_bytes(level.size, RENDERED) for level in levels]
     guides = [_guide_bytes(plan, level) for level in levels]
     states = [level.disk_mib * _MIB for level in levels]
     # The lowest level starts from the content, each other from a file of its own that goes again.
@@ -60,12 +60,12 @@ def disk_use(plan: Plan, size_of: Callable[[Path], Size]) -> DiskUse:
         sum(results[: index + 1]) + sum(guides) + starts[index] + states[index]
         for index in range(len(levels))
     ]
-    while_mixing = [mix.disk_mib * _MIB + _bytes(mix.size, _RENDERED) for mix in plan.mixes.values()]
+    while_mixing = [mix.disk_mib * _MIB + _bytes(mix.size, RENDERED) for mix in plan.mixes.values()]
     settings, top = plan.settings, levels[-1].size
     printed = _printed_bytes(plan) + _deepzoom_bytes(plan)
     pictures = 3 * settings.preview_px**2 * (2 + len(levels) + len(levels[-1].targets))
     rendered = sum(results) + sum(guides)
-    most = max(*while_rendering, *while_mixing, rendered + _bytes(top, _ASSEMBLED) + printed + pictures)
+    most = max(*while_rendering, *while_mixing, rendered + _bytes(top, ASSEMBLED) + printed + pictures)
     return DiskUse(
         kept_mib=math.ceil((shared + rendered + printed + pictures) / _MIB),
         most_mib=math.ceil((shared + most) / _MIB),
@@ -76,17 +76,17 @@ def _shared_bytes(plan: Plan, size_of: Callable[[Path], Size]) -> int:
     """What is kept under names that other artworks may share."""
     sizes = {key: size_of(path) for key, path in plan.sources.items()}
     sizes |= {key: crop.size for key, crop in plan.crops.items()}
-    found = sum(_bytes(size, _PREPARED) for size in sizes.values())
+    found = sum(_bytes(size, PREPARED) for size in sizes.values())
     found += sum(
-        _bytes(Size(image.height, image.width), _RENDERED if image.recolourings else _SIZED)
+        _bytes(Size(image.height, image.width), RENDERED if image.recolourings else SIZED)
         for image in plan.images.values()
     )
-    found += sum(_bytes(mix.size, _RENDERED) for mix in plan.mixes.values())
-    found += sum(_bytes(sizes[mask.prepared], _MASK) for mask in plan.masks.values())
-    found += sum(_bytes(Size(mask.height, mask.width), _COMBINED) for mask in plan.mask_crops.values())
+    found += sum(_bytes(mix.size, RENDERED) for mix in plan.mixes.values())
+    found += sum(_bytes(sizes[mask.prepared], MASK) for mask in plan.masks.values())
+    found += sum(_bytes(Size(mask.height, mask.width), COMBINED) for mask in plan.mask_crops.values())
     # The parts lie in one file before they have one each.
-    found += sum(_bytes(sizes[cut.prepared], 2 * _MASK * cut.parts) for cut in plan.partitions.values())
-    found += sum(_bytes(Size(mask.height, mask.width), _COMBINED) for mask in plan.combinations.values())
+    found += sum(_bytes(sizes[cut.prepared], 2 * MASK * cut.parts) for cut in plan.partitions.values())
+    found += sum(_bytes(Size(mask.height, mask.width), COMBINED) for mask in plan.combinations.values())
     for target in plan.targets.values():
         layers = [target.network.architecture.layer(name) for name in target.network.style_layers]
         found += sum(4 * (layer.channels**2 + 2 * layer.channels) for layer in layers)
@@ -110,7 +110,17 @@ def _deepzoom_bytes(plan: Plan) -> int:
 
 
 def _guide_bytes(plan: Plan, level: LevelPlan) -> int:
-    return _bytes(level.size, _GUIDE * plan.settings.guidance_channels)
+    return _bytes(level.size, GUIDE * plan.settings.guidance_channels)
+
+
+def file_mib(size: Size, bytes_per_px: int) -> int:
+    """What an image file takes, uncompressed."""
+    return math.ceil(_bytes(size, bytes_per_px) / _MIB)
+
+
+def print_mib(plan: Plan) -> int:
+    """What a print and its panels take, in all formats that the artwork asks for."""
+    return math.ceil(_printed_bytes(plan) / _MIB)
 
 
 def _bytes(size: Size, per_px: int) -> int:

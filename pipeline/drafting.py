@@ -152,7 +152,14 @@ class _Draft:
             tv_weight=own.tv_weight,
             content=self.images.content(self.content, index),
             regions=tuple(self._region(region, index, network) for region in artwork.regions),
-            **asdict(tiling(level, demand, self._compute.memory_budget_mib)),
+            **asdict(
+                tiling(
+                    level,
+                    demand,
+                    self._compute.memory_budget_mib,
+                    artwork.devices or self._compute.devices,
+                )
+            ),
         )
 
     def _region(self, region: Region, index: int, network: Network) -> RegionPlan:

@@ -7,7 +7,8 @@ The tree:
     |-- InputError           a file the user named is missing, unreadable or unsuitable
     |-- WeightsError         a model file is missing, withdrawn, or not the one that was pinned
     |-- CheckpointError      the saved state of an interrupted run is damaged, or another run's
-    `-- ResourceError        the machine cannot do what was asked: memory, disk, device
+    |-- ResourceError        the machine cannot do what was asked: memory, disk, device
+    `-- ToldError            another process has told it already
 
 Anything else that is raised is a bug and shows its traceback.
 """
@@ -57,3 +58,10 @@ class CheckpointError(PipelineError):
 
 class ResourceError(PipelineError):
     """The machine cannot do what was asked: memory, disk or device."""
+
+
+class ToldError(PipelineError):
+    """A mistake that another process of this one's group has told already: this one ends in silence."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self, "another process has told why.")

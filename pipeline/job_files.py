@@ -158,6 +158,14 @@ class JobFiles:
         forms = self.collection.plans[artwork].settings.print.forms
         return [f"{self.collection.results}/{artwork}/print.{form.extension}" for form in forms]
 
+    def delivered(self) -> list[str]:
+        """What is copied to where finished artworks are delivered, as it is called below the results."""
+        found = []
+        for artwork in self.collection.plans:
+            prints = [Path(file).name for file in self.prints(artwork)]
+            found += [f"{artwork}/{name}" for name in (*prints, "preview.png", "provenance.json")]
+        return [*found, "report.html"]
+
     def recorded(self, artwork: str) -> dict[str, str | list[str]]:
         """The files that the record of an artwork's making is made from."""
         return {

@@ -1,14 +1,25 @@
-"""What a collection's jobs ask of a scheduler: memory and devices, from the plans. Torch-free."""
+"""What a collection's jobs ask of a scheduler: memory, time, disk, devices and threads. Torch-free.
+
+Images are as large as the plans say; a raster stage's memory does not depend on that, for it streams.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import final
 
+from pipeline.budget import FORWARD_S_PER_MEGAPIXEL
 from pipeline.collection import Collection
+from pipeline.disk import ASSEMBLED, COMBINED, GUIDE, MASK, PREPARED, RENDERED, SIZED, file_mib, print_mib
 from pipeline.formats import EXTENSIONS
+from pipeline.geometry import Size
 from pipeline.machine import has_cuda_device
+from pipeline.plan import BudgetedPlan
 
+_COPY_MIB = 256
+# On a cluster a job is started by two processes of Snakemake's that read the whole collection.
+_AROUND_MIB = 400
 _IMAGE_STAGE_MIB = 1024
 _NETWORK_STAGE_MIB = 2560
 # vit_b was measured (4.8 GiB); of the others, what their larger weights and attention add to it.
@@ -23,11 +34,48 @@ _SAM_STAGE_MIB = {
 # Six float32 planes of a part's matte, and what fitting it takes.
 _PART_MIB = 64
 
+# At most: the matrices of five layers, of 512 channels each.
+_TARGETS_DISK_MIB = 64
+_START_MIN = 10
+# A gigapixel is read, changed and written in a minute; shared disks are slower, histograms read twice.
+_RASTER_S_PER_MEGAPIXEL = 1.0
+# The largest network on a slow processor, beside what the image's size adds.
+_SEGMENT_MIN = 30
+_MORE_PER_ATTEMPT = 0.5
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one job asks for.
+
+    Attributes:
+        mib: Memory, at its first attempt.
+        minutes: Time, at its first attempt.
+        disk_mib: Files that it makes, those included that it deletes again.
+        gpus: Devices.
+        threads: Of the processor.
+    """
+
+    mib: int
+    minutes: int
+    disk_mib: int
+    gpus: int = 0
+    threads: int = 1
+
+    def memory_mib(self, attempt: int) -> int:
+        """Memory at an attempt, from 1: half of the first one's more each time."""
+        return _grown(self.mib, attempt)
+
+    def runtime_min(self, attempt: int) -> int:
+        """Time at an attempt, from 1: half of the first one's more each time."""
+        return _grown(self.minutes, attempt)
+
 
 @final
 @dataclass(frozen=True, slots=True)
 class JobResources:
-    """Memory and devices of a collection's jobs.
+    """What a collection's jobs need.
 
     Attributes:
         collection: Its artworks' plans.
@@ -35,10 +83,56 @@ class JobResources:
 
     collection: Collection
 
-    @property
-    def gpus(self) -> int:
-        """Devices that one device job holds: none when the configuration says `cpu`."""
-        return 0 if self.collection.config.compute.device == "cpu" else 1
+    def prepare(self, key: str) -> Need:
+        """Of decoding a user's image."""
+        return _raster(self.collection.sizes[key], PREPARED)
+
+    def crop(self, key: str) -> Need:
+        """Of cutting a print's part out of a content image."""
+        return _raster(self.collection.sizes[key], PREPARED)
+
+    def crop_mask(self, key: str) -> Need:
+        """Of cutting the same part out of a mask."""
+        mask = self.collection.mask_crops[key]
+        return _raster(Size(mask.height, mask.width), COMBINED)
+
+    def segment(self, key: str) -> Need:
+        """Of finding a mask: its networks see images of about 1024 px, its matte the whole image."""
+        mask = self.collection.masks[key]
+        matte = _raster(self.collection.sizes[mask.prepared], MASK)
+        minutes = matte.minutes + _SEGMENT_MIN
+        return Need(_SAM_STAGE_MIB[mask.settings.sam], minutes, matte.disk_mib, threads=self._threads)
+
+    def partition(self, key: str) -> Need:
+        """Of cutting an image into parts, which lie in one file before they have one each."""
+        cut = self.collection.partitions[key]
+        mattes = _raster(self.collection.sizes[cut.prepared], 2 * MASK * cut.parts, passes=cut.parts)
+        mib = _SAM_STAGE_MIB[cut.sam] + cut.parts * _PART_MIB
+        return Need(mib, mattes.minutes + _SEGMENT_MIN, mattes.disk_mib, threads=self._threads)
+
+    def combine(self, key: str) -> Need:
+        """Of making a mask from others."""
+        mask = self.collection.combinations[key]
+        return _raster(Size(mask.height, mask.width), 2 * COMBINED)
+
+    def recolour(self, key: str) -> Need:
+        """Of an image at a level's size and colours."""
+        image = self.collection.images[key]
+        bytes_per_px = RENDERED if image.recolourings else SIZED
+        return _raster(Size(image.height, image.width), bytes_per_px, passes=1 + len(image.recolourings))
+
+    def guide(self, artwork: str, level: str | int) -> Need:
+        """Of a level's guidance channels."""
+        channels = self.collection.plans[artwork].settings.guidance_channels
+        return _raster(self.collection.level(artwork, level).size, GUIDE * channels, passes=channels)
+
+    def targets(self, key: str) -> Need:
+        """Of style statistics: the network sees tiles, whatever the image's size."""
+        image = self.collection.targets[key].image
+        known = self.collection.mixes.get(image) or self.collection.images[image]
+        megapixels = known.height * known.width / 1e6
+        minutes = _START_MIN + math.ceil(2 * FORWARD_S_PER_MEGAPIXEL * megapixels / 60)
+        return Need(_NETWORK_STAGE_MIB, minutes, _TARGETS_DISK_MIB, self._gpus(1))
 
     def target_gpus(self, *, local: bool) -> int:
         """Devices of style statistics: none on a machine without, where small jobs then run side by side.
@@ -46,26 +140,68 @@ class JobResources:
         Args:
             local: Whether jobs run on this machine.
         """
-        return 0 if local and not has_cuda_device() else self.gpus
+        return 0 if local and not has_cuda_device() else self._gpus(1)
 
-    def image_memory_mib(self) -> int:
-        """Memory of a raster stage, whatever the image's size: it streams."""
-        return _IMAGE_STAGE_MIB
+    def mix(self, key: str) -> Need:
+        """Of a mixture."""
+        return self._optimised(self.collection.mixes[key])
 
-    def print_memory_mib(self, artwork: str, extension: str) -> int:
-        """Memory of writing a print: that of a raster stage, and what the format's writer holds of it."""
-        held = EXTENSIONS[extension].held_bytes_per_px * self.collection.plans[artwork].levels[-1].size.area
-        return _IMAGE_STAGE_MIB + held // 2**20
+    def level(self, artwork: str, level: str | int) -> Need:
+        """Of rendering a level."""
+        return self._optimised(self.collection.level(artwork, level))
 
-    def segment_memory_mib(self, key: str) -> int:
-        """Memory of finding this mask: that of its networks, which see images of about 1024 px."""
-        return _SAM_STAGE_MIB[self.collection.masks[key].settings.sam]
+    def upsample(self, artwork: str, level: str | int) -> Need:
+        """Of enlarging a level to this one."""
+        return _raster(self.collection.level(artwork, level).size, RENDERED)
 
-    def partition_memory_mib(self, key: str) -> int:
-        """Memory of cutting this image into parts: that of the network, and the parts at about 1024 px."""
-        cut = self.collection.partitions[key]
-        return _SAM_STAGE_MIB[cut.sam] + cut.parts * _PART_MIB
+    def print(self, artwork: str, extension: str) -> Need:
+        """Of writing a print and its panels: some formats' writers hold all of it."""
+        plan = self.collection.plans[artwork]
+        top = plan.levels[-1].size
+        held_mib = EXTENSIONS[extension].held_bytes_per_px * top.area // 2**20
+        once = _raster(top, 0, passes=2)
+        return Need(once.mib + held_mib, once.minutes, print_mib(plan))
 
-    def target_memory_mib(self) -> int:
-        """Memory of style statistics, whatever the image's size: the network sees tiles."""
-        return _NETWORK_STAGE_MIB
+    def finish(self, artwork: str) -> Need:
+        """Of what is made of the highest level as a whole: the assembled image, the preview."""
+        top = self.collection.plans[artwork].levels[-1]
+        return _raster(top.size, ASSEMBLED, passes=2)
+
+    def record(self) -> Need:
+        """Of an artwork's record, which hashes its inputs and weights."""
+        return Need(_IMAGE_STAGE_MIB, _START_MIN, 1)
+
+    def deliver(self, file: str) -> Need:
+        """Of copying a finished file to storage; a copy of it lies here meanwhile."""
+        artwork = file.partition("/")[0]
+        if artwork not in self.collection.plans:
+            return Need(_COPY_MIB, _START_MIN, self.report().disk_mib)
+        return Need(_COPY_MIB, _START_MIN, print_mib(self.collection.plans[artwork]))
+
+    def report(self) -> Need:
+        """Of the report, which grows with the collection."""
+        artworks = len(self.collection.plans)
+        return Need(_IMAGE_STAGE_MIB, _START_MIN + artworks // 60, artworks + 1)
+
+    def _optimised(self, plan: BudgetedPlan) -> Need:
+        gpus, threads = self._gpus(plan.processes), plan.processes * self._threads
+        disk_mib = plan.disk_mib + file_mib(plan.size, RENDERED)
+        return Need(plan.memory_mib + _AROUND_MIB, plan.runtime_min, disk_mib, gpus, threads)
+
+    def _gpus(self, processes: int) -> int:
+        """Devices that a device job holds: none when the configuration says `cpu`."""
+        return 0 if self.collection.config.compute.device == "cpu" else processes
+
+    @property
+    def _threads(self) -> int:
+        return self.collection.config.compute.threads
+
+
+def _raster(size: Size, bytes_per_px: int, passes: int = 1) -> Need:
+    """Of a raster stage, whose memory does not depend on the image's size: it streams."""
+    seconds = passes * _RASTER_S_PER_MEGAPIXEL * size.area / 1e6
+    return Need(_IMAGE_STAGE_MIB, _START_MIN + math.ceil(seconds / 60), file_mib(size, bytes_per_px))
+
+
+def _grown(first: int, attempt: int) -> int:
+    return math.ceil(first * (1 + _MORE_PER_ATTEMPT * (attempt - 1)))

@@ -99,7 +99,14 @@ class LevelImages:
             network=network_of_mix,
             optimiser=self.artwork.optimiser,
             compute=self.compute.for_pixels(),
-            **asdict(tiling(Level(level.px, size), demand, self.compute.memory_budget_mib)),
+            **asdict(
+                tiling(
+                    Level(level.px, size),
+                    demand,
+                    self.compute.memory_budget_mib,
+                    self.artwork.devices or self.compute.devices,
+                )
+            ),
         )
         stem = f"{prepared.rpartition('-')[0]}-{size}-with-{style.fine.stem}"
         key = make_key(stem, plan.without_costs().model_dump(mode="json"))

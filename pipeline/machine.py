@@ -21,6 +21,8 @@ from pipeline.errors import ResourceError
 if TYPE_CHECKING:
     import torch
 
+END_WITH_PARENT = "--end-with-parent"
+"""The option before a command that asks for `end_with_parent`."""
 _PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD = -1
 _CUDA_FILES = ("nvidia[0-9]*", "dxg", "nvhost-gpu")  # of the driver, of Windows' Linux, of boards
@@ -148,14 +150,17 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
     """Whether somebody asked this process to stop, by SIGTERM or SIGINT, within the block.
 
     Work that asks in between can end in good order: a scheduler sends SIGTERM some time before it kills. The
-    second request of the same kind ends the process as it would outside the block.
+    second request of the same kind ends the process as it would outside the block. It does not among several
+    that torchrun has started: a scheduler tells every process, and torchrun passes on what it is told.
     """
     asked = False
+    passed_on = "LOCAL_RANK" in os.environ
 
     def remember(number: int, _: FrameType | None) -> None:
         nonlocal asked
         asked = True
-        signal.signal(number, before[signal.Signals(number)])
+        if not passed_on:
+            signal.signal(number, before[signal.Signals(number)])
 
     before = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -42,10 +42,11 @@ class BudgetedPlan(Model):
         halo_px: Pixels around a core that are computed but not owned.
         keep_tiles: How many tiles keep their activations from one pass to the next.
         store: Where the optimiser's vectors are.
-        device_mib: What the computing device holds.
-        memory_mib: What the job will use, the process itself included.
+        device_mib: What each computing device holds.
+        memory_mib: What the job will use, its processes themselves included.
         disk_mib: Files that the job makes and deletes again.
         runtime_min: What the job asks of a scheduler.
+        processes: How many share the image, each with a device and a strip of its own.
     """
 
     height: int
@@ -60,6 +61,7 @@ class BudgetedPlan(Model):
     memory_mib: int
     disk_mib: int
     runtime_min: int
+    processes: int
 
     @property
     def size(self) -> Size:

@@ -49,6 +49,7 @@ def table(plan: Plan, seconds: Mapping[str, float] | None = None) -> str:
         f"  {region.label}: {_styles(plan, index)}" for index, region in enumerate(plan.levels[-1].regions)
     )
     lines.extend(f"  {line}" for line in _printed(plan))
+    lines.extend(_shared(rows))
     kept, most = data_size(plan.kept_mib), data_size(plan.disk_mib)
     lines.append(f"  disk: at most {most} at once, of which {kept} stay")
     if seconds is not None:
@@ -132,10 +133,18 @@ def _cells(name: str, row: BudgetedPlan) -> tuple[str, ...]:
         "" if whole else f"{row.tile_core_px}+{row.halo_px}",
         "" if whole else f"{computed - 1:.0%}",
         data_size(row.device_mib),
-        data_size(row.memory_mib - row.device_mib),
+        data_size(row.memory_mib // row.processes - row.device_mib),
         data_size(row.disk_mib),
         str(math.ceil(row.iterations * EVALUATIONS_PER_ITERATION)),
     )
+
+
+def _shared(rows: Mapping[str, BudgetedPlan]) -> Iterator[str]:
+    """Which rows are shared by how many devices, if any are: a line for each number."""
+    counts = sorted({row.processes for row in rows.values()} - {1})
+    for count in counts:
+        names = ", ".join(name for name, row in rows.items() if row.processes == count)
+        yield f"  {count} devices share {names}: each has a strip, and the memory that stands there"
 
 
 def _line(cells: tuple[str, ...], last: str | None) -> str:

@@ -76,7 +76,7 @@ class Pace:
         twice = 1 - kept_share(padded, plan.tile_core_px, plan.keep_tiles)
         evaluation = computed * (self.gradient + twice * self.forward)
         per_iteration = EVALUATIONS_PER_ITERATION * evaluation + self.optimiser
-        return plan.iterations * per_iteration * padded.area / _MEGAPIXEL
+        return plan.iterations * per_iteration * padded.area / _MEGAPIXEL / plan.processes
 
 
 def pace_key(plan: BudgetedPlan, settings: ArtworkSettings) -> str:

@@ -14,8 +14,9 @@ rule assemble:
         f"{RESULTS}/benchmarks/{{artwork}}/assemble.tsv"
     threads: 1
     resources:
-        mem_mb=NEEDS.image_memory_mib(),
-        runtime=60,
+        mem_mb=lambda w, attempt: NEEDS.finish(w.artwork).memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.finish(w.artwork).runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.finish(w.artwork).disk_mib,
     params:
         options=lambda w: FILES.assemble_options(w.artwork),
         code=fingerprint("assemble"),
@@ -36,8 +37,13 @@ rule export_print:
         f"{RESULTS}/benchmarks/{{artwork}}/export_print-{{extension}}.tsv"
     threads: 1
     resources:
-        mem_mb=lambda w: NEEDS.print_memory_mib(w.artwork, w.extension),
-        runtime=60,
+        mem_mb=lambda w, attempt: NEEDS.print(w.artwork, w.extension).memory_mib(
+            attempt
+        ),
+        runtime=lambda w, attempt: NEEDS.print(w.artwork, w.extension).runtime_min(
+            attempt
+        ),
+        disk_mb=lambda w: NEEDS.print(w.artwork, w.extension).disk_mib,
     params:
         code=fingerprint("export-print"),
     shell:
@@ -58,8 +64,9 @@ rule record:
         f"{RESULTS}/benchmarks/{{artwork}}/record.tsv"
     threads: 1
     resources:
-        mem_mb=NEEDS.image_memory_mib(),
-        runtime=30,
+        mem_mb=lambda w, attempt: NEEDS.record().memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.record().runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.record().disk_mib,
     params:
         code=fingerprint("record"),
     shell:
@@ -97,8 +104,9 @@ rule preview:
         f"{RESULTS}/benchmarks/{{artwork}}/preview.tsv"
     threads: 1
     resources:
-        mem_mb=NEEDS.image_memory_mib(),
-        runtime=30,
+        mem_mb=lambda w, attempt: NEEDS.finish(w.artwork).memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.finish(w.artwork).runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.finish(w.artwork).disk_mib,
     params:
         preview_px=lambda w: COLLECTION.plans[w.artwork].settings.preview_px,
         code=fingerprint("preview"),
@@ -127,8 +135,9 @@ rule report:
         f"{RESULTS}/benchmarks/report.tsv"
     threads: 1
     resources:
-        mem_mb=NEEDS.image_memory_mib(),
-        runtime=30,
+        mem_mb=lambda w, attempt: NEEDS.report().memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.report().runtime_min(attempt),
+        disk_mb=NEEDS.report().disk_mib,
     params:
         title=lambda w: COLLECTION.config.title,
         folders=expand(f"{RESULTS}/{{artwork}}", artwork=COLLECTION.plans),

@@ -20,6 +20,7 @@ rule fetch_weights:
     resources:
         mem_mb=2048,
         runtime=60,
+        disk_mb=2048,
     params:
         options=lambda w: FILES.weights_options(w.weights),
         code=fingerprint("fetch-weights"),
@@ -41,6 +42,7 @@ rule fetch_viewer:
     resources:
         mem_mb=1024,
         runtime=30,
+        disk_mb=16,
     params:
         options=FILES.viewer_options,
         code=fingerprint("fetch-viewer"),
@@ -59,6 +61,7 @@ rule make_demo:
     resources:
         mem_mb=1024,
         runtime=30,
+        disk_mb=16,
     params:
         code=fingerprint("make-demo"),
     shell:
@@ -76,8 +79,9 @@ rule prepare:
         f"{RESULTS}/benchmarks/prepare/{{key}}.tsv"
     threads: 1
     resources:
-        mem_mb=NEEDS.image_memory_mib(),
-        runtime=30,
+        mem_mb=lambda w, attempt: NEEDS.prepare(w.key).memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.prepare(w.key).runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.prepare(w.key).disk_mib,
     params:
         code=fingerprint("prepare"),
     shell:
@@ -96,8 +100,9 @@ rule crop:
         f"{RESULTS}/benchmarks/crop/{{key}}.tsv"
     threads: 1
     resources:
-        mem_mb=NEEDS.image_memory_mib(),
-        runtime=30,
+        mem_mb=lambda w, attempt: NEEDS.crop(w.key).memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.crop(w.key).runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.crop(w.key).disk_mib,
     params:
         options=lambda w: FILES.crop_options(w.key),
         code=fingerprint("crop"),
@@ -117,8 +122,9 @@ rule crop_mask:
         f"{RESULTS}/benchmarks/crop_mask/{{key}}.tsv"
     threads: 1
     resources:
-        mem_mb=NEEDS.image_memory_mib(),
-        runtime=30,
+        mem_mb=lambda w, attempt: NEEDS.crop_mask(w.key).memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.crop_mask(w.key).runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.crop_mask(w.key).disk_mib,
     params:
         code=fingerprint("crop-mask"),
     shell:
@@ -136,10 +142,11 @@ rule segment:
         f"{RESULTS}/logs/segment/{{key}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/segment/{{key}}.tsv"
-    threads: THREADS
+    threads: lambda w: NEEDS.segment(w.key).threads
     resources:
-        mem_mb=lambda w: NEEDS.segment_memory_mib(w.key),
-        runtime=30,
+        mem_mb=lambda w, attempt: NEEDS.segment(w.key).memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.segment(w.key).runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.segment(w.key).disk_mib,
     params:
         threads=THREADS,
         on_nobody=lambda w: COLLECTION.masks[w.key].settings.on_nobody,
@@ -159,10 +166,11 @@ rule partition:
         f"{RESULTS}/logs/partition/{{key}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/partition/{{key}}.tsv"
-    threads: THREADS
+    threads: lambda w: NEEDS.partition(w.key).threads
     resources:
-        mem_mb=lambda w: NEEDS.partition_memory_mib(w.key),
-        runtime=60,
+        mem_mb=lambda w, attempt: NEEDS.partition(w.key).memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.partition(w.key).runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.partition(w.key).disk_mib,
     params:
         threads=THREADS,
         parts=lambda w: COLLECTION.partitions[w.key].parts,
@@ -184,8 +192,9 @@ rule combine:
         f"{RESULTS}/benchmarks/combine/{{key}}.tsv"
     threads: 1
     resources:
-        mem_mb=NEEDS.image_memory_mib(),
-        runtime=60,
+        mem_mb=lambda w, attempt: NEEDS.combine(w.key).memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.combine(w.key).runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.combine(w.key).disk_mib,
     params:
         options=lambda w: FILES.mask_files.combine_options(w.key),
         code=fingerprint("combine"),
@@ -204,8 +213,9 @@ rule recolour:
         f"{RESULTS}/benchmarks/recolour/{{key}}.tsv"
     threads: 1
     resources:
-        mem_mb=NEEDS.image_memory_mib(),
-        runtime=30,
+        mem_mb=lambda w, attempt: NEEDS.recolour(w.key).memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.recolour(w.key).runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.recolour(w.key).disk_mib,
     params:
         options=lambda w: FILES.recolour_options(w.key),
         maps=lambda w: FILES.recolour_maps(w.key),

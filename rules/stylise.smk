@@ -13,8 +13,9 @@ rule plan:
     priority: 1
     threads: 1
     resources:
-        mem_mb=512,
+        mem_mb=lambda w, attempt: 768 * attempt,
         runtime=10,
+        disk_mb=1,
     params:
         settings=lambda w: FILES.plan_settings(w.artwork),
         sizes=lambda w: FILES.plan_sizes(w.artwork),
@@ -35,8 +36,9 @@ rule guide:
         f"{RESULTS}/benchmarks/{{artwork}}/guide-{{level}}.tsv"
     threads: 1
     resources:
-        mem_mb=NEEDS.image_memory_mib(),
-        runtime=30,
+        mem_mb=lambda w, attempt: NEEDS.guide(w.artwork, w.level).memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.guide(w.artwork, w.level).runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.guide(w.artwork, w.level).disk_mib,
     params:
         options=lambda w: FILES.guide_options(w.artwork, w.level),
         code=fingerprint("guide"),
@@ -54,12 +56,12 @@ rule mix:
         f"{RESULTS}/logs/mix/{{key}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/mix/{{key}}.tsv"
-    threads: THREADS
+    threads: lambda w: NEEDS.mix(w.key).threads
     resources:
-        mem_mb=lambda w: COLLECTION.mixes[w.key].memory_mib,
-        disk_mb=lambda w: COLLECTION.mixes[w.key].disk_mib,
-        runtime=lambda w: COLLECTION.mixes[w.key].runtime_min,
-        gpu=NEEDS.gpus,
+        mem_mb=lambda w, attempt: NEEDS.mix(w.key).memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.mix(w.key).runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.mix(w.key).disk_mib,
+        gpu=lambda w: NEEDS.mix(w.key).gpus,
     params:
         plan=lambda w: FILES.mix_plan(w.key),
         code=fingerprint("mix"),
@@ -81,8 +83,9 @@ rule targets:
     # Small, and the same to the last bit however many cores there are: one thread, many side by side.
     threads: 1
     resources:
-        mem_mb=NEEDS.target_memory_mib(),
-        runtime=30,
+        mem_mb=lambda w, attempt: NEEDS.targets(w.key).memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.targets(w.key).runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.targets(w.key).disk_mib,
         gpu=lambda w: NEEDS.target_gpus(local=workflow.local_exec),
     params:
         options=lambda w: FILES.target_options(w.key),
@@ -108,12 +111,12 @@ rule stylise:
         f"{RESULTS}/logs/{{artwork}}/stylise-{{level}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/{{artwork}}/stylise-{{level}}.tsv"
-    threads: THREADS
+    threads: lambda w: NEEDS.level(w.artwork, w.level).threads
     resources:
-        mem_mb=lambda w: COLLECTION.level(w.artwork, w.level).memory_mib,
-        disk_mb=lambda w: COLLECTION.level(w.artwork, w.level).disk_mib,
-        runtime=lambda w: COLLECTION.level(w.artwork, w.level).runtime_min,
-        gpu=NEEDS.gpus,
+        mem_mb=lambda w, attempt: NEEDS.level(w.artwork, w.level).memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.level(w.artwork, w.level).runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.level(w.artwork, w.level).disk_mib,
+        gpu=lambda w: NEEDS.level(w.artwork, w.level).gpus,
     params:
         plan=lambda w: FILES.level_plan(w.artwork, w.level),
         code=fingerprint("stylise"),
@@ -137,8 +140,11 @@ rule upsample:
         f"{RESULTS}/benchmarks/{{artwork}}/upsample-{{level}}.tsv"
     threads: 1
     resources:
-        mem_mb=NEEDS.image_memory_mib(),
-        runtime=30,
+        mem_mb=lambda w, attempt: NEEDS.upsample(w.artwork, w.level).memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.upsample(w.artwork, w.level).runtime_min(
+            attempt
+        ),
+        disk_mb=lambda w: NEEDS.upsample(w.artwork, w.level).disk_mib,
     params:
         options=lambda w, input: FILES.upsample_options(
             w.artwork, w.level, input.contents
@@ -166,12 +172,12 @@ rule refine:
         f"{RESULTS}/logs/{{artwork}}/refine-{{level}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/{{artwork}}/refine-{{level}}.tsv"
-    threads: THREADS
+    threads: lambda w: NEEDS.level(w.artwork, w.level).threads
     resources:
-        mem_mb=lambda w: COLLECTION.level(w.artwork, w.level).memory_mib,
-        disk_mb=lambda w: COLLECTION.level(w.artwork, w.level).disk_mib,
-        runtime=lambda w: COLLECTION.level(w.artwork, w.level).runtime_min,
-        gpu=NEEDS.gpus,
+        mem_mb=lambda w, attempt: NEEDS.level(w.artwork, w.level).memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.level(w.artwork, w.level).runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.level(w.artwork, w.level).disk_mib,
+        gpu=lambda w: NEEDS.level(w.artwork, w.level).gpus,
     params:
         plan=lambda w: FILES.level_plan(w.artwork, w.level),
         code=fingerprint("refine"),

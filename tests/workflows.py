@@ -46,6 +46,10 @@ CONFIG: dict[str, Any] = {
 """Two artworks: two regions from mask files, and one style that keeps the photograph's colours."""
 
 
+SOCKETS = "sockets.txt"
+"""What the commands of `RenderedCollection` did about the network: watching/sitecustomize.py."""
+
+
 def config_with(path: str, value: Any) -> str:
     """`CONFIG` with one value changed, as text; the path is dotted, and a list's items are numbered."""
     config = copy.deepcopy(CONFIG)
@@ -234,7 +238,9 @@ class RenderedCollection:
         """Announces, then renders everything that a checkout is configured for."""
         promised = checkout.would_render()
         assert not (checkout.folder / "results").exists()
-        done = checkout.snakemake("--cores", 2, "--verbose")
+        watching = os.pathsep.join([str(REPOSITORY / "tests" / "watching"), str(checkout.folder)])
+        env = {**checkout.env, "PYTHONPATH": watching, "WATCHED_SOCKETS": str(checkout.folder / SOCKETS)}
+        done = run(["snakemake", "--cores", "2", "--verbose"], checkout.folder, env)
         said = done.stdout + done.stderr
         assert done.returncode == 0, said
         return cls(checkout, promised, jobs(done), said.count("Resources before job selection"))

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from pipeline import canvas
-from pipeline.commands.rendering import Output, optimise, run_key
+from pipeline.commands.rendering import Output, company, end, optimise, run_key, share
 from pipeline.errors import InputError
 from pipeline.files import scratch_path
 from pipeline.plan import MixPlan
+
+if TYPE_CHECKING:
+    from pipeline.groups import Group
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,24 +42,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
+    with company("mix") as group:
+        finished = _run(arguments, group)
+    end(finished)
+
+
+def _run(arguments: argparse.Namespace, group: Group | None) -> bool:
     plan = _plan(arguments.plan)
+    if group is None and plan.processes > 1:
+        share(arguments, plan.processes, plan.compute, plan.model_dump_json())
     named = (arguments.weights, arguments.start, arguments.fine, plan.network.channel_means)
     key = run_key(plan.without_costs().model_dump_json(), plan.compute, named)
     output = Output(arguments.output.stem, arguments.output, arguments.record, plan.size)
-    if plan.lowest:
-        _mix(plan, arguments, arguments.start, output, key)
-        return
+    with contextlib.ExitStack() as scratch:
+        start = arguments.start
+        if not plan.lowest:
+            start = scratch.enter_context(_enlarged(plan, arguments, group))
+        # torch takes seconds, which help and mistakes need not wait for.
+        from pipeline.rendering.mixing import MixFiles, mix_styles  # noqa: PLC0415
+
+        files = MixFiles(arguments.weights, start, arguments.fine)
+        return optimise(output, plan.iterations, key, lambda run: mix_styles(plan, files, run), group)
+
+
+@contextlib.contextmanager
+def _enlarged(plan: MixPlan, arguments: argparse.Namespace, group: Group | None) -> Iterator[Path]:
+    """The mixture one level below at this one's size; of a group, its leader makes it."""
     with scratch_path(arguments.output, "start") as start:
-        canvas.resize(arguments.start, start, plan.size)
-        _mix(plan, arguments, start, output, key)
-
-
-def _mix(plan: MixPlan, arguments: argparse.Namespace, start: Path, output: Output, key: str) -> None:
-    # torch takes seconds, which help and mistakes need not wait for.
-    from pipeline.rendering.mixing import MixFiles, mix_styles  # noqa: PLC0415
-
-    files = MixFiles(arguments.weights, start, arguments.fine)
-    optimise(output, plan.iterations, key, lambda run: mix_styles(plan, files, run))
+        with contextlib.nullcontext() if group is None else group.together():
+            if group is None or group.leads:
+                canvas.resize(arguments.start, start, plan.size)
+        # All have read it when the first of them leaves: they take their steps together.
+        yield start
 
 
 def _plan(path: Path) -> MixPlan:

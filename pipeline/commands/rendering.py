@@ -6,23 +6,24 @@ import argparse
 import contextlib
 import hashlib
 import io
+import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, NoReturn, final
 
 from pipeline import canvas
 from pipeline.config.models import Compute
 from pipeline.console import Reporter, say
-from pipeline.errors import InputError, ResourceError
-from pipeline.files import hold, write_text
+from pipeline.errors import InputError, PipelineError, ResourceError, ToldError
+from pipeline.files import hold, scratch_path, write_text
 from pipeline.fingerprint import fingerprint
 from pipeline.geometry import Size
-from pipeline.machine import is_out_of_memory, prepare_machine, stop_requests
+from pipeline.machine import END_WITH_PARENT, is_out_of_memory, prepare_machine, stop_requests
 from pipeline.plan import LevelPlan, Plan, parse_plan, read_plan
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ _EXIT_STOPPED = 143
 
 def render(arguments: argparse.Namespace, start: Path | None) -> None:
     """Renders the level that the arguments name, from `start` or from what the plan says."""
+    with company("stylise" if start is None else "refine") as group:
+        finished = _render(arguments, start, group)
+    end(finished)
+
+
+def _render(arguments: argparse.Namespace, start: Path | None, group: Group | None) -> bool:
     plan = _plan(arguments.plan)
     level = plan.level(arguments.level)
     _check_order(plan, level, start)
@@ -47,6 +54,8 @@ def render(arguments: argparse.Namespace, start: Path | None) -> None:
         )
     if plan.settings.needs_guidance and not arguments.guides:
         raise InputError("--guides", expected="the file that `impasto guide` made", found="none")
+    if group is None and level.processes > 1:
+        share(arguments, level.processes, plan.compute, plan.model_dump_json())
     # torch takes seconds, which help and mistakes need not wait for.
     from pipeline.rendering.level import LevelFiles, render_level  # noqa: PLC0415
 
@@ -69,12 +78,73 @@ def render(arguments: argparse.Namespace, start: Path | None) -> None:
         arguments.preview if every_min > 0 else None,
         every_min,
     )
-    optimise(
+    return optimise(
         output,
         level.iterations,
         run_key(depends_on, plan.compute, named),
         lambda run: render_level(plan, level, files, run),
+        group,
     )
+
+
+@contextlib.contextmanager
+def company(verb: str) -> Iterator[Group | None]:
+    """A block that ends in the same way for all processes that torchrun has started; alone, None.
+
+    What is wrong is told once, by their leader, however many meet it.
+
+    Args:
+        verb: The command.
+
+    Raises:
+        ToldError: It has been told.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield None
+        return
+    # torch takes seconds, which help and mistakes need not wait for.
+    from pipeline.distributed import joined  # noqa: PLC0415
+
+    with joined() as group:
+        try:
+            with group.together():
+                yield group
+        except PipelineError as error:
+            if group.leads:
+                say(f"impasto {verb}: {error}")
+            # The first that ends has torchrun end the others: nobody does before that is said.
+            with contextlib.suppress(PipelineError), group.together():
+                pass
+            raise ToldError from None
+
+
+def share(arguments: argparse.Namespace, count: int, compute: Compute, plan: str) -> NoReturn:
+    """Runs this command in so many processes, each with a device of its own, and ends with them.
+
+    Args:
+        arguments: The command's own.
+        count: How many.
+        compute: Device, precision and threads of each.
+        plan: The text that `--plan` stands for. It is handed over as a file: they share no standard input.
+
+    Raises:
+        PipelineError: There are fewer devices; one of the processes was killed; or what they have told.
+    """
+    from pipeline.torchrun import check_devices, run_shared  # noqa: PLC0415 - torch, as above
+
+    machine = prepare_machine(compute.device, compute.precision, compute.threads)
+    check_devices(count, machine.device)
+    with scratch_path(arguments.record, "plan") as path:
+        write_text(path, plan)
+        words = [word for word in arguments.words if word != END_WITH_PARENT]
+        code = run_shared(count, ["impasto", END_WITH_PARENT, *words, "--plan", str(path)])
+    sys.exit(code)
+
+
+def end(finished: bool) -> None:
+    """Ends the process with the code of one that was asked to stop, unless its work is finished."""
+    if not finished:
+        sys.exit(_EXIT_STOPPED)
 
 
 @final
@@ -99,58 +169,66 @@ class Output:
     preview_every_min: float = 0
 
 
-def optimise(output: Output, iterations: int, key: str, start: Callable[[Run], Rendered | Stopped]) -> None:
+def optimise(
+    output: Output,
+    iterations: int,
+    key: str,
+    start: Callable[[Run], Rendered | Stopped],
+    group: Group | None = None,
+) -> bool:
     """Runs what `start` begins, shows its progress, keeps its state, and writes its two files.
 
-    Asked to stop, it keeps the state of the last completed iteration and ends the process; the same command
-    then goes on from there. Started by torchrun, it shares the work with the other processes, and the first
-    of them writes and talks.
+    Asked to stop, it keeps the state of the last completed iteration; the same command then goes on from
+    there. In a group it shares the work with the other processes, and the first of them writes and talks.
+
+    Returns:
+        Whether it is finished; it was asked to stop if not.
     """
     from pipeline.checkpoint import MANIFEST  # noqa: PLC0415 - torch, as above
-    from pipeline.distributed import joined  # noqa: PLC0415
+    from pipeline.groups import Alone  # noqa: PLC0415
     from pipeline.rendering.optimisation import Run, Stopped  # noqa: PLC0415
     from pipeline.rendering.previewing import Previews  # noqa: PLC0415
 
     previews = None if output.preview is None else Previews(output.preview, 60 * output.preview_every_min)
 
-    with joined() as group:
-        state = output.image.with_name(f".{output.image.stem}-{key}{_STATE_SUFFIX}")
-        with group.together():
-            if group.leads:
-                hold(state / _IN_USE)
-        nobody = None if group.leads else io.StringIO()
-        try:
-            with Reporter(output.label, iterations, nobody) as reporter, stop_requests() as should_stop:
+    group = group or Alone()
+    state = output.image.with_name(f".{output.image.stem}-{key}{_STATE_SUFFIX}")
+    with group.together():
+        if group.leads:
+            hold(state / _IN_USE)
+    nobody = None if group.leads else io.StringIO()
+    try:
+        with Reporter(output.label, iterations, nobody) as reporter, stop_requests() as should_stop:
 
-                def show(step: Step) -> None:
-                    reporter.update(step.iteration, f"loss {step.loss:.4g}")
+            def show(step: Step) -> None:
+                reporter.update(step.iteration, f"loss {step.loss:.4g}")
 
-                rendered = start(Run(state, key, show, should_stop, group, previews))
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise ResourceError(
-                output.label,
-                expected="memory for what lies in it whole",
-                found="too little",
-                fix="Lower compute.memory_budget_mib, so that more is read by tiles and kept in files",
-            ) from None
-        finally:
-            if group.leads and not (state / MANIFEST).exists():
-                # Nothing to go on from: a mistake in the inputs, say.
-                shutil.rmtree(state, ignore_errors=True)
-        if not isinstance(rendered, Stopped):
-            _finish(output, iterations, rendered, group)
-            if group.leads:
-                shutil.rmtree(state, ignore_errors=True)
-                _remove_others(output.image)
-                if previews is not None:
-                    previews.discard()
-        elif group.leads:
+            rendered = start(Run(state, key, show, should_stop, group, previews))
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ResourceError(
+            output.label,
+            expected="memory for what lies in it whole",
+            found="too little",
+            fix="Lower compute.memory_budget_mib, so that more is read by tiles and kept in files",
+        ) from None
+    finally:
+        if group.leads and not (state / MANIFEST).exists():
+            # Nothing to go on from: a mistake in the inputs, say.
+            shutil.rmtree(state, ignore_errors=True)
+    if isinstance(rendered, Stopped):
+        if group.leads:
             done = f"{rendered.iterations} of {iterations} iterations"
             say(f"stopped after {done}; the same command goes on from there")
-    if isinstance(rendered, Stopped):
-        sys.exit(_EXIT_STOPPED)
+        return False
+    _finish(output, iterations, rendered, group)
+    if group.leads:
+        shutil.rmtree(state, ignore_errors=True)
+        _remove_others(output.image)
+        if previews is not None:
+            previews.discard()
+    return True
 
 
 def _finish(output: Output, iterations: int, rendered: Rendered, group: Group) -> None:
@@ -163,7 +241,13 @@ def _finish(output: Output, iterations: int, rendered: Rendered, group: Group) -
     cost, record = rendered.record.level, rendered.record
     for warning in record.warnings:
         say(f"warning: {warning}")
-    canvas.write_rows(output.image, output.size, 3, rendered.rows())
+    rows = rendered.rows()
+    try:
+        canvas.write_rows(output.image, output.size, 3, rows)
+    finally:
+        # The writer takes no more than it needs, or has failed: the others wait until all of theirs is taken.
+        for _ in rows:
+            pass
     write_text(output.record, record.model_dump_json(indent=2) + "\n")
     rendered.discard_state()
     ending = "" if record.ending == "iterations" else f" ({record.ending})"

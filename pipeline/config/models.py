@@ -124,6 +124,12 @@ class ArtworkSettings(Section):
         description="What higher levels start from: with content, the content and, enlarged, what the level "
         "below made of it; with none, as in the paper, the enlarged result of the level below.",
     )
+    devices: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Devices that may share a level of this artwork; compute.devices otherwise.",
+    )
     print: Print = Field(Print(), description="The print file: its size, resolution and format.")
     deepzoom: DeepZoom = Field(DeepZoom(), description="The deep-zoom image, or its `format` alone.")
     preview_px: int = Field(1024, ge=64, le=8192, description="The longer side of preview.png.")
@@ -264,8 +270,18 @@ class Compute(Section):
     threads: int = Field(
         2, ge=1, le=1024, description="CPU threads of a job. The result depends on it in the last bits."
     )
+    devices: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="How many devices of one machine may share a level, each a strip of it: GPUs, or "
+        "processes of `threads` each on a CPU. Levels too small to gain from it take fewer.",
+    )
     memory_budget_mib: int = Field(
-        4096, ge=512, description="What one job may use for its activations and state; sets the tile size."
+        4096,
+        ge=512,
+        description="What one job may use for its activations and state, on each of its devices; sets the "
+        "tile size.",
     )
     disk_budget_gib: float | None = Field(
         None,
@@ -275,7 +291,7 @@ class Compute(Section):
     )
 
     def for_pixels(self) -> Compute:
-        """What pixels depend on: not budgets, which reach them only through the tiles of a plan."""
+        """What pixels depend on: not budgets and devices, which reach them only through a plan's levels."""
         return Compute(device=self.device, precision=self.precision, threads=self.threads)
 
 
@@ -287,6 +303,12 @@ class Config(Section):
     results_dir: FilePath = Field(Path("results"), description="Where results go.")
     resources_dir: FilePath = Field(
         Path("resources"), description="Where fetched weights and demo inputs go."
+    )
+    deliver_to: str | None = Field(
+        None,
+        pattern=r"^[a-z][a-z0-9]*://[^\s{}?#]*[^\s{}?#/]$",
+        description="Where prints, previews, records and the report are copied when they are finished: an "
+        "address that one of Snakemake's storage plugins knows, such as `s3://bucket/folder`.",
     )
     compute: Compute = Field(Compute(), description="Device, precision, threads, memory.")
     report: Report = Field(Report(), description="The report over the collection.")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pictures import save
-from running import Impasto, environment, run, within
+from running import Impasto, environment, within
 from tiny_artwork import LOWEST, Artwork, Rendered
 
 from pipeline import canvas
@@ -206,41 +206,6 @@ def test_a_state_that_is_damaged_or_another_runs_is_refused_with_the_reason(
     theirs = stopped(others)
     theirs.write_text(text)
     assert "expected a checkpoint of these settings; found one of other settings. Delete" in refused(others)
-
-
-@pytest.mark.slow
-def test_two_processes_share_a_level_and_one_of_them_writes(
-    impasto: Impasto, artwork: Artwork, vgg19: Path
-) -> None:
-    words = words_of(impasto, artwork, vgg19, tile_core_px=32, store="files")
-    torchrun = ["torchrun", "--standalone", "--nproc-per-node", "2", "--no-python"]
-    done = run([*torchrun, "impasto", "stylise", *words, *OUTPUTS], impasto.folder)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("halves 64: 3/3. loss ") == 1
-    assert done.stderr.count("out.tif: 72x57 px, loss ") == 1
-    assert not list(impasto.folder.glob(".out-*"))
-    record = json.loads((impasto.folder / "out.json").read_text())
-    assert record["device"]["processes"] == 2
-    impasto.works("stylise", *words, "--output", "one.tif", "--record", "one.json")
-    one = json.loads((impasto.folder / "one.json").read_text())
-    assert one["device"]["processes"] == 1
-    assert [point["loss"] for point in record["trace"]] == pytest.approx(
-        [point["loss"] for point in one["trace"]], rel=1e-4
-    )
-    found, expected = (canvas.read(impasto.folder / name) for name in ("out.tif", "one.tif"))
-    np.testing.assert_allclose(found, expected, atol=2e-3)
-
-
-@pytest.mark.slow
-def test_more_processes_than_a_level_has_strips_for_are_refused(
-    impasto: Impasto, artwork: Artwork, vgg19: Path
-) -> None:
-    words = words_of(impasto, artwork, vgg19, network=artwork.plan.levels[0].network)
-    torchrun = ["torchrun", "--standalone", "--nproc-per-node", "2", "--no-python"]
-    done = run([*torchrun, "impasto", "stylise", *words, *OUTPUTS], impasto.folder)
-    assert done.returncode != 0
-    line = "impasto stylise: level of 80x64 px: expected at most 1 processes; found 2. Start fewer."
-    assert line in done.stderr.splitlines()
 
 
 def test_only_the_lowest_level_starts_from_nothing(impasto: Impasto, artwork: Artwork, vgg19: Path) -> None:

@@ -155,3 +155,34 @@ def test_more_memory_never_means_more_work() -> None:
         share = computed_share(level.padded, network, found.tile_core_px, found.halo_px)
         costs.append(share * (2 if found.tile_core_px is None else 3 - min(1, found.keep_tiles / tiles)))
     assert costs == sorted(costs, reverse=True)
+
+
+def test_devices_share_what_is_worth_it() -> None:
+    def shared(height: int, devices: int, **settings: Any) -> Tiling:
+        own = artwork(**settings)
+        demand = Demand(own.network, own.optimiser, own.guidance_channels, iterations=50)
+        size = Size(height, 4096)
+        return tiling(Level(height, size), demand, 16_000, devices)
+
+    # A border costs two halos of 64 px: three of them are half of 768 rows, four of 1024.
+    assert [shared(768, devices).processes for devices in (1, 2, 3, 4, 5, 99)] == [1, 2, 3, 4, 4, 4]
+    assert shared(1024, 99).processes == 5
+    assert shared(240, 2).processes == 1
+    # Shallow layers have small halos: the initial Hessian's blocks of 16 px decide.
+    few = {"network": {"style_layers": ["relu1_1"], "content_layers": []}}
+    assert [shared(height, 99, **few).processes for height in (64, 128)] == [2, 3]
+
+
+def test_a_strip_is_budgeted_for_each_device() -> None:
+    own = artwork()
+    demand = Demand(own.network, own.optimiser, own.guidance_channels, iterations=50)
+    level = Level(4096, Size(4096, 4096))
+    alone, four = (tiling(level, demand, 8192, devices) for devices in (1, 4))
+    # Four strips of 1120 rows, halos included, as if each were an image; 1280 rows would be too many.
+    strip = tiling(Level(1, Size(1120, 4096)), demand, 8192)
+    assert (four.processes, four.tile_core_px, four.store) == (4, strip.tile_core_px, strip.store)
+    assert four.device_mib == strip.device_mib <= 8192 - 700
+    assert four.memory_mib == 4 * strip.memory_mib + 400
+    # Image, next image, both gradients and five pairs of each strip.
+    assert four.disk_mib == 4 * 1120 * 4096 * 108 // 2**20
+    assert alone.runtime_min > 3 * four.runtime_min

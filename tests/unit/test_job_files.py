@@ -273,7 +273,7 @@ def test_parts_of_an_image() -> None:
         "image": found.prepared_file(found.collection.plans["a"].content),
         "weights": "res/weights/sam_vit_b.safetensors",
     }
-    assert JobResources(found.collection).partition_memory_mib(mine) == 5632 + 3 * 64
+    assert JobResources(found.collection).partition(mine).mib == 5632 + 3 * 64
     assert found.mask_files.file(f"{mine}/2") == f"{folder}/2.tif"
     # Inputs are folders, what commands are told are files.
     assert found.guide_masks("a") == [folder]

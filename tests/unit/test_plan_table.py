@@ -22,12 +22,12 @@ def test_a_table_says_what_each_level_is_and_takes() -> None:
         "  level height x width      MP     tiles core+halo  more   device     host    files  evals",
         "    256        222x296    0.07     whole                  171 MiB  700 MiB    8 MiB     63",
         # 1776x2368 px, padded, in two rows and three columns, each tile with 64 px around it.
-        "   2048      1774x2365    4.20       2x3    960+64   19%  3.3 GiB  700 MiB  482 MiB     21",
+        "   2048      1774x2365    4.20       2x3    960+64   19%  3.3 GiB  700 MiB  434 MiB     21",
         "  everything: s.png (100%)",
         "  print: 150 x 200 mm (height x width), 1774x2365 px at 300 dpi",
         # relu5_1 sees 132 px of level 256, which are 1055 px of the print.
         "  brushwork: structures of up to 89.3 mm; the content has 507 px per inch",
-        "  disk: at most 846 MiB at once, of which 349 MiB stay",
+        "  disk: at most 744 MiB at once, of which 301 MiB stay",
     ]
 
 
@@ -43,6 +43,13 @@ def test_a_table_says_what_becomes_of_the_print() -> None:
         "  panels: 1 x 3 (rows x columns), files of up to 851x878 px, 216 x 223 mm",
         "  brushwork: structures of up to 134 mm; the content has 168 px per inch",
     ]
+
+
+def test_levels_that_are_shared_are_named() -> None:
+    raw = {"artworks": {"a": {"content": "c.png", "levels": [256, 2048], "style": "s.png", "devices": 4}}}
+    found = table(resolve(parse(raw), "a", lambda _: Size(3000, 4000)))
+    assert "  4 devices share 2048: each has a strip, and the memory that stands there" in found.splitlines()
+    assert "share 256" not in found
 
 
 def test_estimates_are_a_column_and_a_sum() -> None:

@@ -1,0 +1,110 @@
+"""A collection on a real Slurm of one node: GPUs are asked for, a killed job goes on, pixels are the same."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from running import within
+from workflows import CONFIG, Checkout, write_inputs
+
+from pipeline import canvas
+from slurm.cluster import reason_against, slurm
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+LEVEL = "results/scene/levels/64"
+PRINT = "results/scene/print.tif"
+ITERATIONS = 60
+OPTIONS = (
+    *("--workflow-profile", "profiles/slurm"),
+    # This Slurm keeps no accounts, and its jobs are short.
+    *("--slurm-no-account", "--slurm-status-command", "squeue"),
+    *("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"),
+    *("--latency-wait", "5"),
+)
+
+
+@pytest.fixture
+def checkouts(tmp_path: Path) -> tuple[Checkout, Checkout]:
+    """Twice the same collection: one artwork of one level, and devices where there are some."""
+    config: dict[str, Any] = copy.deepcopy(CONFIG)
+    del config["artworks"]["halves"]
+    config["compute"]["device"] = "auto"
+    few = {"style_layers": ["relu1_1", "relu2_1", "relu3_1"], "content_layers": ["relu3_1"]}
+    network = {"name": "vgg19", **few}
+    config["defaults"].update(levels=[64], iterations=[ITERATIONS], network=network)
+    first = Checkout.make(tmp_path / "local")
+    write_inputs(first.folder)
+    first.configure(config)
+    second = Checkout.make(tmp_path / "cluster")
+    shutil.copytree(first.folder / "inputs", second.folder / "inputs")
+    second.configure(config)
+    return first, second
+
+
+def asked(*columns: str) -> list[list[str]]:
+    """These columns of all jobs that Slurm knows."""
+    form = ",".join(f"{column}:90" for column in columns)
+    command = ["squeue", "-t", "all", "-h", "-O", form]
+    lines = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    return [
+        [line[start : start + 90].strip() for start in range(0, len(line), 90)] for line in lines.splitlines()
+    ]
+
+
+def running(rule: str) -> str | None:
+    """The number of the job of this rule that is running, if one is."""
+    jobs = asked("jobid", "state", "comment")
+    return next((job for job, state, told in jobs if state == "RUNNING" and told.startswith(rule)), None)
+
+
+def test_a_killed_job_is_tried_again_and_ends_with_the_pixels_of_an_uninterrupted_run(
+    checkouts: tuple[Checkout, Checkout],
+) -> None:
+    reason = reason_against()
+    if reason is not None:
+        pytest.skip(f"no Slurm is started: {reason}")
+    local, cluster = checkouts
+    local.renders(PRINT)
+    log = cluster.folder / "results" / "logs" / "scene" / "stylise-64.log"
+    with slurm(), cluster.running(*OPTIONS, PRINT) as snakemake:
+        assert within(300, lambda: snakemake.poll() is not None or "scene 64: " in read(log))
+        job = running("rule_stylise")
+        assert job is not None, read(cluster.folder / "background.log")
+        time.sleep(2)
+        subprocess.run(["scancel", job], check=True, timeout=30)
+        assert within(30, lambda: "stopped after" in read(log)), read(log)
+        completed = read(log).splitlines()[-1].split()[2]
+        assert snakemake.wait(timeout=300) == 0, read(cluster.folder / "background.log")
+        jobs = asked("jobid", "state", "comment", "tres-per-job")
+    assert ["CANCELLED" in state for number, state, *_ in jobs if number == job] == [True]
+    gpus = {(told.removeprefix("rule_").partition("_wildcards")[0], gpu) for _, _, told, gpu in jobs}
+    assert gpus == {
+        ("images_prepare", "N/A"),
+        ("colours_recolour", "N/A"),
+        ("plans_plan", "N/A"),
+        ("targets", "gres:gpu:1"),
+        ("stylise", "gres:gpu:1"),
+        ("finish_assemble_export_print", "N/A"),
+    }
+    # The second attempt went on from where the first was ended.
+    first = read(log).removeprefix("scene 64: ").partition("/")[0]
+    assert int(first) - int(completed) in (0, 1)
+    record = json.loads((cluster.folder / LEVEL / "stylised.json").read_text(encoding="utf-8"))
+    assert [point["iteration"] for point in record["trace"]] == list(range(ITERATIONS + 1))
+    found, expected = (canvas.read(each.folder / LEVEL / "stylised.tif") for each in (cluster, local))
+    assert np.array_equal(found, expected)
+    found, expected = (canvas.read(each.folder / PRINT) for each in (cluster, local))
+    assert np.array_equal(found, expected)
+
+
+def read(file: Path) -> str:
+    return file.read_text(encoding="utf-8") if file.exists() else ""
