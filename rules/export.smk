@@ -93,7 +93,8 @@ rule preview:
         ),
         pictures=report(
             directory(f"{RESULTS}/{{artwork}}/pictures"),
-            patterns=["{picture}.jpg", "{picture}.png"],
+            # The preview stands for the result, and a page of many artworks must not grow too heavy.
+            patterns=["{picture,(?!result|thumbnail).+}.jpg", "{picture}.png"],
             category="Pictures",
             subcategory="{artwork}",
             labels={"picture": "{picture}"},

@@ -30,12 +30,17 @@ class Tab:
         self.page.set_default_timeout(60_000)
         self.page.on("console", lambda said: self.complaints.append(f"{said.type}: {said.text}"))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+        self.page.on("requestfailed", lambda request: self._failed(request.url, request.failure))
         self.page.on("request", lambda request: self._asked(request.url))
 
     def _asked(self, url: str) -> None:
         if not url.startswith(("file:", "data:", "blob:")):
             self.complaints.append(f"asked for {url}")
+
+    def _failed(self, url: str, why: str | None) -> None:
+        # A tile that is no longer wanted is let go of.
+        if why != "net::ERR_ABORTED":
+            self.complaints.append(f"failed: {url}: {why}")
 
     def open(self, path: Path) -> Page:
         """Opens a page from the disk."""
@@ -62,4 +67,4 @@ def opened(chromium: Browser, what: str) -> Iterator[Tab]:
     tab = Tab(context.new_page())
     yield tab
     context.close()
-    assert tab.complaints == []
+    assert not tab.complaints, tab.complaints

@@ -18,14 +18,14 @@ _DEEP_ZOOM = "{http://schemas.microsoft.com/deepzoom/2008}"
 
 
 def read_tiles(folder: Path) -> Tiles | None:
-    """The Deep Zoom tiles `deepzoom.dzi` and `deepzoom_files`, if they are there."""
+    """The Deep Zoom tiles in `deepzoom/`, `image.dzi` and `image_files`, if they are there."""
     try:
-        image = ElementTree.parse(folder / "deepzoom.dzi").getroot()
+        image = ElementTree.parse(folder / "deepzoom" / "image.dzi").getroot()
         size = image.find(f"{_DEEP_ZOOM}Size")
         if size is None:
             return None
         tiles = Tiles(
-            folder / "deepzoom_files",
+            folder / "deepzoom" / "image_files",
             Size(int(size.attrib["Height"]), int(size.attrib["Width"])),
             int(image.attrib["TileSize"]),
             int(image.attrib["Overlap"]),

@@ -215,6 +215,7 @@ def _environment(folder: Path) -> Environment:
     )
     environment.filters |= {
         "duration": wording.duration,
+        "figures": wording.figure_rows,
         "integer": wording.integer,
         "list_json": lambda values: json.dumps(list(values)),
         "loss": wording.scientific,

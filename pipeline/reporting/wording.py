@@ -87,6 +87,18 @@ def _yaml(key: str, value: Any) -> str:
     return text.rstrip()
 
 
+def figure_rows(quality: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The summary of what was measured, `figures`, in words; empty where there is none."""
+    figures = quality.get("figures")
+    if not isinstance(figures, Mapping):
+        return []
+    return [
+        (str(name).replace("_", " ").capitalize(), scientific(value))
+        for name, value in figures.items()
+        if value is None or isinstance(value, int | float)
+    ]
+
+
 def setting_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """A nested mapping as (key, value) texts; the keys are paths: `regions.sky.styles[0].weight`."""
     return list(_rows("", settings)) if settings else []

@@ -69,7 +69,7 @@ def artworks(folder: Path) -> list[Artwork]:
         {"harbour": {"content": "in/harbour.jpg", "levels": [64, 90]}},
         {"seed": 7},
         ["Region left is empty at relu5_1."],
-        quality={"seams": 1.002},
+        quality={"figures": {"seams": 1.002}},
         stages=[Stage("plan", 0.5, None)],
     )
     bare: dict[str, Any] = {"masks": [], "levels": [], "warnings": [], "styles": [style], "provenance": {}}
@@ -223,8 +223,10 @@ def test_curves_settings_and_records(tab: Tab, report: Path) -> None:
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied == "harbour:\n  content: in/harbour.jpg\n  levels: [64, 90]"
-    page.click("summary")
+    for summary in page.locator("summary").all():
+        summary.click()
     expect(page.get_by_role("row", name="seed 7")).to_be_visible()
+    expect(page.get_by_role("row", name="figures.seams 1.002")).to_be_visible()
     page.locator(".flag").first.click()
     expect(page.get_by_text("Region left is empty at relu5_1.")).to_be_visible()
     page.get_by_role("link", name="quay").click()

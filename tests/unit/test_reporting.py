@@ -50,6 +50,7 @@ from pipeline.reporting.gathering import credits_of, gather, short
 from pipeline.reporting.page import page_names
 from pipeline.reporting.wording import (
     duration,
+    figure_rows,
     integer,
     mebibytes,
     percent,
@@ -221,7 +222,7 @@ def test_every_fact_is_on_the_pages(tmp_path: Path) -> None:
         name="quay",
         warnings=["Region sky is empty at relu5_1."],
         levels=levels,
-        quality={"seam_ratio": 1.003, "style": {"relu1_1": 0.25}},
+        quality={"figures": {"colour_to_style": 12.3456, "seams": None}, "style": {"relu1_1": 0.25}},
         stages=[Stage("refine 1024", 31.2, 870.0), Stage("plan", 0.8, None)],
     )
     collection = make_collection(tmp_path, make_artwork(tmp_path), second)
@@ -252,7 +253,7 @@ def test_every_fact_is_on_the_pages(tmp_path: Path) -> None:
                 "62 % of the picture, the rest",
                 "512 1024 × 256 whole 31 3 3.00 × 10⁷ 6.00 × 10⁵ – 12 s",  # noqa: RUF001
                 "1024 2048 × 512 of 384 px 31 2 9.00 × 10⁵ 4.82 × 10⁵ 1.7 GiB 12 s",  # noqa: RUF001
-                "seam_ratio 1.003",
+                "Colour to style 12.3 Seams \u2013",
                 "style.relu1_1 0.25",
                 "refine 1024 31 s 870 MiB plan 0.80 s –",  # noqa: RUF001
                 "harbour: content: harbour.jpg levels: [512, 1024] colour: {mode: none}",
@@ -693,7 +694,7 @@ def test_a_picture_of_another_kind_is_told(tmp_path: Path) -> None:
 
 def test_tiles_quality_proof_and_stages_are_read_where_they_are(tmp_path: Path) -> None:
     folder = tmp_path / "results" / "harbour"
-    folder.mkdir(parents=True)
+    (folder / "deepzoom").mkdir(parents=True)
     nothing = (read_tiles(folder), read_quality(folder), read_proof(folder, "harbour"), read_stages(folder))
     assert nothing == (None, {}, None, [])
     for broken in (
@@ -701,15 +702,15 @@ def test_tiles_quality_proof_and_stages_are_read_where_they_are(tmp_path: Path) 
         "<Image/>",
         '<Image xmlns="http://schemas.microsoft.com/deepzoom/2008"><Size/></Image>',
     ):
-        (folder / "deepzoom.dzi").write_text(broken)
+        (folder / "deepzoom" / "image.dzi").write_text(broken)
         assert read_tiles(folder) is None
-    (folder / "deepzoom.dzi").write_text(
+    (folder / "deepzoom" / "image.dzi").write_text(
         '<?xml version="1.0" encoding="UTF-8"?>\n<Image xmlns="http://schemas.microsoft.com/deepzoom/2008"\n'
         '  Format="jpg" Overlap="1" TileSize="512">\n  <Size Height="30" Width="40"/>\n</Image>'
     )
     assert read_tiles(folder) is None
-    (folder / "deepzoom_files").mkdir()
-    assert read_tiles(folder) == Tiles(folder / "deepzoom_files", Size(30, 40), 512, 1, "jpg")
+    (folder / "deepzoom" / "image_files").mkdir()
+    assert read_tiles(folder) == Tiles(folder / "deepzoom" / "image_files", Size(30, 40), 512, 1, "jpg")
     for text, found in (("{", {}), ("[1]", {}), ('{"seams": 1.01}', {"seams": 1.01})):
         (folder / "quality.json").write_text(text)
         assert read_quality(folder) == found
@@ -922,6 +923,11 @@ def test_mebibytes() -> None:
         "999 MiB",
         "1.7 GiB",
     ]
+
+
+@pytest.mark.parametrize("quality", [{}, {"figures": 3}, {"figures": {"words": "none"}}])
+def test_figures_that_are_none_are_left_out(quality: dict[str, Any]) -> None:
+    assert figure_rows(quality) == []
 
 
 def test_integer_and_percent() -> None:
