@@ -166,6 +166,13 @@
     return made;
   };
 
+  if (window.OpenSeadragon) {
+    // It warns of each tile that comes in after another picture was chosen, which is nobody's fault.
+    const silent = () => {};
+    OpenSeadragon.console = {
+      log: silent, debug: silent, info: silent, warn: silent, assert: silent, error: (...words) => console.error(...words),
+    };
+  }
   const deep = (shown) => {
     const element = document.createElement("div");
     element.className = "openseadragon";
