@@ -20,10 +20,11 @@ rule all:
         expand(
             f"{RESULTS}/{{artwork}}/{{file}}",
             artwork=COLLECTION.plans,
-            file=["preview.png", "plan.json", "provenance.json"],
+            file=["preview.png", "plan.json", "provenance.json", "quality.json"],
         ),
         # The jobs of artworks that cannot be made, which say why.
         expand(f"{RESULTS}/{{artwork}}/plan.json", artwork=COLLECTION.refused),
         [FILES.prints(artwork) for artwork in COLLECTION.plans],
+        [FILES.judged(artwork) for artwork in COLLECTION.plans],
         f"{RESULTS}/report.html",
         DELIVERED,

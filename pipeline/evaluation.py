@@ -34,7 +34,9 @@ from pipeline.geometry import Box, Size
 from pipeline.weights import Weights
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-_STRIDE_PX = 16
+STRIDE_PX = 16
+"""Pixels between neighbouring positions of the deepest layer."""
+_CONTENT_LAYER = "relu4_2"
 _CORE_PX = 512
 _LEAST_UNITS = 1.0
 
@@ -145,6 +147,8 @@ def gram_matrices(
     *,
     names: Sequence[str] = ("everything",),
     core_px: int = _CORE_PX,
+    cores: Sequence[Box] | None = None,
+    least: bool = True,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
     show: Callable[[int], None] = lambda _: None,
@@ -159,20 +163,23 @@ def gram_matrices(
         masks: One band per part, of the image's size; None takes the whole image.
         names: Of the parts, for errors.
         core_px: The largest side of a crop's core; a multiple of 16.
+        cores: Those that are run, on multiples of 16; all of the image by default.
+        least: Whether every part must have a layer.
         dtype: Of the network: float32 or float64. Crops are added in float64.
         device: Where the network runs.
         show: Told after each crop how many are done, of `crop_count`.
 
     Raises:
         InputError: The image is smaller than 16 px, its masks are of another size or number, or a part
-            covers less than a unit of every layer.
+            covers less than a unit of every layer, and `least` is asked for.
         WeightsError: The weights end before relu5_1.
     """
     _check(image, masks, names)
     network = _Network.of(weights, dtype, device)
     sums = [{name: _Moment() for name in STYLE_LAYERS} for _ in names]
-    for done, core in enumerate(_cores(image.size, core_px), start=1):
-        crop = core.grown(network.margin_px, within=image.size.aligned_up(_STRIDE_PX))
+    chosen = _cores(image.size, core_px) if cores is None else cores
+    for done, core in enumerate(chosen, start=1):
+        crop = core.grown(network.margin_px, within=image.size.aligned_up(STRIDE_PX))
         pixels = _read(image, crop).to(device=device, dtype=dtype)
         parts = torch.ones(1, core.size.height, core.size.width) if masks is None else _read(masks, core)
         parts = parts.to(device=device, dtype=dtype)
@@ -186,9 +193,63 @@ def gram_matrices(
         {name: moment.mean for name, moment in part.items() if moment.units >= _LEAST_UNITS} for part in sums
     ]
     for name, gram in zip(names, grams, strict=True):
-        if not gram:
+        if least and not gram:
             raise InputError(name, expected="a mask that covers at least a pixel", found="less than one")
     return grams
+
+
+@torch.no_grad()
+def similarities(
+    image: Picture,
+    content: Picture,
+    weights: Weights,
+    masks: Picture | None = None,
+    *,
+    cores: Sequence[Box] | None = None,
+    device: torch.device | str = "cpu",
+) -> list[float | None]:
+    """How like the content's the shapes of an image are: of all of it, then of each part; 1 is the same.
+
+    The cosine between the activations of relu4_2 at each position, weighted by their lengths: sum F . C over
+    sum |F| |C|, each position counted by the mask. None for a part without a position.
+
+    Args:
+        image: Three bands.
+        content: Three bands of the same size.
+        weights: The plain network.
+        masks: One band per part.
+        cores: Those that are run; all of the image by default.
+        device: Where the network runs.
+
+    Raises:
+        InputError: The images differ in size.
+        WeightsError: The weights end before relu5_1.
+    """
+    if image.size != content.size:
+        raise InputError("the content", expected=f"{image.size} px as the image", found=f"{content.size} px")
+    network = _Network.of(weights, torch.float32, device)
+    agreed: list[float] = []
+    for core in _cores(image.size, _CORE_PX) if cores is None else cores:
+        crop = core.grown(network.margin_px, within=image.size.aligned_up(STRIDE_PX))
+        ours, theirs = (
+            network.layer(_read(picture, crop).to(device=device, dtype=torch.float32), _CONTENT_LAYER)
+            for picture in (image, content)
+        )
+        stride_px, features = ours
+        rows, columns = core.relative_to(crop).divided(stride_px).slices
+        pair = [values[0, :, rows, columns].double() for values in (features, theirs[1])]
+        product = (pair[0] * pair[1]).sum(dim=0)
+        lengths = pair[0].norm(dim=0) * pair[1].norm(dim=0)
+        shares = torch.ones(1, *product.shape, dtype=torch.float64, device=product.device)
+        if masks is not None:
+            parts = functional.avg_pool2d(
+                _read(masks, core).to(device=device, dtype=torch.float64), stride_px
+            )
+            shares = torch.cat([shares, parts])
+        sums = [float((share * values).sum()) for share in shares for values in (product, lengths)]
+        agreed = sums if not agreed else [one + other for one, other in zip(agreed, sums, strict=True)]
+    pairs = zip(agreed[::2], agreed[1::2], strict=True)
+    return [product / length if length > 0 else None for product, length in pairs]
 
 
 @final
@@ -265,12 +326,25 @@ class _Network:
         Each 3x3 convolution looks one unit further, 2^(block - 1) pixels; a pooling looks no further.
         """
         reach = sum(1 << (block - 1) for block, *_ in self.convolutions)
-        return math.ceil(reach / _STRIDE_PX) * _STRIDE_PX
+        return math.ceil(reach / STRIDE_PX) * STRIDE_PX
 
     def activations(
         self, pixels: Float[Tensor, "3 height width"]
     ) -> Iterator[tuple[str, int, Float[Tensor, "1 channels f_height f_width"]]]:
         """Name, stride and activations of each style layer, one after the other."""
+        for name, stride_px, features in self._all(pixels):
+            if name in STYLE_LAYERS:
+                yield name, stride_px, features
+
+    def layer(
+        self, pixels: Float[Tensor, "3 height width"], wanted: str
+    ) -> tuple[int, Float[Tensor, "1 channels f_height f_width"]]:
+        """Stride and activations of one layer."""
+        return next((stride_px, values) for name, stride_px, values in self._all(pixels) if name == wanted)
+
+    def _all(
+        self, pixels: Float[Tensor, "3 height width"]
+    ) -> Iterator[tuple[str, int, Float[Tensor, "1 channels f_height f_width"]]]:
         colours = pixels.flip(0) if self.reverse else pixels
         features = ((colours * self.scale - self.mean) / self.deviation)[None]
         before = 1
@@ -279,13 +353,12 @@ class _Network:
                 features = functional.max_pool2d(features, 2)
                 before = block
             features = functional.relu(functional.conv2d(features, weight, bias, padding=1))
-            if name in STYLE_LAYERS:
-                yield name, 1 << (block - 1), features
+            yield name, 1 << (block - 1), features
 
 
 def _cores(size: Size, core_px: int) -> Iterator[Box]:
     """Boxes that cover the padded image once."""
-    padded = size.aligned_up(_STRIDE_PX)
+    padded = size.aligned_up(STRIDE_PX)
     for top in range(0, padded.height, core_px):
         for left in range(0, padded.width, core_px):
             yield Box(top, left, min(top + core_px, padded.height), min(left + core_px, padded.width))
@@ -311,10 +384,10 @@ def _bands_last(values: Float[Tensor, "bands height width"]) -> Float[ndarray, "
 
 
 def _check(image: Picture, masks: Picture | None, names: Sequence[str]) -> None:
-    if min(image.size.height, image.size.width) < _STRIDE_PX:
+    if min(image.size.height, image.size.width) < STRIDE_PX:
         raise InputError(
             "the image",
-            expected=f"sides of at least {_STRIDE_PX} px",
+            expected=f"sides of at least {STRIDE_PX} px",
             found=f"{image.size} px (height x width)",
         )
     if masks is not None and masks.size != image.size:

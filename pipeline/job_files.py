@@ -19,6 +19,8 @@ from pipeline.config.reading import for_artwork
 from pipeline.config.sections import Network
 from pipeline.geometry import Size
 from pipeline.mask_files import MaskFiles
+from pipeline.plan import WeightedTarget
+from pipeline.quality.task import LevelTask, RegionTask, StyleTask, Task
 
 
 @final
@@ -177,6 +179,55 @@ class JobFiles:
             "weights": self.artwork_weights(artwork),
             "sources": self.artwork_sources(artwork),
         }
+
+    def assess_inputs(self, artwork: str) -> dict[str, str | list[str]]:
+        """The files that an artwork's figures are had from."""
+        plan = self.collection.plans[artwork]
+        targets = [self.collection.targets[key] for level in plan.levels for key in level.targets]
+        return {
+            "image": f"{self.collection.results}/{artwork}/assembled.tif",
+            "weights": self.weights_file(plan.settings.network.name),
+            "content": self.prepared_file(plan.content),
+            "results": self.level_results(artwork),
+            "records": self.level_records(artwork),
+            "contents": [self.image_file(level.content) for level in plan.levels],
+            "styles": list(dict.fromkeys(self.image_file(target.image) for target in targets)),
+            "guides": [file for level in plan.levels for file in self.guides(artwork, level.level_px)],
+            "masks": self.mask_files.inputs(target.mask for target in targets if target.mask is not None),
+        }
+
+    def assess_task(self, artwork: str) -> str:
+        """What `impasto assess --task` reads for this artwork, as one line of JSON."""
+        plan = self.collection.plans[artwork]
+        levels = tuple(
+            LevelTask(
+                level_px=level.level_px,
+                content=Path(self.image_file(level.content)),
+                result=Path(result),
+                record=Path(record),
+                guides=next(iter(map(Path, self.guides(artwork, level.level_px))), None),
+                regions=tuple(
+                    RegionTask(label=region.label, styles=tuple(map(self._style_task, region.targets)))
+                    for region in level.regions
+                ),
+            )
+            for level, result, record in zip(
+                plan.levels, self.level_results(artwork), self.level_records(artwork), strict=True
+            )
+        )
+        content = Path(self.prepared_file(plan.content))
+        return Task(artwork=artwork, content=content, levels=levels).model_dump_json()
+
+    def _style_task(self, weighted: WeightedTarget) -> StyleTask:
+        target = self.collection.targets[weighted.target]
+        mask = None if target.mask is None else self.mask_files.word(target.mask)
+        return StyleTask(image=Path(self.image_file(target.image)), mask=mask, weight=weighted.weight)
+
+    def judged(self, artwork: str) -> list[str]:
+        """What says that an artwork is within its limits: a list of one file, or of none without limits."""
+        limits = self.collection.plans[artwork].settings.quality.limits
+        asked = limits.model_dump(exclude_none=True)
+        return [f"{self.collection.results}/{artwork}/quality.passed"] if asked else []
 
     def guides(self, artwork: str, level: str | int) -> list[str]:
         """The level's guidance channels: a list of one file, or of none when one style covers everything."""

@@ -75,6 +75,52 @@ rule record:
         "--mixtures {input.mixtures:q} --weights {input.weights:q} --output {output:q} > {log:q} 2>&1"
 
 
+rule assess:
+    input:
+        unpack(lambda w: FILES.assess_inputs(w.artwork)),
+    output:
+        f"{RESULTS}/{{artwork}}/quality.json",
+    log:
+        f"{RESULTS}/logs/{{artwork}}/assess.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{{artwork}}/assess.tsv"
+    threads: THREADS
+    resources:
+        mem_mb=NEEDS.target_memory_mib(),
+        runtime=60,
+        gpu=NEEDS.gpus,
+    params:
+        task=lambda w: FILES.assess_task(w.artwork),
+        device=COLLECTION.config.compute.device,
+        threads=THREADS,
+        code=fingerprint("assess"),
+    shell:
+        "exec impasto --end-with-parent assess {input.image:q} --task - --weights {input.weights:q} "
+        "--device {params.device} --threads {params.threads} --output {output:q} "
+        "<<< {params.task:q} > {log:q} 2>&1"
+
+
+rule judge:
+    input:
+        figures=f"{RESULTS}/{{artwork}}/quality.json",
+        plan=f"{RESULTS}/{{artwork}}/plan.json",
+    output:
+        f"{RESULTS}/{{artwork}}/quality.passed",
+    log:
+        f"{RESULTS}/logs/{{artwork}}/judge.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{{artwork}}/judge.tsv"
+    threads: 1
+    resources:
+        mem_mb=512,
+        runtime=10,
+    params:
+        code=fingerprint("judge"),
+    shell:
+        "exec impasto --end-with-parent judge {input.figures:q} --plan {input.plan:q} --output {output:q} "
+        "> {log:q} 2>&1"
+
+
 rule preview:
     input:
         plan=f"{RESULTS}/{{artwork}}/plan.json",
@@ -127,6 +173,7 @@ rule report:
         previews=expand(f"{RESULTS}/{{artwork}}/preview.png", artwork=COLLECTION.plans),
         pictures=expand(f"{RESULTS}/{{artwork}}/pictures", artwork=COLLECTION.plans),
         viewer=FILES.viewer,
+        figures=expand(f"{RESULTS}/{{artwork}}/quality.json", artwork=COLLECTION.plans),
     output:
         page=f"{RESULTS}/report.html",
         folder=directory(f"{RESULTS}/report"),

@@ -21,6 +21,13 @@ from pipeline.canvas.inputs import (
     read_description,
     read_header,
 )
+from pipeline.canvas.judging import (
+    clipped_shares,
+    colour_differences,
+    read_lab,
+    read_mask,
+    read_shares,
+)
 from pipeline.canvas.masks import Mask, is_dark
 from pipeline.canvas.matte import write_matte
 from pipeline.canvas.parts import write_parts
@@ -52,6 +59,8 @@ __all__ = [
     "carry_over",
     "check_print",
     "check_sides",
+    "clipped_shares",
+    "colour_differences",
     "combine_luminance",
     "combine_masks",
     "compose_guides",
@@ -69,7 +78,10 @@ __all__ = [
     "read",
     "read_description",
     "read_header",
+    "read_lab",
+    "read_mask",
     "read_profile",
+    "read_shares",
     "read_shrunk",
     "recolour",
     "resize",

@@ -13,6 +13,7 @@ from pipeline.combination import Expression
 from pipeline.config.controls import AutomaticRegions, Colour, Guidance, Iterations, Mixing, Region, as_list
 from pipeline.config.presets import PresetName
 from pipeline.config.printing import DeepZoom, Print
+from pipeline.config.quality import Quality
 from pipeline.config.sections import (
     NAME_PATTERN,
     FilePath,
@@ -132,6 +133,7 @@ class ArtworkSettings(Section):
     )
     print: Print = Field(Print(), description="The print file: its size, resolution and format.")
     deepzoom: DeepZoom = Field(DeepZoom(), description="The deep-zoom image, or its `format` alone.")
+    quality: Quality = Field(Quality(), description="What is asked of the result's measured quality.")
     preview_px: int = Field(1024, ge=64, le=8192, description="The longer side of preview.png.")
 
     @model_validator(mode="before")

@@ -1,0 +1,75 @@
+"""What the judges of a result look at: its colours from afar, and how many of its pixels are clipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+
+from pipeline.canvas import _vips
+from pipeline.canvas.masks import Mask, channel
+from pipeline.canvas.transform import clipped, resampled
+from pipeline.geometry import Size
+
+
+def read_lab(path: Path, size: Size) -> Float32[ndarray, "height width 3"]:
+    """The image's colours in CIELAB (D65 white, L from 0 to 100) at a small size; sRGB clipped to [0, 1].
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    image = _vips.as_unit_float(_vips.load(path).extract_band(0, n=3))
+    with _vips.reading(path):
+        shrunk = clipped(resampled(image, size, "linear"))
+        levels = _vips.as_levels(shrunk, 16).copy(interpretation="rgb16")
+        lab = levels.colourspace("lab").numpy()
+    return np.asarray(lab, dtype=np.float32)
+
+
+def read_shares(guides: Path, size: Size) -> Float32[ndarray, "height width regions"]:
+    """Guidance channels at a small size, in [0, 1].
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    image = _vips.as_unit_float(_vips.load(guides))
+    with _vips.reading(guides):
+        shares = clipped(resampled(image, size, "linear")).numpy()
+    return np.asarray(shares, dtype=np.float32).reshape(size.height, size.width, -1)
+
+
+def read_mask(mask: Mask, size: Size) -> Float32[ndarray, "height width"]:
+    """A mask at a small size, in [0, 1].
+
+    Raises:
+        InputError: The file is no mask.
+    """
+    with _vips.reading(mask.path):
+        values = channel(mask.path, mask.inverted, size).numpy()
+    return np.asarray(values, dtype=np.float32).reshape(size.height, size.width)
+
+
+def colour_differences(
+    found: Float32[ndarray, "height width 3"], wanted: Float32[ndarray, "height width 3"]
+) -> Float32[ndarray, "height width"]:
+    """CIEDE2000 between colours in CIELAB, pixel by pixel."""
+    left, right = (_vips.from_array(values).copy(interpretation="lab") for values in (found, wanted))
+    return np.asarray(left.dE00(right).numpy(), dtype=np.float32)
+
+
+def clipped_shares(path: Path) -> tuple[float, float]:
+    """The share of pixels with a channel at or below 0, and that of those with one at or above 1.
+
+    All pixels are read, in one pass.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    image = _vips.as_unit_float(_vips.load(path).extract_band(0, n=3))
+    # Each comparison is 255 or 0 per band.
+    dark, light = (image <= 0.0).bandor(), (image >= 1.0).bandor()
+    with _vips.reading(path):
+        found = dark.bandjoin(light).stats()
+    return float(found(4, 1)[0]) / 255, float(found(4, 2)[0]) / 255
