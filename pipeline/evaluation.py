@@ -165,7 +165,8 @@ def gram_matrices(
         core_px: The largest side of a crop's core; a multiple of 16.
         cores: Those that are run, on multiples of 16; all of the image by default.
         least: Whether every part must have a layer.
-        dtype: Of the network: float32 or float64. Crops are added in float64.
+        dtype: Of the network: bfloat16, float32 or float64. Products are summed in float32 at least, and
+            crops in float64.
         device: Where the network runs.
         show: Told after each crop how many are done, of `crop_count`.
 
@@ -206,6 +207,7 @@ def similarities(
     masks: Picture | None = None,
     *,
     cores: Sequence[Box] | None = None,
+    dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
 ) -> list[float | None]:
     """How like the content's the shapes of an image are: of all of it, then of each part; 1 is the same.
@@ -219,6 +221,7 @@ def similarities(
         weights: The plain network.
         masks: One band per part.
         cores: Those that are run; all of the image by default.
+        dtype: Of the network.
         device: Where the network runs.
 
     Raises:
@@ -227,12 +230,12 @@ def similarities(
     """
     if image.size != content.size:
         raise InputError("the content", expected=f"{image.size} px as the image", found=f"{content.size} px")
-    network = _Network.of(weights, torch.float32, device)
+    network = _Network.of(weights, dtype, device)
     agreed: list[float] = []
     for core in _cores(image.size, _CORE_PX) if cores is None else cores:
         crop = core.grown(network.margin_px, within=image.size.aligned_up(STRIDE_PX))
         ours, theirs = (
-            network.layer(_read(picture, crop).to(device=device, dtype=torch.float32), _CONTENT_LAYER)
+            network.layer(_read(picture, crop).to(device=device, dtype=dtype), _CONTENT_LAYER)
             for picture in (image, content)
         )
         stride_px, features = ours
@@ -264,7 +267,9 @@ class _Moment:
         self, features: Float[Tensor, "channels height width"], share: Float[Tensor, "height width"]
     ) -> None:
         """Counts these positions as well."""
-        weighted = (features * share).flatten(1)
+        # Sums of products need more digits than the convolutions before them.
+        wide = torch.float32 if features.dtype == torch.bfloat16 else features.dtype
+        weighted = (features.to(wide) * share.to(wide)).flatten(1)
         self._sum = self._sum + (weighted @ weighted.T).to(device="cpu", dtype=torch.float64)
         self.units += float(share.square().sum(dtype=torch.float64))
 

@@ -92,11 +92,12 @@ rule assess:
     params:
         task=lambda w: FILES.assess_task(w.artwork),
         device=COLLECTION.config.compute.device,
+        precision=COLLECTION.config.compute.precision,
         threads=THREADS,
         code=fingerprint("assess"),
     shell:
         "exec impasto --end-with-parent assess {input.image:q} --task - --weights {input.weights:q} "
-        "--device {params.device} --threads {params.threads} --output {output:q} "
+        "--device {params.device} --precision {params.precision} --threads {params.threads} --output {output:q} "
         "<<< {params.task:q} > {log:q} 2>&1"
 
 

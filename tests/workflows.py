@@ -63,7 +63,7 @@ def config_with(path: str, value: Any) -> str:
 
 def jobs_of_levels(artwork: str, *levels: int) -> set[str]:
     """Rendering these levels of an artwork, and what is made of the highest."""
-    found = {f"{rule} artwork={artwork}" for rule in ("assemble", "record", "preview")} | {"report"}
+    found = {f"{rule} artwork={artwork}" for rule in ("assemble", "record", "assess", "preview")} | {"report"}
     found |= {f"export_print artwork={artwork}, extension=tif"}
     if 64 in levels:
         found |= {f"stylise artwork={artwork}, level=64"}

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipeline import weights
-from pipeline.commands.options import positive
+from pipeline.commands.options import add_machine_arguments
 from pipeline.console import say
 from pipeline.errors import InputError
 from pipeline.files import write_json
@@ -27,10 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the artwork's files level by level, as JSON; `-` reads standard input",
     )
     parser.add_argument("--weights", type=Path, required=True, help="the network's model file")
-    parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default: %(default)s)"
-    )
-    parser.add_argument("--threads", type=positive, default=2, help="CPU threads (default: %(default)s)")
+    add_machine_arguments(parser)
     parser.add_argument("--output", type=Path, required=True, help="the figures, as JSON")
 
 
@@ -41,8 +38,8 @@ def run(arguments: argparse.Namespace) -> None:
     # torch takes seconds, which help and mistakes need not wait for.
     from pipeline.quality.judgement import judge  # noqa: PLC0415
 
-    machine = prepare_machine(arguments.device, "float32", arguments.threads)
-    found = judge(task, arguments.image, file, machine.device, arguments.output.with_suffix(".tif"))
+    machine = prepare_machine(arguments.device, arguments.precision, arguments.threads)
+    found = judge(task, arguments.image, file, machine, arguments.output.with_suffix(".tif"))
     write_json(arguments.output, found)
     told = (f"{name} {value:.4g}" for name, value in found["figures"].items() if value is not None)
     say(f"{arguments.output}: {', '.join(told)}")

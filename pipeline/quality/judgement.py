@@ -17,6 +17,7 @@ from pipeline.canvas import Mask
 from pipeline.evaluation import STRIDE_PX, Gram, Picture, distance, gram_matrices, similarities
 from pipeline.files import scratch_path
 from pipeline.geometry import Box, Size
+from pipeline.machine import Machine
 from pipeline.quality.colours import distribution_distance, mean_over
 from pipeline.quality.seams import Read, seams
 from pipeline.quality.task import LevelTask, StyleTask, Task
@@ -35,9 +36,7 @@ _OTHER_SHAPE = 1.02
 _SEED = 7
 
 
-def judge(
-    task: Task, assembled: Path, weights: Weights, device: torch.device, scratch: Path
-) -> dict[str, Any]:
+def judge(task: Task, assembled: Path, weights: Weights, machine: Machine, scratch: Path) -> dict[str, Any]:
     """The figures of an artwork, as plain JSON; what they are is told in `pipeline/guide/printing.md`.
 
     The network sees images of up to a third of a megapixel whole, of larger ones six squares of 256 px,
@@ -48,15 +47,15 @@ def judge(
         task: The artwork's files.
         assembled: Its image as it is printed, before rounding.
         weights: The plain network.
-        device: Where the network runs.
+        machine: Where the network runs, and how precisely.
         scratch: Where intermediate files may lie, by its name.
 
     Raises:
         InputError: A file cannot be read.
     """
     top = task.levels[-1]
-    scales = [_style_distances(level, top.result, weights, device, scratch) for level in task.levels]
-    content = _content(task.levels[0], top.result, weights, device, scratch)
+    scales = [_style_distances(level, top.result, weights, machine, scratch) for level in task.levels]
+    content = _content(task.levels[0], top.result, weights, machine, scratch)
     colour = _colours(task, assembled)
     joints = _seams(task)
     dark, light = canvas.clipped_shares(assembled)
@@ -86,16 +85,16 @@ def _worst(values: Iterable[float | None]) -> float | None:
 
 
 def _style_distances(
-    level: LevelTask, result: Path, weights: Weights, device: torch.device, scratch: Path
+    level: LevelTask, result: Path, weights: Weights, machine: Machine, scratch: Path
 ) -> dict[str, Any]:
     """The style distance of each region at one scale: the result shrunk to it, the styles as used there."""
     with scratch_path(scratch, "scale") as scaled:
         image = _at_size(result, canvas.size_of(level.result), scaled)
-        found = _grams(image, level.guides, [region.label for region in level.regions], weights, device)
+        found = _grams(image, level.guides, [region.label for region in level.regions], weights, machine)
         size = canvas.size_of(image)
     regions: dict[str, dict[str, Any]] = {}
     for region, gram in zip(level.regions, found, strict=True):
-        wanted = _style_gram(region.styles, weights, device, scratch)
+        wanted = _style_gram(region.styles, weights, machine, scratch)
         if not wanted.keys() & gram.keys():
             regions[region.label] = {"distance": None, "layers": {}, "left_out": []}
             continue
@@ -121,7 +120,7 @@ def _at_size(image: Path, size: Size, scratch: Path) -> Path:
 
 
 def _style_gram(
-    styles: Sequence[StyleTask], weights: Weights, device: torch.device, scratch: Path
+    styles: Sequence[StyleTask], weights: Weights, machine: Machine, scratch: Path
 ) -> dict[str, Gram]:
     """The weighted mean of the styles' Gram matrices, over the layers that all of them have."""
     total = sum(style.weight for style in styles)
@@ -132,7 +131,7 @@ def _style_gram(
             if style.mask is not None:
                 canvas.compose_guides([Mask.parse(style.mask)], masks, canvas.size_of(style.image))
                 guides = masks
-            found += _grams(style.image, guides, [EVERYTHING], weights, device)
+            found += _grams(style.image, guides, [EVERYTHING], weights, machine)
     layers = [layer for layer in found[0] if all(layer in gram for gram in found)]
     return {
         layer: sum(
@@ -144,11 +143,20 @@ def _style_gram(
 
 
 def _grams(
-    image: Path, guides: Path | None, names: Sequence[str], weights: Weights, device: torch.device
+    image: Path, guides: Path | None, names: Sequence[str], weights: Weights, machine: Machine
 ) -> list[dict[str, Gram]]:
     picture, masks = _pictures(image, guides, len(names))
     cores = _cores(picture.size, masks)
-    return gram_matrices(picture, weights, masks, names=names, cores=cores, device=device, least=False)
+    return gram_matrices(
+        picture,
+        weights,
+        masks,
+        names=names,
+        cores=cores,
+        dtype=machine.dtype,
+        device=machine.device,
+        least=False,
+    )
 
 
 def _pictures(image: Path, guides: Path | None, regions: int) -> tuple[Picture, Picture | None]:
@@ -184,7 +192,7 @@ def _square(row: int, column: int, size: Size) -> Box:
 
 
 def _content(
-    level: LevelTask, result: Path, weights: Weights, device: torch.device, scratch: Path
+    level: LevelTask, result: Path, weights: Weights, machine: Machine, scratch: Path
 ) -> dict[str, Any]:
     """How like the content's the shapes are, at the lowest level's scale."""
     labels = [region.label for region in level.regions] if level.guides is not None else []
@@ -193,7 +201,13 @@ def _content(
         ours, masks = _pictures(image, level.guides, len(labels))
         theirs, _ = _pictures(level.content, None, 0)
         whole, *parts = similarities(
-            ours, theirs, weights, masks, cores=_cores(ours.size, masks), device=device
+            ours,
+            theirs,
+            weights,
+            masks,
+            cores=_cores(ours.size, masks),
+            dtype=machine.dtype,
+            device=machine.device,
         )
     return {
         "level_px": level.level_px,

@@ -299,7 +299,7 @@ def test_the_users_channel_means_reach_every_stage_that_asks_the_network(painted
     *others, last = means.read_bytes()
     with painted.checkout.edited("inputs/means.safetensors", bytes([*others, last ^ 1])):
         made = painted.checkout.would_render()
-    artwork = {f"{rule} artwork=stacked" for rule in ("assemble", "record", "preview")}
+    artwork = {f"{rule} artwork=stacked" for rule in ("assemble", "record", "assess", "preview")}
     artwork |= {"export_print artwork=stacked, extension=tif"}
     assert made == {"targets key=coarse-72x72", "stylise artwork=stacked, level=72", *artwork, "report"}
 
@@ -320,7 +320,7 @@ def test_another_mixture_is_mixed_again_and_what_depends_on_it_and_nothing_else(
     with painted.checkout.edited("config.yaml", json.dumps(config)):
         made = painted.checkout.would_render()
     mixture = "key=coarse-80x80-with-fine"
-    files = {f"{rule} artwork=mixed" for rule in ("plan", "assemble", "record", "preview")}
+    files = {f"{rule} artwork=mixed" for rule in ("plan", "assemble", "record", "assess", "preview")}
     files |= {"export_print artwork=mixed, extension=tif"}
     level = {f"{rule} artwork=mixed, level=80" for rule in ("upsample", "refine")}
     assert made == {f"mix {mixture}", f"targets {mixture}", *level, *files, "report"}
