@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 from pipeline import __version__
 from pipeline.formats import Caption
 
-_PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+_PACKET = """<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
 <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"
@@ -22,7 +22,10 @@ _SEQUENCE = "<rdf:Seq><rdf:li>{}</rdf:li></rdf:Seq>"
 
 
 def packet(caption: Caption) -> bytes:
-    """The caption as UTF-8: title, author and notice in Dublin Core, the record as `impasto:provenance`."""
+    """The caption as XML: title, author and notice in Dublin Core, the record as `impasto:provenance`.
+
+    Other characters than ASCII's are written by number: libpng marks the text as Latin-1.
+    """
     found = [
         ("dc:title", _ALTERNATIVE, caption.title),
         ("dc:creator", _SEQUENCE, caption.author),
@@ -31,4 +34,4 @@ def packet(caption: Caption) -> bytes:
         ("impasto:provenance", "{}", caption.provenance),
     ]
     properties = [f"<{name}>{form.format(escape(text))}</{name}>" for name, form, text in found if text]
-    return _PACKET.format(properties="\n".join(properties)).encode()
+    return _PACKET.format(properties="\n".join(properties)).encode("ascii", "xmlcharrefreplace")
