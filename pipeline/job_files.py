@@ -223,6 +223,18 @@ class JobFiles:
         mask = None if target.mask is None else self.mask_files.word(target.mask)
         return StyleTask(image=Path(self.image_file(target.image)), mask=mask, weight=weighted.weight)
 
+    def proofs(self, artwork: str) -> list[str]:
+        """The soft proof's record of an artwork with a profile: a list of one file, or of none."""
+        found = self.collection.plans[artwork].settings.print.profile
+        return [] if found is None else [f"{self.collection.results}/{artwork}/proof.json"]
+
+    def profile(self, artwork: str) -> str:
+        """The profile that an artwork is printed with; asking for one of sRGB is a KeyError."""
+        found = self.collection.plans[artwork].settings.print.profile
+        if found is None:
+            raise KeyError(f"{artwork} has no print.profile")
+        return found.as_posix()
+
     def judged(self, artwork: str) -> list[str]:
         """What says that an artwork is within its limits: a list of one file, or of none without limits."""
         limits = self.collection.plans[artwork].settings.quality.limits

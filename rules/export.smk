@@ -75,6 +75,32 @@ rule record:
         "--mixtures {input.mixtures:q} --weights {input.weights:q} --output {output:q} > {log:q} 2>&1"
 
 
+rule proof:
+    input:
+        plan=f"{RESULTS}/{{artwork}}/plan.json",
+        image=f"{RESULTS}/{{artwork}}/assembled.tif",
+        profile=lambda w: FILES.profile(w.artwork),
+    output:
+        proof=f"{RESULTS}/{{artwork}}/proof.png",
+        gamut=f"{RESULTS}/{{artwork}}/gamut.png",
+        record=f"{RESULTS}/{{artwork}}/proof.json",
+    log:
+        f"{RESULTS}/logs/{{artwork}}/proof.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{{artwork}}/proof.tsv"
+    threads: 1
+    resources:
+        mem_mb=NEEDS.image_memory_mib(),
+        runtime=30,
+    params:
+        preview_px=lambda w: COLLECTION.plans[w.artwork].settings.preview_px,
+        code=fingerprint("proof"),
+    shell:
+        "exec impasto --end-with-parent proof {input.image:q} --plan {input.plan:q} "
+        "--longer-side-px {params.preview_px} --output {output.proof:q} --gamut {output.gamut:q} "
+        "--record {output.record:q} > {log:q} 2>&1"
+
+
 rule assess:
     input:
         unpack(lambda w: FILES.assess_inputs(w.artwork)),
@@ -175,6 +201,7 @@ rule report:
         pictures=expand(f"{RESULTS}/{{artwork}}/pictures", artwork=COLLECTION.plans),
         viewer=FILES.viewer,
         figures=expand(f"{RESULTS}/{{artwork}}/quality.json", artwork=COLLECTION.plans),
+        proofs=[FILES.proofs(artwork) for artwork in COLLECTION.plans],
     output:
         page=f"{RESULTS}/report.html",
         folder=directory(f"{RESULTS}/report"),

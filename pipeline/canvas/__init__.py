@@ -42,6 +42,7 @@ from pipeline.canvas.pixels import (
     write_rows,
 )
 from pipeline.canvas.profiles import Profile, read_profile
+from pipeline.canvas.proof import Proof, write_proof
 from pipeline.canvas.shrunk import read_shrunk
 from pipeline.canvas.transform import carry_over, resize
 
@@ -53,6 +54,7 @@ __all__ = [
     "Mask",
     "MaskedMap",
     "Profile",
+    "Proof",
     "add_alpha",
     "band_means",
     "bands_of",
@@ -92,5 +94,6 @@ __all__ = [
     "write_matte",
     "write_parts",
     "write_png",
+    "write_proof",
     "write_rows",
 ]

@@ -25,6 +25,7 @@ COMMANDS = {
     "measure": "measure how far an image is from a style, by region",
     "export-print": "write the print file in one format",
     "record": "write the record of how an artwork's files were made",
+    "proof": "show how an artwork will look in its print profile, and what cannot be printed",
     "assess": "measure how good a result is: style, content, colours, seams, clipping",
     "judge": "check an artwork's figures against the limits asked for",
     "preview": "write the preview and the pictures for the report",

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import canvas
+from pipeline.config.quality import Limits
+from pipeline.evaluation import Picture
+from pipeline.geometry import Box, Size
+from pipeline.quality.colours import distribution_distance, mean_over
+from pipeline.quality.judgement import _cores
+from pipeline.quality.limits import missed
+
+
+def test_clouds_of_colours_are_as_far_apart_as_they_are_moved() -> None:
+    cloud = np.random.default_rng(0).normal(size=(2000, 3)) * (20, 10, 5)
+    even = np.ones(2000)
+    assert distribution_distance(cloud, cloud[::-1], even, even) == pytest.approx(0, abs=1e-9)
+    assert distribution_distance(cloud, cloud + np.array([6, 0, 8]), even, even) == pytest.approx(
+        10, rel=0.03
+    )
+    # Weights select: half of the colours stand for none of them.
+    both = np.concatenate([cloud, cloud + 500])
+    first = np.repeat([1.0, 0.0], 2000)
+    assert distribution_distance(both, cloud, first, even) == pytest.approx(0, abs=0.05)
+    assert distribution_distance(cloud, cloud, even, 0 * even) is None
+
+
+def test_a_mean_over_a_region() -> None:
+    values, share = np.array([[1.0, 3.0], [5.0, 100.0]]), np.array([[1.0, 0.5], [0.5, 0.0]])
+    assert mean_over(values, share) == 2.5
+    assert mean_over(values, 0 * share) is None
+
+
+def test_differences_are_ciede2000() -> None:
+    # Pairs 1, 4 and 17 of Sharma, Wu and Dalal's test data.
+    left = [(50, 2.6772, -79.7751), (50, -1.3802, -84.2814), (50, 2.5, 0)]
+    right = [(50, 0, -82.7485), (50, 0, -82.7485), (73, 25, -18)]
+    found = canvas.colour_differences(*(np.array([pairs], dtype=np.float32) for pairs in (left, right)))
+    assert found[0] == pytest.approx([2.0425, 1.0, 27.1492], abs=2e-3)
+
+
+def test_lab_shares_and_clipping_of_files(tmp_path: Path) -> None:
+    pixels = np.full((20, 40, 3), 0.5, dtype=np.float32)
+    pixels[:, :20] = 1.2
+    pixels[:5, 20:, 1] = -0.1
+    canvas.write(tmp_path / "a.tif", pixels)
+    assert canvas.clipped_shares(tmp_path / "a.tif") == (5 / 40, 0.5)
+    lab = canvas.read_lab(tmp_path / "a.tif", Size(20, 40))
+    assert lab[10, 3] == pytest.approx([100, 0, 0], abs=0.1)
+    assert lab[10, 30] == pytest.approx([53.39, 0, 0], abs=0.1)
+    canvas.write_guides(tmp_path / "g.tif", np.stack([pixels[..., 0] > 1, pixels[..., 0] < 1], axis=-1) * 1.0)
+    shares = canvas.read_shares(tmp_path / "g.tif", Size(10, 20))
+    assert shares[:, :9, 0] == pytest.approx(1)
+    assert shares.sum(axis=2) == pytest.approx(1, abs=1e-4)
+
+
+def test_limits_are_at_most_but_for_likeness() -> None:
+    figures = {"style_distance": 0.3, "content_similarity": 0.5, "seams": None}
+    assert missed(figures, Limits(style_distance=0.3, content_similarity=0.5, seams=0, clipping=0)) == []
+    assert missed(figures, Limits(style_distance=0.2, content_similarity=0.6)) == [
+        "style_distance of at most 0.2; found 0.3",
+        "content_similarity of at least 0.6; found 0.5",
+    ]
+
+
+def test_large_images_are_sampled_where_each_region_is() -> None:
+    size = Size(1500, 3000)
+    assert _cores(Size(512, 640), None) is None
+    plain = _cores(size, None)
+    assert plain is not None
+    assert (len(plain), plain) == (6, _cores(size, None))
+    spot = Box(1300, 2700, 1400, 2800)
+
+    def read(box: Box) -> np.ndarray:
+        values = np.zeros((box.size.height, box.size.width, 2))
+        values[..., 0] = 1
+        rows, columns = np.mgrid[box.slices]
+        inside = (rows >= spot.top) & (rows < spot.bottom) & (columns >= spot.left) & (columns < spot.right)
+        values[inside] = (0, 1)
+        return values
+
+    found = _cores(size, Picture(size, read))
+    assert found is not None
+    assert any(box.top < spot.bottom and box.bottom > spot.top and box.right > spot.left for box in found)
+    assert all(edge % 16 == 0 for box in found for edge in (box.top, box.left, box.bottom, box.right))
