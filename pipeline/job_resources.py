@@ -167,6 +167,13 @@ class JobResources:
         top = self.collection.plans[artwork].levels[-1]
         return _raster(top.size, ASSEMBLED, passes=2)
 
+    def assess(self, artwork: str) -> Need:
+        """Of measuring quality: the network sees tiles; the image is shrunk to each level's size in turn."""
+        plan = self.collection.plans[artwork]
+        once = _raster(plan.levels[-1].size, RENDERED, passes=1 + len(plan.levels))
+        minutes = once.minutes + len(plan.levels) * max(1, len(plan.targets))
+        return Need(_NETWORK_STAGE_MIB, minutes, once.disk_mib, self._gpus(1), self._threads)
+
     def record(self) -> Need:
         """Of an artwork's record, which hashes its inputs and weights."""
         return Need(_IMAGE_STAGE_MIB, _START_MIN, 1)

@@ -90,8 +90,9 @@ rule proof:
         f"{RESULTS}/benchmarks/{{artwork}}/proof.tsv"
     threads: 1
     resources:
-        mem_mb=NEEDS.image_memory_mib(),
-        runtime=30,
+        mem_mb=lambda w, attempt: NEEDS.finish(w.artwork).memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.finish(w.artwork).runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.finish(w.artwork).disk_mib,
     params:
         preview_px=lambda w: COLLECTION.plans[w.artwork].settings.preview_px,
         code=fingerprint("proof"),
@@ -112,9 +113,10 @@ rule assess:
         f"{RESULTS}/benchmarks/{{artwork}}/assess.tsv"
     threads: THREADS
     resources:
-        mem_mb=NEEDS.target_memory_mib(),
-        runtime=60,
-        gpu=NEEDS.gpus,
+        mem_mb=lambda w, attempt: NEEDS.assess(w.artwork).memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.assess(w.artwork).runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.assess(w.artwork).disk_mib,
+        gpu=lambda w: NEEDS.target_gpus(local=workflow.local_exec),
     params:
         task=lambda w: FILES.assess_task(w.artwork),
         device=COLLECTION.config.compute.device,
@@ -139,8 +141,9 @@ rule judge:
         f"{RESULTS}/benchmarks/{{artwork}}/judge.tsv"
     threads: 1
     resources:
-        mem_mb=512,
-        runtime=10,
+        mem_mb=lambda w, attempt: NEEDS.record().memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.record().runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.record().disk_mib,
     params:
         code=fingerprint("judge"),
     shell:
