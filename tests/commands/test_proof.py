@@ -42,7 +42,7 @@ def test_what_cannot_be_printed_is_shown_and_counted(impasto: Impasto, words: li
     proof = pyvips.Image.pngload(str(impasto.folder / "proof.png")).numpy()
     # A pure blue comes out as a dull violet, and a greyish brown as itself.
     assert proof[30, 20, 2] < 215
-    assert np.abs(proof[30, 60].astype(int) - [140, 128, 115]).max() < 6
+    assert np.abs(proof[30, 60].astype(int) - [140, 128, 115]).max() < 10
     gamut = pyvips.Image.pngload(str(impasto.folder / "gamut.png")).numpy()
     assert (gamut[30, 20] == [255, 0, 255]).all()
     assert len(set(gamut[30, 60].tolist())) == 1
