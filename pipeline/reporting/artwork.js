@@ -206,6 +206,12 @@
     };
     viewer.addHandler("zoom", map);
     viewer.addHandler("open", map);
+    viewer.addHandler("tile-load-failed", () => {
+      // The tiles were not handed on with the page: the preview is.
+      if (!shown.tiles) return;
+      delete shown.tiles;
+      setTimeout(show);
+    });
     viewer.addHandler("open-failed", () => { frame.dataset.opened = "failed"; });
     const wheel = (on) => { if (viewer) viewer.gestureSettingsMouse.scrollToZoom = on; };
     element.addEventListener("pointerdown", () => { frame.focus({ preventScroll: true }); wheel(true); });

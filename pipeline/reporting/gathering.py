@@ -12,7 +12,7 @@ from pipeline import __version__, canvas, demo, weights
 from pipeline.combination import words
 from pipeline.config.controls import Style
 from pipeline.errors import InputError
-from pipeline.plan import LevelPlan, Plan, read_plan
+from pipeline.plan import LevelPlan, Plan, PrintPlan, read_plan
 from pipeline.rendering.record import RenderingRecord, read_record
 from pipeline.reporting.extras import read_proof, read_quality, read_stages, read_tiles
 from pipeline.reporting.facts import (
@@ -127,7 +127,16 @@ def _artwork(folder: Path, plan: Plan, uncovered: Path) -> Artwork:
         quality=read_quality(folder),
         proof=read_proof(folder, plan.artwork),
         stages=read_stages(folder),
+        finished_mm=(plan.print.width_mm, plan.print.height_mm),
+        remarks=list(_remarks(plan.print)),
     )
+
+
+def _remarks(printed: PrintPlan) -> Iterator[str]:
+    if printed.bleed_mm:
+        yield f"{printed.bleed_mm:.3g} mm bleed"
+    yield f"brushwork up to {printed.largest_structure_mm:.3g} mm"
+    yield f"content of {printed.content_dpi:.0f} dpi"
 
 
 def short(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -224,6 +224,9 @@ class Artwork:
         quality: What was measured of the result.
         proof: What the print's profile makes of the result.
         stages: What each of its jobs took.
+        finished_mm: Width and height of the finished print, where bleed or paper make it another size than
+            the result; None takes the result's.
+        remarks: What there is to know of the print, a few words each.
     """
 
     name: str
@@ -244,6 +247,8 @@ class Artwork:
     quality: Mapping[str, Any] = field(default_factory=dict)
     proof: Picture | None = None
     stages: Sequence[Stage] = ()
+    finished_mm: tuple[float, float] | None = None
+    remarks: Sequence[str] = ()
 
     @property
     def small(self) -> Picture:
@@ -269,12 +274,14 @@ class Artwork:
     @property
     def width_cm(self) -> float:
         """Width of the print."""
-        return self.width_px / self.dpi * MM_PER_INCH / 10
+        width_mm = self.finished_mm[0] if self.finished_mm else self.width_px / self.dpi * MM_PER_INCH
+        return width_mm / 10
 
     @property
     def height_cm(self) -> float:
         """Height of the print."""
-        return self.height_px / self.dpi * MM_PER_INCH / 10
+        height_mm = self.finished_mm[1] if self.finished_mm else self.height_px / self.dpi * MM_PER_INCH
+        return height_mm / 10
 
     @property
     def loss_last(self) -> float | None:

@@ -795,6 +795,14 @@ def test_print_size_and_totals(tmp_path: Path) -> None:
     assert make_artwork(tmp_path, levels=[]).loss_last is None
 
 
+def test_a_finished_print_may_differ_from_the_result_in_size(tmp_path: Path) -> None:
+    artwork = make_artwork(tmp_path, finished_mm=(594.0, 420.0), remarks=["3 mm bleed"])
+    assert (artwork.width_cm, artwork.height_cm) == pytest.approx((59.4, 42.0))
+    text = sheet(tmp_path, artwork).text
+    assert "59.4 \u00d7 42.0 cm at 300 dpi" in " ".join(text.split())
+    assert "rendered in 25 s · 3 mm bleed" in text
+
+
 def groups(svg: str) -> dict[str, str]:
     """The path of each named line of a curve."""
     root = ElementTree.fromstring(svg)
