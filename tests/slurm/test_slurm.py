@@ -41,6 +41,8 @@ def checkouts(tmp_path: Path) -> tuple[Checkout, Checkout]:
     few = {"style_layers": ["relu1_1", "relu2_1", "relu3_1"], "content_layers": ["relu3_1"]}
     network = {"name": "vgg19", **few}
     config["defaults"].update(levels=[64], iterations=[ITERATIONS], network=network)
+    for name in ("local", "cluster"):
+        (tmp_path / name).mkdir()
     first = Checkout.make(tmp_path / "local")
     write_inputs(first.folder)
     first.configure(config)
