@@ -37,9 +37,15 @@ def read_tiles(folder: Path) -> Tiles | None:
 
 
 def read_quality(folder: Path) -> dict[str, Any]:
-    """What `quality.json` says; nothing where there is none."""
+    """What `quality.json` says, and `proof.json` under `proof`; nothing where there is none."""
+    found = _read_json(folder / "quality.json")
+    proof = _read_json(folder / "proof.json")
+    return found | ({"proof": proof} if proof else {})
+
+
+def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads((folder / "quality.json").read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -714,6 +714,14 @@ def test_tiles_quality_proof_and_stages_are_read_where_they_are(tmp_path: Path) 
     for text, found in (("{", {}), ("[1]", {}), ('{"seams": 1.01}', {"seams": 1.01})):
         (folder / "quality.json").write_text(text)
         assert read_quality(folder) == found
+    (folder / "proof.json").write_text('{"out_of_gamut": 0.02}')
+    assert read_quality(folder) == {"seams": 1.01, "proof": {"out_of_gamut": 0.02}}
+    png(folder / "proof.png")
+    proof = read_proof(folder, "harbour")
+    assert proof is not None
+    quality = read_quality(folder)
+    text = sheet(tmp_path, make_artwork(tmp_path, proof=proof, quality=quality)).text
+    assert "Soft proof out_of_gamut 0.02" in " ".join(text.split())
     benchmarks = tmp_path / "results" / "benchmarks" / "harbour"
     benchmarks.mkdir(parents=True)
     for time, (name, row) in enumerate(
