@@ -75,12 +75,23 @@ VALID = [
     artworks(style="s.png", print={"width": "20 cm", "bits": 16}),
     {**artworks(style="s.png"), "weights": {"vgg19_oxford": {"path": "v.pth"}}},
     {**artworks(), "defaults": {"style": "s.png"}},
+    {"combine": {"contents": "c.png", "styles": ["s.png"], "settings": {"x": {"seed": 3}}, "exclude": []}},
+    {
+        "combine": [
+            {"contents": {"c": "c.png", "d": {"content": "d.png"}}, "styles": {"s": {"style": "s.png"}}}
+        ],
+        "artworks": {"c-s": {"seed": 4}},
+    },
 ]
 INVALID: list[dict[str, Any]] = [
     {},
     {"artworks": {}},
     {"artworks": {"a b": MINIMAL}},
     {"artworks": {"a": {"style": "s.png"}}},
+    {"sheet": 5},
+    {"combine": "c.png"},
+    {"combine": {"styles": "s.png"}},
+    {"combine": {"contents": {"a b": "c.png"}, "styles": "s.png"}},
     artworks(style=5),
     artworks(style=["s.png"]),
     artworks(style="s.png", regions=[{"where": "person", "style": "s.png"}]),

@@ -16,6 +16,7 @@ from workflows import (
     HALVES,
     SCENE,
     STYLES,
+    Checkout,
     RenderedCollection,
     config_with,
     jobs_of_levels,
@@ -43,6 +44,7 @@ def test_a_setting(rendered: RenderedCollection, path: str, value: Any, expected
     [
         ("content.png", noise(100, 80, seed=9), {"prepare key=content", *CONTENTS, *HALVES}),
         ("style.png", noise(90, 90, seed=9), {"prepare key=style", *STYLES["style"], *HALVES, *SCENE}),
+        ("other.png", noise(80, 96, seed=9) // 2, {"prepare key=other", *STYLES["other"], *HALVES}),
         ("left.png", 255 - noise(50, 40, seed=9)[..., :1], {*GUIDES, *HALVES}),
     ],
 )
@@ -68,6 +70,15 @@ def test_a_module(rendered: RenderedCollection, module: str, expected: set[str])
     comment = "/* changed */" if module.endswith(".css") else "# changed"
     with rendered.checkout.edited(module, f"{text}\n{comment}\n"):
         assert rendered.checkout.would_render() == expected
+
+
+def test_a_moved_folder(rendered: RenderedCollection, tmp_path: Path) -> None:
+    home, away = rendered.checkout.folder, tmp_path / "moved away"
+    home.rename(away)
+    try:
+        assert Checkout(away).would_render() == set()
+    finally:
+        away.rename(home)
 
 
 def test_the_version(rendered: RenderedCollection) -> None:

@@ -10,10 +10,11 @@ import sys
 import pytest
 from pictures import noise, save, truncate
 from running import snapshot, within
-from workflows import CONFIG, Checkout
+from workflows import CONFIG, Checkout, jobs
 
 from pipeline import canvas
 from pipeline.geometry import Size
+from pipeline.provenance import file_sha256
 
 pytestmark = pytest.mark.slow
 
@@ -42,6 +43,26 @@ def test_a_damaged_or_missing_picture_fails_in_one_line_and_once_mended_the_run_
     photo.write_bytes(whole)
     fresh.configure(CONFIG)
     assert fresh.renders("--until", "prepare") == {"prepare key=content"}
+
+
+def test_one_core_and_two_give_the_same_files(fresh: Checkout) -> None:
+    config = copy.deepcopy(CONFIG)
+    del config["artworks"]["halves"]
+    config["compute"]["threads"] = 2
+    fresh.configure(config)
+    target = "results/scene/levels/64/stylised.tif"
+    made = []
+    for cores in (1, 2):
+        # Two threads are computed with, though Snakemake grants one.
+        again = ["--forcerun", "recolour", "targets"]
+        done = fresh.snakemake(target, "--cores", cores, *again)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert {"recolour key=style-64x64", "targets key=style-64x64"} <= jobs(done)
+        folder = fresh.folder / "results"
+        files = [folder / "scene/levels/64/stylised.tif", *sorted((folder / "shared").rglob("*.*"))]
+        made.append({file.relative_to(folder): file_sha256(file) for file in files if file.is_file()})
+    assert len(made[0]) >= 6
+    assert made[0] == made[1]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux ends a process with its parent")
