@@ -127,8 +127,8 @@ def _artwork(folder: Path, plan: Plan, uncovered: Path) -> Artwork:
         quality=read_quality(folder),
         proof=read_proof(folder, plan.artwork),
         stages=read_stages(folder),
-        finished_mm=(plan.print.width_mm, plan.print.height_mm),
-        remarks=list(_remarks(plan.print)),
+        finished_mm=None if plan.print is None else (plan.print.width_mm, plan.print.height_mm),
+        remarks=[] if plan.print is None else list(_remarks(plan.print)),
     )
 
 
