@@ -198,7 +198,8 @@ def _save(image: _vips.Image, target: Path, source: Path, *, encoding: Encoding,
     quality: dict[str, Any] = {"Q": encoding.quality}
     save, options = {
         "png": (image.pngsave, {}),
-        "jpeg": (image.jpegsave, quality | {"optimize_coding": True}),
+        # Neither optimised nor progressive: libjpeg would hold the whole image.
+        "jpeg": (image.jpegsave, quality),
         "webp": (image.webpsave, quality | {"lossless": lossless}),
         "avif": (image.heifsave, quality | {"lossless": lossless, "compression": "av1"}),
     }[form.name]

@@ -24,6 +24,8 @@ _KINDS = {
     "int_parsing": "a whole number",
     "int_parsing_size": "a whole number of fewer digits",
     "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
     "float_type": "a number",
     "float_parsing": "a number",
     "finite_number": "a finite number",

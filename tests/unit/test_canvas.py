@@ -718,6 +718,7 @@ canvas.resize(folder / "p.tif", folder / "half.tif", Size(5001, 4999))
 canvas.resize(folder / "half.tif", folder / "full.tif", Size(10000, 10000))
 canvas.moments(folder / "full.tif")
 canvas.export_print(folder / "full.tif", folder / "print.tif", 300, encoding=Encoding(compression="lzw"))
+canvas.export_print(folder / "full.tif", folder / "print.jpg", 300)
 print(round(peak_memory_mib()))
 """
 
