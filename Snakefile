@@ -9,6 +9,7 @@ min_version("9.10")
 include: "rules/common.smk"
 include: "rules/prepare.smk"
 include: "rules/stylise.smk"
+include: "rules/feedforward.smk"
 include: "rules/export.smk"
 include: "rules/deliver.smk"
 
@@ -19,12 +20,13 @@ rule all:
     input:
         expand(
             f"{RESULTS}/{{artwork}}/{{file}}",
-            artwork=COLLECTION.plans,
-            file=["preview.png", "plan.json", "provenance.json", "quality.json"],
+            artwork=COLLECTION.artworks(on_demand=False),
+            file=["preview.png", "plan.json", "provenance.json"],
         ),
         # The jobs of artworks that cannot be made, which say why.
         expand(f"{RESULTS}/{{artwork}}/plan.json", artwork=COLLECTION.refused),
-        [FILES.prints(artwork) for artwork in COLLECTION.plans],
-        [FILES.judged(artwork) for artwork in COLLECTION.plans],
+        [FILES.prints(artwork) for artwork in COLLECTION.artworks(on_demand=False)],
+        [FILES.assessed(artwork) for artwork in COLLECTION.artworks(on_demand=False)],
+        [FILES.judged(artwork) for artwork in COLLECTION.artworks(on_demand=False)],
         f"{RESULTS}/report.html",
         DELIVERED,

@@ -16,6 +16,7 @@ from pipeline.config.reading import parse_with_places, read_yaml
 from pipeline.errors import ConfigError, InputError
 from pipeline.geometry import Size
 from pipeline.headers import HeaderCache
+from pipeline.inspection import weights_sources
 from pipeline.plan import LevelPlan, MixPlan, Plan
 from pipeline.planning import resolve
 from pipeline.shared_plans import (
@@ -24,6 +25,7 @@ from pipeline.shared_plans import (
     ImagePlan,
     MaskCropPlan,
     MaskPlan,
+    NetworkPlan,
     PartitionPlan,
     TargetPlan,
 )
@@ -54,6 +56,7 @@ class Collection:
     images: Mapping[str, ImagePlan]
     mixes: Mapping[str, MixPlan]
     targets: Mapping[str, TargetPlan]
+    networks: Mapping[str, NetworkPlan]
     weights: Mapping[str, WeightsSource | None]
 
     @property
@@ -65,6 +68,10 @@ class Collection:
     def resources(self) -> str:
         """The folder of weights and demo inputs, as written in the configuration."""
         return self.config.resources_dir.as_posix()
+
+    def artworks(self, *, on_demand: bool) -> list[str]:
+        """The artworks that a plain `snakemake` makes, or those that it leaves out."""
+        return [name for name, plan in self.plans.items() if plan.settings.on_demand == on_demand]
 
     def level(self, artwork: str, level: str | int) -> LevelPlan:
         """A level of an artwork."""
@@ -142,9 +149,13 @@ def _resolved(
         InputError: The files of every artwork are missing or unfit: the first one's mistake.
     """
     plans = _Plans()
+    losses: dict[str, WeightsSource | None] = {}
     for name in config.artworks:
         try:
-            plans[name] = resolve(config, name, size_of, where)
+            plan = resolve(config, name, size_of, where)
+            trained = [each.settings for each in plan.networks.values() if each.settings.file is None]
+            losses |= weights_sources(config, name, [each.network for each in trained], where)
+            plans[name] = plan
         except InputError as error:
             plans.refused[name] = InputError.stating(_placed(str(error), name, places, where))
         except ConfigError as error:
@@ -167,7 +178,8 @@ def _resolved(
         images={key: image for plan in plans.values() for key, image in plan.images.items()},
         mixes={key: mix for plan in plans.values() for key, mix in plan.mixes.items()},
         targets={key: target for plan in plans.values() for key, target in plan.targets.items()},
-        weights={name: source for plan in plans.values() for name, source in plan.weights.items()},
+        networks={key: network for plan in plans.values() for key, network in plan.networks.items()},
+        weights={name: source for plan in plans.values() for name, source in plan.weights.items()} | losses,
     )
 
 

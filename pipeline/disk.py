@@ -54,8 +54,8 @@ def disk_use(plan: Plan, size_of: Callable[[Path], Size]) -> DiskUse:
     results = [_bytes(level.size, RENDERED) for level in levels]
     guides = [_guide_bytes(plan, level) for level in levels]
     states = [level.disk_mib * _MIB for level in levels]
-    # The lowest level starts from the content, each other from a file of its own that goes again.
-    starts = [0, *results[1:]]
+    # The lowest level starts from the content or a painting, each other from a file that goes again.
+    starts = [results[0] if plan.painting is not None else 0, *results[1:]]
     while_rendering = [
         sum(results[: index + 1]) + sum(guides) + starts[index] + states[index]
         for index in range(len(levels))

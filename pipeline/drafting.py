@@ -17,7 +17,8 @@ from pipeline.geometry import Size
 from pipeline.inspection import SizeOf, check_prints, checked_size, file_warnings, weights_sources
 from pipeline.level_images import SOFT_UPSCALE, LevelImages
 from pipeline.masking import Masking, check_network, combined_files, content_dpi
-from pipeline.plan import LevelPlan, Plan, PrintPlan, RegionPlan, WeightedTarget
+from pipeline.painting import network_of, painted_level, painting
+from pipeline.plan import LevelPlan, PaintingPlan, Plan, PrintPlan, RegionPlan, WeightedTarget
 from pipeline.print_layout import PrintLayout, lay_out
 from pipeline.pyramid import Level, levels
 from pipeline.recolouring import Palette
@@ -42,6 +43,9 @@ def draft(config: Config, name: str, size_of: SizeOf, where: str) -> Plan:
     at = f"{where}: artworks.{name}"
     content = checked_size(size_of, artwork.content, f"{at}.content", MIN_SIDE_PX)
     found = levels(artwork, content, at)
+    if artwork.method == "feedforward":
+        # A network paints the result at once.
+        found = found[-1:]
     layout = lay_out(artwork.print, content, found[-1].size, at)
     check_network(artwork.mask_expressions, artwork.masks, at)
     gathered = _Draft(config, name, size_of, layout.c_crop, found, where=at)
@@ -52,7 +56,8 @@ def draft(config: Config, name: str, size_of: SizeOf, where: str) -> Plan:
         gathered.warn(warning)
     # The top level needs most: asked first, it names the budget that is enough for all of them.
     planned = tuple(gathered.level(index) for index in reversed(range(len(found))))[::-1]
-    models = [artwork.network.name, *gathered.masking.weights]
+    optimised = () if artwork.method == "feedforward" else (artwork.network.name,)
+    models = [*optimised, *gathered.masking.weights]
     plan = Plan(
         artwork=name,
         settings=artwork,
@@ -68,8 +73,10 @@ def draft(config: Config, name: str, size_of: SizeOf, where: str) -> Plan:
         images=gathered.images.images,
         mixes=gathered.images.mixes,
         targets=gathered.targets,
+        networks={} if gathered.network is None else dict([gathered.network]),
+        painting=gathered.painting,
         levels=planned,
-        chroma=gathered.palette.luminance_areas(),
+        chroma=gathered.chroma(),
         print=_print(layout, content, planned[0]),
         weights=weights_sources(config, name, models, where),
         disk_mib=0,
@@ -105,6 +112,8 @@ class _Draft:
         self.warnings: list[str] = []
         self._compute = config.compute
         self._size_of = size_of
+        self.network = network_of(config, name, size_of, where.partition(": ")[0]) if artwork.paints else None
+        self.painting: PaintingPlan | None = None
         self.content = self._source(artwork.content)
         if crop is not None:
             self.content = self._crop(self.content, crop)
@@ -134,6 +143,8 @@ class _Draft:
     def level(self, index: int) -> LevelPlan:
         """The plan of the level of this index."""
         artwork, level = self.artwork, self.levels[index]
+        if artwork.method == "feedforward":
+            return self._painted(level)
         own = artwork.at_level(index, level.px)
         network = _network_at(artwork.network, own)
         assert own.iterations is not None
@@ -141,6 +152,11 @@ class _Draft:
         assert own.style_weight is not None
         assert own.tv_weight is not None
         demand = Demand(network, artwork.optimiser, artwork.guidance_channels, own.iterations)
+        content = self.images.content(self.content, index)
+        if self.network is not None and index == 0:
+            self.painting = painting(
+                artwork, self._compute, self.network, level, content=content, source=self._source
+            )
         return LevelPlan(
             level_px=level.px,
             height=level.size.height,
@@ -150,7 +166,7 @@ class _Draft:
             content_weight=own.content_weight,
             style_weight=own.style_weight,
             tv_weight=own.tv_weight,
-            content=self.images.content(self.content, index),
+            content=content,
             regions=tuple(self._region(region, index, network) for region in artwork.regions),
             **asdict(
                 tiling(
@@ -161,6 +177,24 @@ class _Draft:
                 )
             ),
         )
+
+    def _painted(self, level: Level) -> LevelPlan:
+        """The plan of the level that a network paints."""
+        assert self.network is not None
+        content = self.images.plain(self.content, level.size)
+        planned = painting(
+            self.artwork, self._compute, self.network, level, content=content, source=self._source
+        )
+        self.painting = planned
+        return painted_level(self.artwork, planned, self.network[1].settings, level)
+
+    def chroma(self) -> tuple[Area, ...] | None:
+        """Where the content's chroma comes back in the end: everywhere when empty, nowhere when None."""
+        if self.artwork.method != "feedforward":
+            return self.palette.luminance_areas()
+        assert self.network is not None
+        in_luma = "luminance" in (self.artwork.colour.mode, self.network[1].settings.colour)
+        return () if in_luma else None
 
     def _region(self, region: Region, index: int, network: Network) -> RegionPlan:
         images = [self.images.style(style, region, index, network) for style in region.styles]

@@ -19,7 +19,8 @@ from pipeline.config.reading import for_artwork
 from pipeline.config.sections import Network
 from pipeline.geometry import Size
 from pipeline.mask_files import MaskFiles
-from pipeline.plan import WeightedTarget
+from pipeline.network_files import NetworkFiles, painting_options
+from pipeline.plan import PaintingPlan, WeightedTarget
 from pipeline.quality.task import LevelTask, RegionTask, StyleTask, Task
 
 
@@ -77,10 +78,25 @@ class JobFiles:
         return f"{self.collection.results}/{artwork}/levels/{level}"
 
     def result_file(self, artwork: str, level: str | int) -> str:
-        """The rendered image of a level: stylised at the lowest, refined above it."""
+        """The rendered image of a level: stylised at the lowest, refined above it; or painted."""
+        if self.collection.plans[artwork].is_painted:
+            return self.painted_file(artwork)
         lowest = self.collection.plans[artwork].levels[0].level_px
         name = "stylised" if int(level) == lowest else "refined"
         return f"{self.level_dir(artwork, level)}/{name}.tif"
+
+    def painted_file(self, artwork: str) -> str:
+        """What a trained network paints for an artwork: the result, or what the lowest level starts from."""
+        return f"{self.level_dir(artwork, self._painting(artwork).level_px)}/painted.tif"
+
+    def starts(self, artwork: str) -> list[str]:
+        """What the lowest level starts from: a list of one file, or of none where no network paints it."""
+        plan = self.collection.plans[artwork]
+        return [] if plan.painting is None or plan.is_painted else [self.painted_file(artwork)]
+
+    def start_records(self, artwork: str) -> list[str]:
+        """What was recorded of that: a list of one file, or of none."""
+        return [file.removesuffix(".tif") + ".json" for file in self.starts(artwork)]
 
     def result_below(self, artwork: str, level: str | int) -> str:
         """The rendered image of the level below; asking below the lowest is a KeyError."""
@@ -139,6 +155,8 @@ class JobFiles:
     def top_styles(self, artwork: str) -> list[str]:
         """The style images as the highest level used them, and what mixtures were made from, once each."""
         plan = self.collection.plans[artwork]
+        if plan.is_painted:
+            return [self.prepared_file(key) for key in dict.fromkeys(self._painting(artwork).styles)]
         used = [self.collection.targets[key].image for key in plan.levels[-1].targets]
         sources = [source for key in used if key in plan.mixes for source in plan.mixed_from(key)]
         return [self.image_file(image) for image in dict.fromkeys(used + sources)]
@@ -163,7 +181,7 @@ class JobFiles:
     def delivered(self) -> list[str]:
         """What is copied to where finished artworks are delivered, as it is called below the results."""
         found = []
-        for artwork in self.collection.plans:
+        for artwork in self.collection.artworks(on_demand=False):
             prints = [Path(file).name for file in self.prints(artwork)]
             found += [f"{artwork}/{name}" for name in (*prints, "preview.png", "provenance.json")]
         return [*found, "report.html"]
@@ -176,6 +194,7 @@ class JobFiles:
             "masks": self.mask_records(artwork),
             "partitions": self.partition_records(artwork),
             "mixtures": self.mixture_records(artwork),
+            "painting": self.start_records(artwork),
             "weights": self.artwork_weights(artwork),
             "sources": self.artwork_sources(artwork),
         }
@@ -235,8 +254,15 @@ class JobFiles:
             raise KeyError(f"{artwork} has no print.profile")
         return found.as_posix()
 
+    def assessed(self, artwork: str) -> list[str]:
+        """An artwork's figures: a list of one file, or of none where a trained network paints it."""
+        painted = self.collection.plans[artwork].is_painted
+        return [] if painted else [f"{self.collection.results}/{artwork}/quality.json"]
+
     def judged(self, artwork: str) -> list[str]:
         """What says that an artwork is within its limits: a list of one file, or of none without limits."""
+        if self.collection.plans[artwork].is_painted:
+            return []
         limits = self.collection.plans[artwork].settings.quality.limits
         asked = limits.model_dump(exclude_none=True)
         return [f"{self.collection.results}/{artwork}/quality.passed"] if asked else []
@@ -386,6 +412,41 @@ class JobFiles:
         if target.network.channel_means is not None:
             words += ["--channel-means", target.network.channel_means.as_posix()]
         return shlex.join(words)
+
+    # -- transformation networks -------------------------------------------------------------------
+
+    @cached_property
+    def network_files(self) -> NetworkFiles:
+        """Where transformation networks lie, and how they are made."""
+        return NetworkFiles(f"{self.collection.results}/shared/networks", self.collection.networks)
+
+    def train_inputs(self, key: str) -> dict[str, str | list[str]]:
+        """The files and folders that a network is trained on."""
+        settings = self.collection.networks[key].settings
+        return {
+            "photographs": [path.as_posix() for path in settings.photographs],
+            "styles": [path.as_posix() for path in settings.styles.values()],
+            "weights": self.weights_file(settings.network),
+        }
+
+    def apply_inputs(self, artwork: str) -> dict[str, str | list[str]]:
+        """The files that a network paints an artwork's level from."""
+        painting = self._painting(artwork)
+        return {
+            "image": self.image_file(painting.content),
+            "network": self.network_files.file(painting.network),
+            "guides": self.guides(artwork, painting.level_px) if painting.channels else [],
+        }
+
+    def apply_options(self, artwork: str) -> str:
+        """`impasto apply`'s options for an artwork's level, but for its files."""
+        return painting_options(self._painting(artwork))
+
+    def _painting(self, artwork: str) -> PaintingPlan:
+        found = self.collection.plans[artwork].painting
+        if found is None:
+            raise KeyError(f"no network paints {artwork}")
+        return found
 
     def weights_inputs(self, name: str) -> list[str]:
         """The user's own model file of this name: a list of one file, or of none."""

@@ -9,8 +9,9 @@ import math
 from dataclasses import dataclass
 from typing import final
 
-from pipeline.budget import FORWARD_S_PER_MEGAPIXEL
+from pipeline.budget import FORWARD_S_PER_MEGAPIXEL, PROCESS_MIB
 from pipeline.collection import Collection
+from pipeline.config.sections import NETWORKS
 from pipeline.disk import ASSEMBLED, COMBINED, GUIDE, MASK, PREPARED, RENDERED, SIZED, file_mib, print_mib
 from pipeline.formats import EXTENSIONS
 from pipeline.geometry import Size
@@ -42,6 +43,12 @@ _RASTER_S_PER_MEGAPIXEL = 1.0
 # The largest network on a slow processor, beside what the image's size adds.
 _SEGMENT_MIN = 30
 _MORE_PER_ATTEMPT = 0.5
+_TRAINED_TO = ("relu4_3",)
+# Values per pixel that a transformation network keeps for its backward pass.
+_OWN_VALUES = {"narrow": 200, "wide": 400}
+_PHOTOGRAPHS_MIB = 1024
+_TRAINING_DISK_MIB = 64
+_TRAINING_S_PER_MEGAPIXEL = 40.0
 
 
 @final
@@ -161,6 +168,26 @@ class JobResources:
         held_mib = EXTENSIONS[extension].held_bytes_per_px * top.area // 2**20
         once = _raster(top, 0, passes=2)
         return Need(once.mib + held_mib, once.minutes, print_mib(plan))
+
+    def train(self, key: str) -> Need:
+        """Of a network's training: a batch through both networks, photographs; twice two slow processors."""
+        settings = self.collection.networks[key].settings
+        layers = NETWORKS[settings.network].up_to(_TRAINED_TO)
+        values = 3 * sum(layer.channels / layer.stride_px**2 for layer in layers)
+        held = 4 * settings.batch * settings.size_px**2 * (values + _OWN_VALUES[settings.architecture])
+        mib = math.ceil(PROCESS_MIB + _PHOTOGRAPHS_MIB + held / 2**20)
+        megapixels = settings.iterations * settings.batch * settings.size_px**2 / 1e6
+        minutes = _START_MIN + round(2 * megapixels * _TRAINING_S_PER_MEGAPIXEL / 60)
+        return Need(mib, minutes, _TRAINING_DISK_MIB, self._gpus(1), self._threads)
+
+    def apply(self, artwork: str) -> Need:
+        """Of painting an artwork's level with a trained network."""
+        painting = self.collection.plans[artwork].painting
+        if painting is None:
+            raise KeyError(f"no network paints {artwork}")
+        size = self.collection.level(artwork, painting.level_px).size
+        disk_mib = painting.disk_mib + file_mib(size, RENDERED)
+        return Need(painting.memory_mib, painting.runtime_min, disk_mib, self._gpus(1), self._threads)
 
     def finish(self, artwork: str) -> Need:
         """Of what is made of the highest level as a whole: the assembled image, the preview."""

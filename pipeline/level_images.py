@@ -60,6 +60,10 @@ class LevelImages:
         """The key of the content image at the level of this index."""
         return self._image(prepared, self.levels[index].size, self.palette.of_content())
 
+    def plain(self, prepared: str, size: Size) -> str:
+        """The key of an image at a size, in its own colours."""
+        return self._image(prepared, size, ())
+
     def style(self, style: Style, region: Region, index: int, network: Network) -> str:
         """The key of a style's image at the level of this index, or of its mixture with a fine one.
 

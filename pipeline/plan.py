@@ -24,6 +24,7 @@ from pipeline.shared_plans import (
     ImagePlan,
     MaskCropPlan,
     MaskPlan,
+    NetworkPlan,
     PartitionPlan,
     TargetPlan,
     part_key,
@@ -180,6 +181,37 @@ class PrintPlan(Model):
 
 
 @final
+class PaintingPlan(Model):
+    """What a trained network makes of a level's content: the result, or what the level starts from.
+
+    Attributes:
+        network: Key of the network.
+        level_px: The level.
+        content: Key of the content image.
+        channels: The network's style of each region, in the regions' order; none where it knows one alone.
+        styles: Key of the prepared style image of each region.
+        moments: Where the normalisations' means and variances come from.
+        compute: Device, precision and threads.
+        budget_mib: What tiles and held layers may take.
+        memory_mib: What the job will use, the process itself included.
+        disk_mib: Files that the job makes and deletes again.
+        runtime_min: What the job asks of a scheduler.
+    """
+
+    network: str
+    level_px: int
+    content: str
+    channels: tuple[str, ...]
+    styles: tuple[str, ...]
+    moments: Literal["exact", "thumbnail"]
+    compute: Compute
+    budget_mib: int
+    memory_mib: int
+    disk_mib: int
+    runtime_min: int
+
+
+@final
 class Plan(Model):
     """One artwork, resolved.
 
@@ -198,6 +230,8 @@ class Plan(Model):
         images: Images at a level's size and colours by key.
         mixes: Mixed style images by key.
         targets: Style statistics by key.
+        networks: Transformation networks by key.
+        painting: What such a network paints; None where none does.
         levels: Lowest first.
         chroma: Where the content's chroma comes back in the end: everywhere when empty, nowhere when None.
         print: The print and what it means for the eye; None in an excerpt.
@@ -221,6 +255,8 @@ class Plan(Model):
     images: dict[str, ImagePlan]
     mixes: dict[str, MixPlan]
     targets: dict[str, TargetPlan]
+    networks: dict[str, NetworkPlan]
+    painting: PaintingPlan | None
     levels: tuple[LevelPlan, ...]
     chroma: tuple[Area, ...] | None
     print: PrintPlan | None
@@ -228,6 +264,11 @@ class Plan(Model):
     disk_mib: int
     kept_mib: int
     warnings: tuple[str, ...]
+
+    @property
+    def is_painted(self) -> bool:
+        """Whether a trained network paints the result, instead of levels that are optimised."""
+        return self.settings.method == "feedforward"
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -287,6 +328,7 @@ class Plan(Model):
                 guidance=settings.guidance,
                 optimiser=settings.optimiser,
                 start=settings.start,
+                feedforward=settings.feedforward,
                 seed=settings.seed,
             ),
             compute=self.compute.for_pixels(),
@@ -301,6 +343,8 @@ class Plan(Model):
             images={},
             mixes={},
             targets={},
+            networks={},
+            painting=None,
             levels=tuple(level.without_costs() for level in self.levels[: self.levels.index(top) + 1]),
             chroma=None,
             print=None,

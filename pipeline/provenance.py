@@ -61,8 +61,8 @@ class LevelRecord:
         tile_px: Side of a tile's core; None when the level was computed whole.
         iterations: Steps that the optimiser accepted.
         passes: The work done: forward and gradient passes over the image, counted together.
-        loss_first: Loss of the level's start image.
-        loss_last: Loss of the level's result.
+        loss_first: Loss of the level's start image; None where a trained network painted it.
+        loss_last: Loss of the level's result; None there too.
         seconds: Wall time.
         peak_memory_mib: The process's peak at the end of the level.
     """
@@ -73,8 +73,8 @@ class LevelRecord:
     tile_px: int | None
     iterations: int
     passes: int
-    loss_first: float
-    loss_last: float
+    loss_first: float | None
+    loss_last: float | None
     seconds: float
     peak_memory_mib: float
 
@@ -175,6 +175,7 @@ def record(
     deviations: Sequence[str] = (),
     masks: Mapping[str, Any] | None = None,
     mixtures: Mapping[str, Any] | None = None,
+    painting: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything that is needed to make the artwork again, as plain JSON values.
 
@@ -191,6 +192,7 @@ def record(
         deviations: Where the run left its plan, one sentence each.
         masks: What is known of each automatic mask, by its key.
         mixtures: What is known of each mixture of styles, by its key.
+        painting: What is known of the trained network and what it painted, where one took part.
 
     Raises:
         InputError: One of the inputs or outputs cannot be read.
@@ -207,6 +209,7 @@ def record(
         "levels": [plain(level) for level in levels],
         "masks": plain(masks or {}),
         "mixtures": plain(mixtures or {}),
+        "painting": None if painting is None else plain(painting),
         "inputs": file_records(inputs),
         "outputs": file_records(outputs),
         "deviations": list(deviations),

@@ -13,6 +13,8 @@ from typing import Any, Literal, final
 
 from pipeline.combination import leaves
 from pipeline.config.masks import ResolvedMask
+from pipeline.config.models import Compute
+from pipeline.config.networks import TrainedNetwork
 from pipeline.config.sections import Masks, Model, Network
 from pipeline.geometry import Size
 
@@ -198,6 +200,21 @@ class TargetPlan(Model):
     precision: Literal["auto", "bfloat16", "float32"]
     propagation: Literal["simple", "cubic", "all", "inside"]
     grow_units: int
+
+
+@final
+class NetworkPlan(Model):
+    """A transformation network: `results/shared/networks/{key}.safetensors`, or a file of the user's.
+
+    Attributes:
+        name: As the configuration calls it.
+        settings: As the configuration has them.
+        compute: Device, precision and threads of its training.
+    """
+
+    name: str
+    settings: TrainedNetwork
+    compute: Compute
 
 
 def make_key(stem: str, depends_on: Any) -> str:

@@ -49,7 +49,8 @@ rule export_print:
     shell:
         "exec impasto --end-with-parent export-print {input.image:q} --plan {input.plan:q} "
         "--records {input.records:q} --masks {input.masks:q} --partitions {input.partitions:q} "
-        "--mixtures {input.mixtures:q} --weights {input.weights:q} --output {output:q} > {log:q} 2>&1"
+        "--mixtures {input.mixtures:q} --weights {input.weights:q} --painting {input.painting:q} "
+        "--output {output:q} > {log:q} 2>&1"
 
 
 rule record:
@@ -72,7 +73,8 @@ rule record:
     shell:
         "exec impasto --end-with-parent record {input.prints:q} --plan {input.plan:q} "
         "--records {input.records:q} --masks {input.masks:q} --partitions {input.partitions:q} "
-        "--mixtures {input.mixtures:q} --weights {input.weights:q} --output {output:q} > {log:q} 2>&1"
+        "--mixtures {input.mixtures:q} --weights {input.weights:q} --painting {input.painting:q} "
+        "--output {output:q} > {log:q} 2>&1"
 
 
 rule proof:
@@ -196,15 +198,29 @@ rule preview:
 
 rule report:
     input:
-        plans=expand(f"{RESULTS}/{{artwork}}/plan.json", artwork=COLLECTION.plans),
-        provenances=expand(
-            f"{RESULTS}/{{artwork}}/provenance.json", artwork=COLLECTION.plans
+        plans=expand(
+            f"{RESULTS}/{{artwork}}/plan.json",
+            artwork=COLLECTION.artworks(on_demand=False),
         ),
-        previews=expand(f"{RESULTS}/{{artwork}}/preview.png", artwork=COLLECTION.plans),
-        pictures=expand(f"{RESULTS}/{{artwork}}/pictures", artwork=COLLECTION.plans),
+        provenances=expand(
+            f"{RESULTS}/{{artwork}}/provenance.json",
+            artwork=COLLECTION.artworks(on_demand=False),
+        ),
+        previews=expand(
+            f"{RESULTS}/{{artwork}}/preview.png",
+            artwork=COLLECTION.artworks(on_demand=False),
+        ),
+        pictures=expand(
+            f"{RESULTS}/{{artwork}}/pictures",
+            artwork=COLLECTION.artworks(on_demand=False),
+        ),
         viewer=FILES.viewer,
-        figures=expand(f"{RESULTS}/{{artwork}}/quality.json", artwork=COLLECTION.plans),
-        proofs=[FILES.proofs(artwork) for artwork in COLLECTION.plans],
+        figures=[
+            FILES.assessed(artwork) for artwork in COLLECTION.artworks(on_demand=False)
+        ],
+        proofs=[
+            FILES.proofs(artwork) for artwork in COLLECTION.artworks(on_demand=False)
+        ],
     output:
         page=f"{RESULTS}/report.html",
         folder=directory(f"{RESULTS}/report"),
@@ -219,7 +235,59 @@ rule report:
         disk_mb=NEEDS.report().disk_mib,
     params:
         title=lambda w: COLLECTION.config.title,
-        folders=expand(f"{RESULTS}/{{artwork}}", artwork=COLLECTION.plans),
+        folders=expand(
+            f"{RESULTS}/{{artwork}}", artwork=COLLECTION.artworks(on_demand=False)
+        ),
+        viewer=FILES.report_options,
+        code=fingerprint("report"),
+    shell:
+        "exec impasto --end-with-parent report {params.folders:q} --title {params.title:q} "
+        "{params.viewer} --output {output.page:q} > {log:q} 2>&1"
+
+
+# The same over the artworks that a plain `snakemake` leaves out.
+rule report_on_demand:
+    input:
+        plans=expand(
+            f"{RESULTS}/{{artwork}}/plan.json",
+            artwork=COLLECTION.artworks(on_demand=True),
+        ),
+        provenances=expand(
+            f"{RESULTS}/{{artwork}}/provenance.json",
+            artwork=COLLECTION.artworks(on_demand=True),
+        ),
+        previews=expand(
+            f"{RESULTS}/{{artwork}}/preview.png",
+            artwork=COLLECTION.artworks(on_demand=True),
+        ),
+        pictures=expand(
+            f"{RESULTS}/{{artwork}}/pictures",
+            artwork=COLLECTION.artworks(on_demand=True),
+        ),
+        viewer=FILES.viewer,
+        figures=[
+            FILES.assessed(artwork) for artwork in COLLECTION.artworks(on_demand=True)
+        ],
+        proofs=[
+            FILES.proofs(artwork) for artwork in COLLECTION.artworks(on_demand=True)
+        ],
+    output:
+        page=f"{RESULTS}/on_demand.html",
+        folder=directory(f"{RESULTS}/on_demand"),
+    log:
+        f"{RESULTS}/logs/report_on_demand.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report_on_demand.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda w, attempt: NEEDS.report().memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.report().runtime_min(attempt),
+        disk_mb=NEEDS.report().disk_mib,
+    params:
+        title=lambda w: COLLECTION.config.title,
+        folders=expand(
+            f"{RESULTS}/{{artwork}}", artwork=COLLECTION.artworks(on_demand=True)
+        ),
         viewer=FILES.report_options,
         code=fingerprint("report"),
     shell:

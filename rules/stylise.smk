@@ -104,6 +104,7 @@ rule stylise:
         content=lambda w: FILES.image_file(COLLECTION.level(w.artwork, w.level).content),
         targets=lambda w: FILES.level_targets(w.artwork, w.level),
         guides=lambda w: FILES.guides(w.artwork, w.level),
+        start=lambda w: FILES.starts(w.artwork),
     output:
         image=f"{RESULTS}/{{artwork}}/levels/{{level}}/stylised.tif",
         record=f"{RESULTS}/{{artwork}}/levels/{{level}}/stylised.json",
@@ -119,11 +120,12 @@ rule stylise:
         gpu=lambda w: NEEDS.level(w.artwork, w.level).gpus,
     params:
         plan=lambda w: FILES.level_plan(w.artwork, w.level),
+        start=lambda w, input: ["--start", *input.start] if input.start else [],
         code=fingerprint("stylise"),
     shell:
         "exec impasto --end-with-parent stylise --plan - --level {wildcards.level} "
         "--weights {input.weights:q} --content {input.content:q} --targets {input.targets:q} "
-        "--guides {input.guides:q} --output {output.image:q} --record {output.record:q} "
+        "--guides {input.guides:q} {params.start:q} --output {output.image:q} --record {output.record:q} "
         "--preview {RESULTS:q}/{wildcards.artwork}/now.png --preview-every-min {PREVIEW_EVERY_MIN} "
         "<<< {params.plan:q} > {log:q} 2>&1"
 

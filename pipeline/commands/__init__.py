@@ -20,6 +20,7 @@ COMMANDS = {
     "upsample": "enlarge a level's result as the start of the next",
     "refine": "render a higher level from the enlarged result of the one below",
     "train": "teach a network to paint photographs in one pass, each region in its own style",
+    "import-network": "take over a network of Johnson's type that was trained elsewhere",
     "apply": "paint an image of any size with a trained network",
     "assemble": "put colours and alpha back at full size",
     "measure": "measure how far an image is from a style, by region",

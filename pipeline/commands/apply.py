@@ -14,13 +14,13 @@ from pipeline.canvas import Mask
 from pipeline.commands.options import add_machine_arguments, positive, size
 from pipeline.console import Reporter, say
 from pipeline.errors import InputError
+from pipeline.feedforward.record import ApplicationRecord, PaintingRecord
 from pipeline.files import scratch_path, write_json
 from pipeline.geometry import Size
 from pipeline.machine import prepare_machine
 from pipeline.provenance import file_sha256
 
 if TYPE_CHECKING:
-    from pipeline.feedforward.application import ApplicationRecord
     from pipeline.feedforward.models import ModelCard
 
 _FLOAT_BITS = 32
@@ -44,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--guides",
         type=Path,
         help="all of them in one file that `impasto guide` made, in the network's order",
+    )
+    parser.add_argument(
+        "--channels",
+        nargs="+",
+        metavar="REGION",
+        help="the network's region of each band of --guides, where they are others or in another order",
     )
     parser.add_argument(
         "--size",
@@ -90,13 +96,14 @@ def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     header = canvas.read_header(arguments.image)
     # torch takes seconds, which help and mistakes need not wait for.
-    from pipeline.feedforward.application import Picture, paint  # noqa: PLC0415
+    from pipeline.feedforward.application import Picture, coverage_warnings, paint  # noqa: PLC0415
     from pipeline.feedforward.models import load_network  # noqa: PLC0415
 
     machine = prepare_machine(arguments.device, arguments.precision, arguments.threads)
     trained = load_network(arguments.model, machine.device)
     output, card = arguments.output, trained.card
     masks = _masks(arguments, card)
+    channels = _channels(arguments, card)
     layers_folder = output.with_name(f".{output.stem}.layers")
     shutil.rmtree(layers_folder, ignore_errors=True)
     with ExitStack() as scratch:
@@ -105,10 +112,14 @@ def run(arguments: argparse.Namespace) -> None:
         keeps_chroma = arguments.colour == "content" or card.colour == "luminance"
         painted = scratch.enter_context(scratch_path(output, "painted")) if keeps_chroma else output
         scratch.callback(shutil.rmtree, layers_folder, ignore_errors=True)
+        picture = Picture(image, guides, channels)
+        warnings = coverage_warnings(trained, picture)
+        for warning in warnings:
+            say(f"warning: {warning}")
         with Reporter(f"apply {output.stem}, per cent", _WHOLE) as reporter:
             record = paint(
                 trained,
-                Picture(image, guides),
+                picture,
                 painted,
                 moments=arguments.moments,
                 thumbnail_px=arguments.thumbnail_px,
@@ -119,14 +130,13 @@ def run(arguments: argparse.Namespace) -> None:
             )
         if keeps_chroma:
             canvas.combine_luminance(painted, image, output)
-    write_json(
-        arguments.record,
-        {
-            "application": record.model_dump(mode="json"),
-            "colour": "content" if keeps_chroma else "painted",
-            "model": {"sha256": file_sha256(arguments.model), **card.model_dump(mode="json")},
-        },
+    told = PaintingRecord(
+        application=record,
+        colour="content" if keeps_chroma else "painted",
+        model={"sha256": file_sha256(arguments.model), **card.model_dump(mode="json")},
+        warnings=warnings,
     )
+    write_json(arguments.record, told.model_dump(mode="json"))
     _tell(output, record)
 
 
@@ -173,6 +183,22 @@ def _masks(arguments: argparse.Namespace, card: ModelCard) -> Mapping[str, Mask]
             found=", ".join(found) or "none",
         )
     return {name: found[name] for name in card.names if name in found}
+
+
+def _channels(arguments: argparse.Namespace, card: ModelCard) -> tuple[int, ...] | None:
+    """The place of each band's region among the network's; None where they are its own in order."""
+    if arguments.channels is None:
+        return None
+    if arguments.guides is None:
+        raise InputError("--channels", expected="--guides beside it", found="none")
+    unknown = [name for name in arguments.channels if name not in card.names]
+    if unknown:
+        raise InputError(
+            "--channels",
+            expected=f"regions of the network ({', '.join(card.names)})",
+            found=", ".join(unknown),
+        )
+    return tuple(card.names.index(name) for name in arguments.channels)
 
 
 def _image(path: Path, bits: int, wanted: Size | None, output: Path, scratch: ExitStack) -> Path:

@@ -6,10 +6,11 @@ import argparse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from pipeline import provenance, weights
 from pipeline.errors import InputError
+from pipeline.feedforward.record import PaintingRecord, read_painting
 from pipeline.mask_record import MaskRecord, read_mask_record, read_partition_record
 from pipeline.plan import Plan, read_plan
 from pipeline.rendering.record import RenderingRecord, read_record
@@ -24,10 +25,16 @@ def add_record_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         required=True,
-        help="what stylise and refine recorded, lowest level first",
+        help="what stylise and refine recorded, lowest level first; of an artwork that a trained network "
+        "paints, what apply did",
     )
+    parser.add_argument("--weights", type=Path, nargs="*", default=[], help="the model files that took part")
     parser.add_argument(
-        "--weights", type=Path, nargs="+", required=True, help="the model files that took part"
+        "--painting",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="what apply recorded, where the lowest level started from what it painted",
     )
     parser.add_argument(
         "--masks", type=Path, nargs="*", default=[], help="what segment recorded of each automatic mask"
@@ -60,7 +67,7 @@ def read_recorded(arguments: argparse.Namespace) -> Recorded:
         InputError: One of them is missing, damaged, or not of this artwork.
     """
     plan = read_plan(arguments.plan)
-    records = [read_record(path) for path in arguments.records]
+    records, painting = _made(plan, arguments.records, arguments.painting)
     model_files = [weights.load(path) for path in arguments.weights]
     masks = {path.stem: read_mask_record(path) for path in arguments.masks}
     for path in arguments.partitions:
@@ -70,10 +77,43 @@ def read_recorded(arguments: argparse.Namespace) -> Recorded:
     _check(plan, records, model_files)
     _check_keys("--masks and --partitions", plan.automatic_masks, masks)
     _check_keys("--mixtures", plan.mixes, mixtures)
-    return Recorded(plan, _provenance(plan, records, model_files, masks, mixtures))
+    return Recorded(
+        plan, _provenance(plan, records, model_files, masks, mixtures=mixtures, painting=painting)
+    )
 
 
-def _check(plan: Plan, records: list[RenderingRecord], model_files: list[weights.Weights]) -> None:
+@final
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What is known of a level that was made."""
+
+    level: provenance.LevelRecord
+    precision: str
+    device: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+def _made(plan: Plan, paths: list[Path], paintings: list[Path]) -> tuple[list[_Made], PaintingRecord | None]:
+    """What is known of each level, and of what a trained network painted, where one took part."""
+    starts = 1 if plan.settings.start == "feedforward" and not plan.is_painted else 0
+    if len(paintings) != starts:
+        raise InputError(
+            "--painting",
+            expected="the record of what the lowest level started from" if starts else "none",
+            found=_listed(paintings) or "none",
+        )
+    if not plan.is_painted:
+        records = [read_record(path) for path in paths]
+        made = [_Made(each.level, each.precision, each.device, each.warnings) for each in records]
+        return made, read_painting(paintings[0]) if paintings else None
+    if len(paths) != 1:
+        raise InputError("--records", expected="the one that `impasto apply` made", found=_listed(paths))
+    found = read_painting(paths[0])
+    level, application = found.as_level(plan.levels[-1].level_px), found.application
+    return [_Made(level, application.precision, application.device, found.warnings)], found
+
+
+def _check(plan: Plan, records: list[_Made], model_files: list[weights.Weights]) -> None:
     """Raises an InputError unless these are what the plan's print is made from."""
     wanted = [level.level_px for level in plan.levels]
     given = [record.level.level_px for record in records]
@@ -103,10 +143,12 @@ def _listed(values: Iterable[object]) -> str:
 
 def _provenance(
     plan: Plan,
-    records: list[RenderingRecord],
+    records: list[_Made],
     model_files: list[weights.Weights],
     masks: Mapping[str, MaskRecord],
+    *,
     mixtures: Mapping[str, RenderingRecord],
+    painting: PaintingRecord | None,
 ) -> dict[str, object]:
     return provenance.record(
         artwork=plan.artwork,
@@ -134,7 +176,11 @@ def _provenance(
             }
             for key, record in mixtures.items()
         },
+        painting=None if painting is None else painting.model_dump(mode="json"),
         inputs={path.as_posix(): path for path in plan.inputs},
         outputs={},
-        deviations=[deviation for record in (*records, *mixtures.values()) for deviation in record.warnings],
+        deviations=[
+            *(deviation for record in records for deviation in record.warnings),
+            *(deviation for mixture in mixtures.values() for deviation in mixture.warnings),
+        ],
     )

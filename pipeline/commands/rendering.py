@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import io
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, final
+from typing import TYPE_CHECKING, Literal, NoReturn, final
 
 from pipeline import canvas
+from pipeline.commands.states import exit_stopped, remove_others, say_stopped, state_folder, state_key, take
 from pipeline.config.models import Compute
 from pipeline.console import Reporter, say
 from pipeline.errors import InputError, PipelineError, ResourceError, ToldError
-from pipeline.files import hold, scratch_path, write_text
-from pipeline.fingerprint import fingerprint
+from pipeline.files import scratch_path, write_text
 from pipeline.geometry import Size
 from pipeline.machine import END_WITH_PARENT, is_out_of_memory, prepare_machine, stop_requests
 from pipeline.plan import LevelPlan, Plan, parse_plan, read_plan
@@ -31,23 +28,23 @@ if TYPE_CHECKING:
     from pipeline.optimiser import Step
     from pipeline.rendering.optimisation import Rendered, Run, Stopped
 
-_STATE_SUFFIX = ".state"
-_IN_USE = ".in-use"
-_EXIT_STOPPED = 143
-"""128 and the number of SIGTERM, as a shell says it."""
+
+Verb = Literal["stylise", "refine"]
 
 
-def render(arguments: argparse.Namespace, start: Path | None) -> None:
-    """Renders the level that the arguments name, from `start` or from what the plan says."""
-    with company("stylise" if start is None else "refine") as group:
-        finished = _render(arguments, start, group)
+def render(arguments: argparse.Namespace, verb: Verb) -> None:
+    """Renders the level that the arguments name, from their `start` or from what the plan says."""
+    with company(verb) as group:
+        finished = _render(arguments, verb, group)
     end(finished)
 
 
-def _render(arguments: argparse.Namespace, start: Path | None, group: Group | None) -> bool:
+def _render(arguments: argparse.Namespace, verb: Verb, group: Group | None) -> bool:
+    start: Path | None = arguments.start
     plan = _plan(arguments.plan)
     level = plan.level(arguments.level)
-    _check_order(plan, level, start)
+    _check_order(plan, level, verb)
+    _check_start(plan, start, verb)
     if len(arguments.guides) > 1:
         raise InputError(
             "--guides", expected="one file of guidance channels", found=str(len(arguments.guides))
@@ -144,7 +141,7 @@ def share(arguments: argparse.Namespace, count: int, compute: Compute, plan: str
 def end(finished: bool) -> None:
     """Ends the process with the code of one that was asked to stop, unless its work is finished."""
     if not finished:
-        sys.exit(_EXIT_STOPPED)
+        exit_stopped()
 
 
 @final
@@ -192,10 +189,10 @@ def optimise(
     previews = None if output.preview is None else Previews(output.preview, 60 * output.preview_every_min)
 
     group = group or Alone()
-    state = output.image.with_name(f".{output.image.stem}-{key}{_STATE_SUFFIX}")
+    state = state_folder(output.image, key)
     with group.together():
         if group.leads:
-            hold(state / _IN_USE)
+            take(state)
     nobody = None if group.leads else io.StringIO()
     try:
         with Reporter(output.label, iterations, nobody) as reporter, stop_requests() as should_stop:
@@ -219,13 +216,12 @@ def optimise(
             shutil.rmtree(state, ignore_errors=True)
     if isinstance(rendered, Stopped):
         if group.leads:
-            done = f"{rendered.iterations} of {iterations} iterations"
-            say(f"stopped after {done}; the same command goes on from there")
+            say_stopped(rendered.iterations, iterations)
         return False
     _finish(output, iterations, rendered, group)
     if group.leads:
         shutil.rmtree(state, ignore_errors=True)
-        _remove_others(output.image)
+        remove_others(output.image)
         if previews is not None:
             previews.discard()
     return True
@@ -252,57 +248,50 @@ def _finish(output: Output, iterations: int, rendered: Rendered, group: Group) -
     rendered.discard_state()
     ending = "" if record.ending == "iterations" else f" ({record.ending})"
     say(
-        f"{output.image}: {output.size} px, loss {cost.loss_first:.4g} -> {cost.loss_last:.4g}, "
+        f"{output.image}: {output.size} px, loss {record.trace[0].loss:.4g} -> {record.trace[-1].loss:.4g}, "
         f"{cost.iterations} of {iterations} iterations{ending}, {cost.seconds:.1f} s, "
         f"{record.precision}, {cost.peak_memory_mib:.0f} MiB"
     )
 
 
-def _remove_others(image: Path) -> None:
-    """Removes what interrupted runs of other settings left of this image, unless they are at work."""
-    theirs = re.compile(re.escape(f".{image.stem}-") + f"[0-9a-f]{{12}}{re.escape(_STATE_SUFFIX)}")
-    for folder in image.parent.iterdir():
-        if theirs.fullmatch(folder.name):
-            with contextlib.suppress(ResourceError):
-                hold(folder / _IN_USE)
-                shutil.rmtree(folder, ignore_errors=True)
-
-
 def run_key(depends_on: str, compute: Compute, files: Iterable[Path | None]) -> str:
-    """Twelve hexadecimal digits for a run: settings, files by name, length and time, code, kind of machine.
-
-    Device and precision are those that `auto` means here: a state made with others is another run's.
+    """What `state_key` gives for an optimisation on this machine.
 
     Raises:
         ResourceError: There is no such device.
     """
     machine = prepare_machine(compute.device, compute.precision, compute.threads)
-    digest = hashlib.sha256(depends_on.encode())
-    digest.update(f"{machine.device.type} {machine.precision}".encode())
-    digest.update(f"{fingerprint('refine')} {metadata.version('torch')}".encode())
-    for file in files:
-        # A file that is missing is told of where it is read.
-        if file is not None and file.is_file():
-            found = file.stat()
-            digest.update(f"{file.name} {found.st_size} {found.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:12]
+    return state_key("refine", depends_on, machine, files)
 
 
 def _plan(path: Path) -> Plan:
     return read_plan(path) if path != Path("-") else parse_plan(sys.stdin.read(), "standard input")
 
 
-def _check_order(plan: Plan, level: LevelPlan, start: Path | None) -> None:
+def _check_start(plan: Plan, start: Path | None, verb: Verb) -> None:
+    """Raises an InputError where the lowest level has a start that the plan does not name, or lacks it."""
+    wanted = plan.settings.start == "feedforward"
+    if verb == "stylise" and (start is not None) != wanted:
+        raise InputError(
+            "--start",
+            expected="what `impasto apply` made of the content, as the plan says"
+            if wanted
+            else f"none: the plan starts from {plan.settings.start}",
+            found="none" if start is None else str(start),
+        )
+
+
+def _check_order(plan: Plan, level: LevelPlan, verb: Verb) -> None:
     """Raises an InputError where stylise is asked for a higher level, or refine for the lowest."""
     lowest = plan.levels[0].level_px
-    if start is None and level.level_px != lowest:
+    if verb == "stylise" and level.level_px != lowest:
         raise InputError(
             f"--level {level.level_px}",
             expected=f"the plan's lowest level {lowest}",
             found=str(level.level_px),
             fix="Use impasto refine",
         )
-    if start is not None and level.level_px == lowest:
+    if verb == "refine" and level.level_px == lowest:
         raise InputError(
             f"--level {level.level_px}",
             expected="a level above the plan's lowest",

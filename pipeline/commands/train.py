@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import io
 import re
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -20,12 +19,12 @@ from pydantic import ValidationError
 from pipeline import __version__, canvas, provenance, weights
 from pipeline.commands import photographs
 from pipeline.commands.options import add_machine_arguments, positive
+from pipeline.commands.states import exit_stopped, remove_others, say_stopped, state_folder, state_key, take
 from pipeline.config.sections import NAME_PATTERN, NETWORKS, Network
 from pipeline.console import Reporter, say
-from pipeline.errors import InputError, ResourceError
+from pipeline.errors import InputError
 from pipeline.feedforward.training_settings import TrainingSettings
-from pipeline.files import hold, scratch_path, write_json
-from pipeline.fingerprint import fingerprint
+from pipeline.files import scratch_path, write_json
 from pipeline.machine import Machine, prepare_machine, stop_requests
 from pipeline.provenance import file_sha256
 
@@ -34,13 +33,12 @@ if TYPE_CHECKING:
 
     from pipeline.feedforward.models import ModelCard
     from pipeline.feedforward.photographs import Photographs
-    from pipeline.feedforward.training import Training, Validation
+    from pipeline.feedforward.training import Ending, Training, Validation
+    from pipeline.groups import Group
 
-_STATE_SUFFIX = ".state"
 _STATE = "training.safetensors"
-_IN_USE = ".in-use"
-_EXIT_STOPPED = 143
 _ENOUGH_TO_HOLD_OUT, _HELD_OUT_AT_MOST, _SHOWN_AT_MOST = 20, 8, 4
+_PICTURES_AT_MOST = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,9 +83,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--training-mask",
-        choices=("top-bottom", "left-right", "circle"),
+        choices=("top-bottom", "left-right", "circle", "varied"),
         default="top-bottom",
-        help="where the regions are in every crop; any masks may be used later (default: %(default)s)",
+        help="where the regions are: the same in every crop, or one of 32 masks of many shapes and shares; "
+        "any masks may be used later (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--balance",
+        choices=("paper", "styles"),
+        default="paper",
+        help="`styles` lets a dark style weigh as much as a bright one (default: %(default)s)",
     )
     for option, value, text in (
         ("--size-px", 256, "the side of a crop, a multiple of 16"),
@@ -133,6 +138,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the network, a safetensors file")
     parser.add_argument("--record", type=Path, required=True, help="losses, cost and device, as JSON")
     parser.add_argument(
+        "--report", type=Path, help="a page with the losses, the validations' pictures and the model card"
+    )
+    parser.add_argument(
         "--pictures",
         type=Path,
         help="a folder for a picture of every validation: contents above, painted below",
@@ -146,17 +154,26 @@ def run(arguments: argparse.Namespace) -> None:
         canvas.read_header(path)
     settings = _settings(arguments)
     usable = photographs.usable(arguments.photographs, settings.size_px)
-    key = _key(settings, arguments, styles, usable)
-    state = arguments.output.with_name(f".{arguments.output.stem}-{key}{_STATE_SUFFIX}")
-    hold(state / _IN_USE)
-    try:
-        machine = prepare_machine(arguments.device, arguments.precision, arguments.threads)
-        _train(_Job(arguments, settings, styles, machine, state, key), _Split.of(usable))
-    finally:
-        if not (state / _STATE).exists():
-            # Nothing to go on from: a mistake in the inputs, say.
-            shutil.rmtree(state, ignore_errors=True)
-    _remove_others(arguments.output)
+    machine = prepare_machine(arguments.device, arguments.precision, arguments.threads)
+    told = (settings.model_dump_json(), arguments.network, arguments.threads, list(styles))
+    key = state_key("train", str(told), machine, (arguments.weights, *styles.values(), *usable))
+    state = state_folder(arguments.output, key)
+    from pipeline.distributed import joined  # noqa: PLC0415 - torch takes seconds
+
+    with joined() as group:
+        with group.together():
+            if group.leads:
+                take(state)
+        try:
+            ending = _train(_Job(arguments, settings, styles, machine, state, key, group), _Split.of(usable))
+        finally:
+            if group.leads and not (state / _STATE).exists():
+                # Nothing to go on from: a mistake in the inputs, say.
+                shutil.rmtree(state, ignore_errors=True)
+        if group.leads and ending != "stopped":
+            remove_others(arguments.output)
+    if ending == "stopped":
+        exit_stopped()
 
 
 @final
@@ -170,6 +187,7 @@ class _Job:
     machine: Machine
     state: Path
     key: str
+    group: Group
 
 
 @final
@@ -190,48 +208,61 @@ class _Split:
         return cls(tuple(path for path in paths if path not in held_out), held_out)
 
 
-def _train(job: _Job, split: _Split) -> None:
+def _train(job: _Job, split: _Split) -> Ending:
+    """Trains, and has the first of the processes write what came of it."""
     from pipeline.feedforward.models import save_network  # noqa: PLC0415 - torch takes seconds
     from pipeline.feedforward.photographs import Photographs  # noqa: PLC0415
     from pipeline.feedforward.training import train  # noqa: PLC0415
     from pipeline.feedforward.training_state import restore_state, save_state  # noqa: PLC0415
 
-    arguments, settings = job.arguments, job.settings
-    training = _prepared(job)
-    if restore_state(job.state / _STATE, training, job.key):
-        say(f"going on after {training.iteration} of {settings.iterations} iterations")
+    arguments, settings, group = job.arguments, job.settings, job.group
+    # They outlive an interruption, as the state beside them does.
+    pictures = arguments.pictures or (None if arguments.report is None else job.state / "pictures")
+    with group.together():
+        training = _prepared(job)
+        if restore_state(job.state / _STATE, training, job.key) and group.leads:
+            say(f"going on after {training.iteration} of {settings.iterations} iterations")
     crops = Photographs(split.trained_on, settings.size_px, settings.seed)
     shown = _middles(Photographs(split.validated, settings.size_px, settings.seed))
     with (
-        Reporter(f"train {arguments.output.stem}", settings.iterations) as reporter,
+        Reporter(
+            f"train {arguments.output.stem}", settings.iterations, None if group.leads else io.StringIO()
+        ) as reporter,
         stop_requests() as should_stop,
-        contextlib.closing(crops.batches(training.iteration, settings.batch, arguments.workers)) as batches,
+        contextlib.closing(
+            crops.batches(training.iteration, settings.batch, arguments.workers, group.rank, group.count)
+        ) as batches,
     ):
         ending = train(
             training,
             batches,
             shown,
-            save=lambda: save_state(job.state / _STATE, training, job.key),
+            save=lambda: save_state(job.state / _STATE, training, job.key) if group.leads else None,
             save_every_s=arguments.checkpoint_every_s,
             on_step=lambda iteration, loss: reporter.update(iteration, f"loss {loss:.4g}"),
-            on_validation=lambda validation: _show(arguments.pictures, validation),
+            on_validation=lambda validation: _show(pictures if group.leads else None, validation),
             should_stop=should_stop,
         )
-    photographs.warn(list(crops.damaged.values()))
+    damaged = {path: told for each in group.gathered(crops.damaged) for path, told in each.items()}
+    if not group.leads:
+        return ending
+    photographs.warn(list(damaged.values()))
     if ending == "stopped":
-        done = f"{training.iteration} of {settings.iterations} iterations"
-        say(f"stopped after {done}; the same command goes on from there")
-        sys.exit(_EXIT_STOPPED)
+        say_stopped(training.iteration, settings.iterations)
+        return ending
     figures = _figures(training)
-    card = _card(job, figures, split, frozenset(crops.damaged))
+    card = _card(job, figures, split, frozenset(damaged))
     save_network(arguments.output, training.network, card)
     write_json(arguments.record, _record(job, training, figures, ending))
+    if arguments.report is not None and pictures is not None:
+        _write_report(arguments.report, training, card, ending, pictures)
     shutil.rmtree(job.state, ignore_errors=True)
     say(
         f"{arguments.output}: {training.iteration} iterations ({ending}), validation loss "
         f"{training.validations[0].loss:.4g} -> {training.validations[-1].loss:.4g}, "
         f"{training.seconds:.1f} s, {figures['images_per_s']:.1f} images/s, {job.machine.precision}"
     )
+    return ending
 
 
 def _styles(given: Sequence[str]) -> dict[str, Path]:
@@ -280,47 +311,20 @@ def _prepared(job: _Job) -> Training:
     arguments, settings = job.arguments, job.settings
     network = Network(name=arguments.network, style_layers=settings.style_layers, content_layers=())
     encoder = load_encoder(arguments.weights, network, job.machine)
-    styles = {name: _style(path, arguments.output, settings.style_px) for name, path in job.styles.items()}
-    return Training.new(settings, encoder, styles, job.machine)
+    # Processes that train together each decode for themselves.
+    beside = arguments.output.with_name(f"{arguments.output.stem}-{job.group.rank}.tif")
+    styles = {name: _style(path, beside, settings.style_px) for name, path in job.styles.items()}
+    return Training.new(settings, encoder, styles, job.machine, job.group)
 
 
-def _style(path: Path, output: Path, style_px: int) -> Tensor:
+def _style(path: Path, beside: Path, style_px: int) -> Tensor:
     """A style image at the size of training; sRGB in [0, 1]."""
     import torch  # noqa: PLC0415 - see `run`
 
-    beside = output.with_suffix(".tif")
     with scratch_path(beside, "style") as decoded, scratch_path(beside, "sized-style") as sized:
         canvas.prepare(path, decoded)
         canvas.resize(decoded, sized, canvas.size_of(decoded).of_area(style_px), clip=True)
         return torch.from_numpy(canvas.read(sized)).permute(2, 0, 1).contiguous()
-
-
-def _key(
-    settings: TrainingSettings,
-    arguments: argparse.Namespace,
-    styles: Mapping[str, Path],
-    found: Sequence[Path],
-) -> str:
-    """Twelve hexadecimal digits for a training: its settings, its files by length and time, its code."""
-    digest = hashlib.sha256(settings.model_dump_json().encode())
-    told = (arguments.network, arguments.device, arguments.precision, arguments.threads, list(styles))
-    digest.update(f"{told} {fingerprint('train')} {metadata.version('torch')}".encode())
-    for path in (arguments.weights, *styles.values(), *found):
-        # A file that is missing is told of where it is read.
-        if path.is_file():
-            facts = path.stat()
-            digest.update(f"{path.name} {facts.st_size} {facts.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:12]
-
-
-def _remove_others(output: Path) -> None:
-    """Removes what interrupted trainings of other settings left of this network, unless they are at work."""
-    theirs = re.compile(re.escape(f".{output.stem}-") + f"[0-9a-f]{{12}}{re.escape(_STATE_SUFFIX)}")
-    for folder in output.parent.iterdir():
-        if theirs.fullmatch(folder.name):
-            with contextlib.suppress(ResourceError):
-                hold(folder / _IN_USE)
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _show(folder: Path | None, validation: Validation) -> None:
@@ -335,6 +339,32 @@ def _show(folder: Path | None, validation: Validation) -> None:
     sheet = (255 * torch.cat(rows, dim=1)).round().byte().permute(1, 2, 0).contiguous().numpy()
     folder.mkdir(parents=True, exist_ok=True)
     canvas.write_png(folder / f"{validation.point.iteration:06}.png", np.asarray(sheet))
+
+
+def _write_report(path: Path, training: Training, card: ModelCard, ending: str, pictures: Path) -> None:
+    """The page of a finished training, with at most so many validations' pictures, the last among them."""
+    # matplotlib takes a second, which trainings without a page need not wait for.
+    from pipeline.reporting import Picture  # noqa: PLC0415
+    from pipeline.reporting.training import TrainingPage, write_training  # noqa: PLC0415
+
+    points = training.validations
+    count = min(len(points), _PICTURES_AT_MOST)
+    chosen = [points[len(points) - 1 - index * len(points) // count] for index in reversed(range(count))]
+    files = [(pictures / f"{point.iteration:06}.png", point) for point in chosen]
+    page = TrainingPage(
+        trace=[(point.iteration, point.loss) for point in training.trace],
+        validations=[(point.iteration, point.loss) for point in points],
+        pictures=[
+            Picture(file, f"After {point.iteration} iterations: photographs above, painted below", True)
+            for file, point in files
+            if file.is_file()
+        ],
+        iterations=training.iteration,
+        ending=ending,
+        seconds=training.seconds,
+        card=provenance.plain(card.model_dump(mode="json")),
+    )
+    write_training(page, f"Training of {', '.join(card.names)}", path)
 
 
 def _figures(training: Training) -> dict[str, float]:

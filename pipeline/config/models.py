@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from pipeline.combination import Expression
 from pipeline.config.controls import AutomaticRegions, Colour, Guidance, Iterations, Mixing, Region, as_list
+from pipeline.config.networks import Feedforward, RegionName, TrainedNetwork
 from pipeline.config.presets import PresetName
 from pipeline.config.printing import DeepZoom, Print
 from pipeline.config.quality import Quality
@@ -118,7 +119,16 @@ class ArtworkSettings(Section):
     network: Network = Field(Network(), description="The network and its layers.")
     optimiser: Optimiser = Field(Optimiser(), description="The optimiser.")
     masks: Masks = Field(Masks(), description="Automatic masks.")
-    start: Literal["content", "noise"] = Field("content", description="What the lowest level starts from.")
+    method: Literal["optimise", "feedforward"] = Field(
+        "optimise",
+        description="`optimise` changes the image step by step, level after level. `feedforward` has a "
+        "trained network paint the highest level in one pass, and knows no lower ones.",
+    )
+    feedforward: Feedforward = Field(Feedforward(), description="Which trained network paints, and how.")
+    start: Literal["content", "noise", "feedforward"] = Field(
+        "content",
+        description="What the lowest level starts from; `feedforward` is what a trained network makes of it.",
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the noise start.")
     detail: Literal["content", "none"] = Field(
         "content",
@@ -135,6 +145,9 @@ class ArtworkSettings(Section):
     deepzoom: DeepZoom = Field(DeepZoom(), description="The deep-zoom image, or its `format` alone.")
     quality: Quality = Field(Quality(), description="What is asked of the result's measured quality.")
     preview_px: int = Field(1024, ge=64, le=8192, description="The longer side of preview.png.")
+    on_demand: bool = Field(
+        False, description="Leave it out of a plain `snakemake`; asking for its files makes them."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -169,6 +182,11 @@ class ArtworkSettings(Section):
             check_layers(self.network, level.style_layers or (), f"style_layers of level {level.px}")
             check_layers(self.network, level.content_layers or (), f"content_layers of level {level.px}")
         return self
+
+    @property
+    def paints(self) -> bool:
+        """Whether a trained network takes part."""
+        return "feedforward" in (self.method, self.start)
 
     @field_validator("regions")
     @classmethod
@@ -319,6 +337,9 @@ class Config(Section):
         default_factory=dict, description="Model files from a place of your own."
     )
     defaults: Defaults = Field(Defaults(), description="Settings for every artwork.")
+    networks: dict[RegionName, TrainedNetwork] = Field(
+        default_factory=dict, description="Transformation networks, for `method: feedforward`, by name."
+    )
     artworks: dict[Annotated[str, Field(pattern=NAME_PATTERN)], Artwork] = Field(
         min_length=1, description="The collection: a name for each artwork, and its settings."
     )

@@ -85,8 +85,13 @@ def read_yaml_text(text: str, where: str) -> Any:
 
 def for_artwork(config: Config, name: str) -> dict[str, Any]:
     """The part of the configuration that artwork `name` depends on, as plain JSON values."""
-    plain = config.model_dump(mode="json", exclude={"defaults", "artworks", "title"})
-    return {**plain, "artworks": {name: config.artworks[name].model_dump(mode="json")}}
+    plain = config.model_dump(mode="json", exclude={"defaults", "artworks", "networks", "title"})
+    artwork = config.artworks[name]
+    used = artwork.feedforward.network if artwork.paints else None
+    networks = {
+        key: network.model_dump(mode="json") for key, network in config.networks.items() if key == used
+    }
+    return {**plain, "networks": networks, "artworks": {name: artwork.model_dump(mode="json")}}
 
 
 def _with_defaults(raw: Mapping[str, Any], inherited: Mapping[str, Any], where: str) -> Mapping[str, Any]:

@@ -56,6 +56,12 @@ def json_schema() -> dict[str, Any]:
     region = schema["$defs"]["Region"]
     _or_style(region)
     _collections(schema)
+    # pydantic lets names through that the pattern does not fit.
+    schema["properties"]["networks"]["additionalProperties"] = False
+    network = schema["$defs"]["TrainedNetwork"]
+    network["properties"]["styles"]["additionalProperties"] = False
+    network["oneOf"] = [{"required": ["photographs"]}, {"required": ["file"]}]
+    _also_alone(network["properties"], "photographs")
     schema["$defs"]["Combination"] = _combination()
     for properties, name in (
         (region["properties"], "where"),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import final
 
 import numpy as np
 import torch
@@ -17,28 +17,26 @@ from torch import Tensor
 
 from pipeline import canvas, provenance
 from pipeline.colour import LUMA_WEIGHTS
-from pipeline.config.sections import Model
 from pipeline.errors import InputError
 from pipeline.feedforward.models import TrainedNetwork
+from pipeline.feedforward.record import ApplicationRecord, DeviationRecord, Moments
 from pipeline.feedforward.streaming import (
     Deviation,
     StreamedApplication,
     compare,
-    held_bytes_per_px,
     sample_boxes,
-    tile_for,
 )
 from pipeline.files import scratch_path
 from pipeline.geometry import Box, Size
 from pipeline.machine import Machine
 from pipeline.rasters import Raster
+from pipeline.transformations import held_bytes_per_px, tile_for
 from pipeline.workspaces import FolderWorkspace, MemoryWorkspace, Workspace
-
-Moments = Literal["exact", "thumbnail"]
 
 _SAMPLE_PX = 128
 _SAMPLES_ACROSS = 3
 _SAFETY = 2.0
+_NOTHING, _NOTEWORTHY = 0.002, 0.005
 _MIB = 2**20
 
 
@@ -50,60 +48,13 @@ class Picture:
     Attributes:
         image: Colours in sRGB, in a file that a stage wrote.
         guides: One band per region, of the image's size; None for a network of one region.
+        channels: The place of each band's style among the network's; several bands may have one style. None:
+            they are the network's regions in its order.
     """
 
     image: Path
     guides: Path | None
-
-
-@final
-class DeviationRecord(Model):
-    """How far a result with a thumbnail's moments is from one with the image's own, in grey levels of 255.
-
-    Measured on sampled squares of the image, against the moments of what lies under all of them.
-
-    Attributes:
-        rms: The root of the mean square difference there.
-        largest: The largest difference there.
-        bound: Twice `rms`: what the whole image's may be expected to stay below. An estimate, no proof.
-        sampled_px: How many pixels were sampled.
-    """
-
-    rms: float
-    largest: float
-    bound: float
-    sampled_px: int
-
-
-@final
-class ApplicationRecord(Model):
-    """How a painted image came about.
-
-    Attributes:
-        height_px: Of the image.
-        width_px: Of the image.
-        moments: Where the normalisations' means and variances come from: the image, or a thumbnail of it.
-        deviation: What the thumbnail changes; None for exact moments.
-        tile_px: Side of the tiles.
-        store: Where layers were held.
-        seconds: All told.
-        megapixels_per_s: Pixels of the image over that.
-        peak_memory_mib: Of the process.
-        precision: `bfloat16` or `float32`.
-        device: What computed it.
-    """
-
-    height_px: int
-    width_px: int
-    moments: Moments
-    deviation: DeviationRecord | None
-    tile_px: int
-    store: Literal["memory", "files"]
-    seconds: float
-    megapixels_per_s: float
-    peak_memory_mib: float
-    precision: str
-    device: dict[str, Any]
+    channels: tuple[int, ...] | None = None
 
 
 @final
@@ -126,6 +77,30 @@ class FileRaster:
         """The values inside `box`."""
         pixels = torch.from_numpy(canvas.read(self._path, box)[..., : self._bands]).permute(2, 0, 1)
         return as_luma(pixels) if self._luma else pixels
+
+
+@final
+class GuideRaster:
+    """Guidance channels of a network, each the sum of the bands of a file that have its style, 1 at most.
+
+    Args:
+        path: A file that a stage wrote.
+        channels: The channel of each band.
+        count: How many channels there are.
+    """
+
+    def __init__(self, path: Path, channels: Sequence[int], count: int) -> None:
+        self.size = canvas.size_of(path)
+        self._bands = FileRaster(path, len(channels))
+        self._channels = torch.tensor(channels)
+        self._count = count
+
+    def read(self, box: Box) -> Float[Tensor, "channels height width"]:
+        """The values inside `box`."""
+        bands = self._bands.read(box)
+        return (
+            bands.new_zeros(self._count, *bands.shape[1:]).index_add_(0, self._channels, bands).clamp(max=1)
+        )
 
 
 def as_luma(image: Float[Tensor, "*batch 3 height width"]) -> Float[Tensor, "*batch 3 height width"]:
@@ -169,7 +144,7 @@ def paint(
     network, luma = trained.network, trained.card.colour == "luminance"
     _check(trained, picture)
     image = FileRaster(picture.image, 3, luma=luma)
-    guides = None if picture.guides is None else FileRaster(picture.guides, network.guides)
+    guides = _guide_raster(picture, network.guides)
     tile_px = tile_for(network.layers, memory_budget_mib)
 
     def applied(image: Raster, guides: Raster | None) -> StreamedApplication:
@@ -185,10 +160,10 @@ def paint(
     else:
         total = bands
         with ExitStack() as scratch:
-            thumbnail = _thumbnail(picture, network.guides, small, output, scratch)
+            thumbnail = _thumbnail(picture, small, output, scratch)
             shrunk = applied(
                 FileRaster(thumbnail.image, 3, luma=luma),
-                None if thumbnail.guides is None else FileRaster(thumbnail.guides, network.guides),
+                _guide_raster(thumbnail, network.guides),
             )
             shrunk.settle(MemoryWorkspace(machine.device))
         streamed.moments.update(shrunk.moments)
@@ -226,10 +201,11 @@ def _check(trained: TrainedNetwork, picture: Picture) -> None:
         raise InputError(picture.image, expected="an image of 3 bands", found="fewer")
     if picture.guides is None:
         return
-    found = canvas.bands_of(picture.guides)
-    if found != guides:
+    found, wanted = canvas.bands_of(picture.guides), picture.channels or range(guides)
+    if found != len(wanted):
+        named = [names[index] for index in wanted]
         raise InputError(
-            picture.guides, expected=f"a band for each of {', '.join(names)}", found=f"{found} bands"
+            picture.guides, expected=f"a band for each of {', '.join(named)}", found=f"{found} bands"
         )
     sizes = canvas.size_of(picture.image), canvas.size_of(picture.guides)
     if sizes[0] != sizes[1]:
@@ -242,20 +218,55 @@ def _workspace(
     trained: TrainedNetwork, size: Size, budget_mib: int, machine: Machine, folder: Path
 ) -> Workspace:
     """Memory where what is held takes half the budget at most, else files."""
-    held = held_bytes_per_px(trained.network.layers, machine.dtype) * size.area
+    held = held_bytes_per_px(trained.network.layers, machine.dtype.itemsize) * size.area
     if held <= budget_mib * _MIB / 2:
         return MemoryWorkspace(machine.device)
     return FolderWorkspace(folder, machine.device)
 
 
-def _thumbnail(picture: Picture, guides: int, size: Size, output: Path, scratch: ExitStack) -> Picture:
+def _guide_raster(picture: Picture, guides: int) -> Raster | None:
+    if picture.guides is None:
+        return None
+    return GuideRaster(picture.guides, picture.channels or range(guides), guides)
+
+
+def coverage_warnings(trained: TrainedNetwork, picture: Picture) -> tuple[str, ...]:
+    """What a network will make of regions that are not as in its training: a sentence for each kind.
+
+    Raises:
+        InputError: The picture does not have what the network reads.
+    """
+    _check(trained, picture)
+    names = trained.card.names
+    if picture.guides is None:
+        return ()
+    shares = dict.fromkeys(names, 0.0)
+    for index, mean in zip(
+        picture.channels or range(len(names)), canvas.band_means(picture.guides), strict=True
+    ):
+        shares[names[index]] += mean
+    found = [
+        f"nothing of the image is to have the style {name}: the network sees only where regions differ, and "
+        "may mix the others' styles"
+        for name, share in shares.items()
+        if share < _NOTHING
+    ]
+    total = sum(shares.values())
+    if abs(total - 1) > _NOTEWORTHY:
+        found.append(
+            f"the regions cover {total:.1%} of the image: the network was trained where they cover it once"
+        )
+    return tuple(found)
+
+
+def _thumbnail(picture: Picture, size: Size, output: Path, scratch: ExitStack) -> Picture:
     image = scratch.enter_context(scratch_path(output, "thumbnail"))
     canvas.resize(picture.image, image, size)
     if picture.guides is None:
         return Picture(image, None)
     shrunk = scratch.enter_context(scratch_path(output, "thumbnail-guides"))
-    canvas.resize(picture.guides, shrunk, size, "linear", guides)
-    return Picture(image, shrunk)
+    canvas.resize(picture.guides, shrunk, size, "linear", canvas.bands_of(picture.guides))
+    return Picture(image, shrunk, picture.channels)
 
 
 def _told(found: Deviation, boxes: Sequence[Box]) -> DeviationRecord:

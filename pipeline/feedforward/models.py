@@ -15,9 +15,9 @@ from safetensors.numpy import save_file
 
 from pipeline.config.sections import Model
 from pipeline.errors import WeightsError
-from pipeline.feedforward.architectures import ARCHITECTURES, Upsampling
 from pipeline.feedforward.network import TransformationNetwork
 from pipeline.files import atomic_path
+from pipeline.transformations import ARCHITECTURES, Upsampling
 from pipeline.weights import tensors_sha256
 
 _CARD = "impasto_model_card"

@@ -12,14 +12,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.feedforward.architectures import (
-    SKIP_CROP,
+from pipeline.geometry import Box, Size
+from pipeline.transformations import (
     STRIDE_PX,
     Convolution,
     TransformationArchitecture,
     Upsampling,
 )
-from pipeline.geometry import Box, Size
 
 EPSILON = 1e-5
 _REACH = 150 / 255
@@ -90,7 +89,9 @@ class TransformationNetwork(nn.Module):
             if layer.rectified:
                 values = functional.relu(values)
             if layer.skip:
-                values = values + given[-2][:, :, SKIP_CROP:-SKIP_CROP, SKIP_CROP:-SKIP_CROP]
+                crop, size_before = layer.skip_crop, given[-2].shape
+                inside = [slice(crop, length - crop) for length in size_before[2:]]
+                values = values + given[-2][:, :, inside[0], inside[1]]
             given.append(values)
         return self.coloured(values)[:, :, : size.height, : size.width]
 
@@ -122,7 +123,7 @@ class TransformationNetwork(nn.Module):
 
         Args:
             layer: The layer.
-            values: Its input inside `read`; zeros where that lies outside the input.
+            values: Its input inside `read`, continued where that lies outside the input.
             read: `layer.reads(box)`.
             box: The box.
         """
@@ -142,7 +143,12 @@ class TransformationNetwork(nn.Module):
     def coloured(
         self, values: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch 3 height width"]:
-        """The last convolution's values as colours: mean + 150 tanh on the scale 0..255, as the authors."""
+        """The last convolution's values as colours: mean + 150 tanh on the scale 0..255, as the authors.
+
+        A network that is not bounded gives colours as they are.
+        """
+        if not self.architecture.bounded:
+            return values.to(self._mean.dtype)
         return self._mean + _REACH * torch.tanh(values.to(self._mean.dtype))
 
 
@@ -161,4 +167,11 @@ def outward(length: int, margin: int, device: torch.device | str = "cpu") -> Ten
 def _convolution(layer: Convolution) -> nn.Module:
     if layer.enlarged == "transposed":
         return nn.ConvTranspose2d(layer.inputs, layer.outputs, 3, stride=2, padding=1, output_padding=1)
-    return nn.Conv2d(layer.inputs, layer.outputs, layer.kernel, layer.stride, layer.padding)
+    return nn.Conv2d(
+        layer.inputs,
+        layer.outputs,
+        layer.kernel,
+        layer.stride,
+        layer.padding,
+        padding_mode="reflect" if layer.reflected else "zeros",
+    )

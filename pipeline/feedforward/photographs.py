@@ -81,20 +81,30 @@ class Photographs:
         top, left = ((length - self._side_px) // 2 for length in pixels.shape[:2])
         return _as_tensor(pixels[top : top + self._side_px, left : left + self._side_px])
 
-    def batches(self, first: int, batch: int, workers: int) -> Generator[Float[Tensor, "batch 3 side side"]]:
+    def batches(
+        self, first: int, batch: int, workers: int, rank: int = 0, count: int = 1
+    ) -> Generator[Float[Tensor, "share 3 side side"]]:
         """Batches from the one of this number on, endlessly; workers decode those to come meanwhile.
+
+        Args:
+            first: The number of the first batch.
+            batch: Crops in it.
+            workers: Threads.
+            rank: Which share of each batch is wanted.
+            count: Of how many equal shares.
 
         Raises:
             InputError: No photograph can be decoded.
         """
         with ThreadPoolExecutor(workers) as pool:
             waiting: deque[list[Future[Tensor]]] = deque()
-            number = first * batch
+            share = batch // count
+            number = first * batch + rank * share
             try:
                 while True:
                     # Two batches ahead at least, and work for every worker.
-                    while len(waiting) < 2 + workers // batch:
-                        waiting.append([pool.submit(self.crop, number + place) for place in range(batch)])
+                    while len(waiting) < 2 + workers // share:
+                        waiting.append([pool.submit(self.crop, number + place) for place in range(share)])
                         number += batch
                     yield torch.stack([future.result() for future in waiting.popleft()])
             finally:

@@ -21,16 +21,15 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.feedforward.architectures import SKIP_CROP, STRIDE_PX, Convolution
 from pipeline.feedforward.network import EPSILON, TransformationNetwork, outward
 from pipeline.geometry import Box, Size, align_up
 from pipeline.rasters import Raster
-from pipeline.stores import BLOCK_PX, Store
+from pipeline.stores import Store
+from pipeline.transformations import STRIDE_PX, TILE_STEP_PX, Convolution
 from pipeline.workspaces import Workspace
 
 _PICTURE = -1
 _BAND_PX = 128
-_MIB = 2**20
 
 
 @final
@@ -86,7 +85,7 @@ class StreamedApplication:
         self._network = network.eval()
         self._layers = network.layers
         self._image, self._guides = image, guides
-        self._tile_px = align_up(tile_px, BLOCK_PX * STRIDE_PX)
+        self._tile_px = align_up(tile_px, TILE_STEP_PX)
         self._band_px = min(_BAND_PX, self._tile_px)
         self._dtype = dtype
         margin = network.architecture.margin_px
@@ -199,7 +198,7 @@ class StreamedApplication:
             raw = self._step(step, values[step - 1], boxes[step - 1], read[step], boxes[step])
             skipped = None
             if self._layers[step].skip:
-                wanted = _shifted(boxes[step])
+                wanted = _shifted(boxes[step], self._layers[step].skip_crop)
                 skipped = (
                     values[step - 2][:, :, *wanted.relative_to(boxes[step - 2]).slices]
                     if step - 2 in values
@@ -218,7 +217,7 @@ class StreamedApplication:
             inside.top - read.top,
             read.bottom - inside.bottom,
         )
-        values = functional.pad(values, around) if any(around) else values
+        values = _continued(self._layers[index], values, around)
         with torch.autocast(values.device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16):
             return self._network.convolved_box(self._layers[index], values, read, box)
 
@@ -252,7 +251,7 @@ class StreamedApplication:
         """Replaces what a residual block's last convolution gave by the block's output, in place."""
         store = self._held[index]
         for box in self._tiles(index):
-            skipped = self._given(index - 2, _shifted(box))
+            skipped = self._given(index - 2, _shifted(box, self._layers[index].skip_crop))
             store.write(box, self._activated(index, store.read(box)[None], skipped)[0])
         self._finished.add(index)
 
@@ -267,23 +266,6 @@ class StreamedApplication:
         guides = None if self._guides is None else self._guides.read(inside)[None].to(device)
         values = self._network.prepared(image, guides)[:, :, place[0], place[1]]
         return values.to(self._dtype).contiguous(memory_format=torch.channels_last)
-
-
-def held_bytes_per_px(layers: Iterable[Convolution], dtype: torch.dtype) -> float:
-    """What `settle` holds at the most for each pixel of the image: three layers of the smallest size."""
-    held = [layer.outputs for layer in layers if layer.stride_px == STRIDE_PX]
-    return 3 * max(held) * dtype.itemsize / STRIDE_PX**2
-
-
-def tile_for(layers: Iterable[Convolution], budget_mib: int) -> int:
-    """The largest tile side whose passes fit half of a memory budget, but never below 128 px.
-
-    The other half is for what is held. The full-sized layers decide: with their copies in several precisions,
-    halos and what the allocator keeps, a pass was measured to take 16 times the widest.
-    """
-    widest = max(layer.outputs / layer.stride_px**2 for layer in layers)
-    side = int((budget_mib / 2 * _MIB / (16 * 4 * widest)) ** 0.5)
-    return max(2 * BLOCK_PX * STRIDE_PX, side // (BLOCK_PX * STRIDE_PX) * BLOCK_PX * STRIDE_PX)
 
 
 @torch.no_grad()
@@ -344,6 +326,16 @@ def _within(box: Box, size: Size) -> Box:
     return box.grown(0, within=size)
 
 
-def _shifted(box: Box) -> Box:
+def _shifted(box: Box, by: int) -> Box:
     """The box of a block's input that the skip connection adds to this box of its output."""
-    return Box(box.top + SKIP_CROP, box.left + SKIP_CROP, box.bottom + SKIP_CROP, box.right + SKIP_CROP)
+    return Box(box.top + by, box.left + by, box.bottom + by, box.right + by)
+
+
+def _continued(layer: Convolution, values: Tensor, around: tuple[int, int, int, int]) -> Tensor:
+    """A layer's input with what the layer takes to be around it: left, right, top, bottom."""
+    if not any(around):
+        return values
+    if not layer.reflected:
+        return functional.pad(values, around)
+    # A row that is reflected after doubling is the last one before it.
+    return functional.pad(values, around, mode="reflect" if layer.enlarged is None else "replicate")

@@ -6,10 +6,11 @@ The loss is that of `training_loss.py`; nothing here knows which terms it has.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -19,16 +20,19 @@ from pipeline.config.sections import Model
 from pipeline.errors import InputError
 from pipeline.features import Encoder
 from pipeline.feedforward.application import as_luma
-from pipeline.feedforward.architectures import ARCHITECTURES
 from pipeline.feedforward.network import TransformationNetwork
 from pipeline.feedforward.training_loss import style_targets, training_guidance, training_loss
-from pipeline.feedforward.training_masks import training_mask
+from pipeline.feedforward.training_masks import training_masks
 from pipeline.feedforward.training_settings import TrainingSettings
 from pipeline.geometry import Size
+from pipeline.groups import Alone, Group
 from pipeline.guidance import Guidance
 from pipeline.losses import Loss, Observation
 from pipeline.machine import Machine
 from pipeline.tiles import Tile
+from pipeline.transformations import ARCHITECTURES
+
+_MASK = 2
 
 
 @final
@@ -65,9 +69,10 @@ class Training:
         network: The network to train, with its first weights, on the machine's device.
         encoder: The loss network.
         loss: What is lowered.
-        mask: The fixed mask; None for one region.
-        guidance: Its normalised guides; None for one region.
+        masks: The masks of crops, one or several; None for one region.
+        guidance: The normalised guides of each; empty for one region.
         machine: Device and precision.
+        group: Those who train together: each has a share of every batch, and all take the same steps.
 
     Attributes:
         iteration: Iterations done.
@@ -83,11 +88,13 @@ class Training:
         encoder: Encoder,
         loss: Loss,
         *,
-        mask: Float[Tensor, "regions side side"] | None,
-        guidance: Guidance | None,
+        masks: Float[Tensor, "masks regions side side"] | None,
+        guidance: Sequence[Guidance],
         machine: Machine,
+        group: Group | None = None,
     ) -> None:
         self.settings = settings
+        self.group = group or Alone()
         self.network = network.train()
         self.iteration = 0
         self.seconds = 0.0
@@ -97,16 +104,13 @@ class Training:
         self._encoder = encoder
         self._loss = loss
         self._machine = machine
-        self._mask = None if mask is None else mask.to(machine.device)
+        self._masks = None if masks is None else masks.to(machine.device)
         self._size = Size(settings.size_px, settings.size_px)
         layers = [encoder.architecture.layer(name) for name in settings.style_layers]
-        self._guides = (
-            {}
-            if guidance is None
-            else {
-                name: T.to(machine.device) for name, T in guidance.at(layers, Tile.whole(self._size)).items()
-            }
-        )
+        whole = Tile.whole(self._size)
+        self._guides = [
+            {name: T.to(machine.device) for name, T in each.at(layers, whole).items()} for each in guidance
+        ]
         # Some five hundred points make a curve.
         self._trace_every = max(1, settings.iterations // 500)
 
@@ -117,6 +121,7 @@ class Training:
         encoder: Encoder,
         styles: Mapping[str, Float[Tensor, "3 height width"]],
         machine: Machine,
+        group: Group | None = None,
     ) -> Training:
         """The training before its first iteration.
 
@@ -125,52 +130,90 @@ class Training:
             encoder: The loss network, on the machine's device.
             styles: The style images by region, sRGB in [0, 1].
             machine: Device and precision.
+            group: Those who train together.
 
         Raises:
-            InputError: A region of the fixed mask is less than a unit of a style layer.
+            InputError: A batch cannot be shared evenly, or a region of a mask is less than a unit of a layer.
         """
+        if group is not None and settings.batch % group.count:
+            raise InputError(
+                "--batch", expected=f"a multiple of the {group.count} processes", found=str(settings.batch)
+            )
         targets = {
             name: style_targets(name, style.to(machine.device), settings, encoder)
             for name, style in styles.items()
         }
-        mask = guidance = None
+        masks, guidance = None, []
         if len(styles) > 1:
-            mask = training_mask(settings.mask, len(styles), settings.size_px)
-            guidance = training_guidance(mask, settings, encoder.architecture, tuple(styles))
+            masks = training_masks(settings.mask, len(styles), settings.size_px, settings.seed)
+            guidance = [
+                training_guidance(each, settings, encoder.architecture, tuple(styles)) for each in masks
+            ]
         # The same first weights on every device, and nobody else's random numbers are touched.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            architecture = ARCHITECTURES[settings.architecture]
-            network = TransformationNetwork(architecture, len(styles), settings.upsampling)
+            network = TransformationNetwork(
+                ARCHITECTURES[settings.architecture], len(styles), settings.upsampling
+            )
         loss = training_loss(settings, encoder.architecture, targets)
         network = network.to(machine.device)
-        return cls(settings, network, encoder, loss, mask=mask, guidance=guidance, machine=machine)
+        return cls(
+            settings, network, encoder, loss, masks=masks, guidance=guidance, machine=machine, group=group
+        )
 
     def step(self, batch: Float[Tensor, "batch 3 side side"]) -> LossPoint | None:
-        """One iteration of Adam; the batch's loss, where it is traced.
+        """One iteration of Adam; the whole batch's loss, where it is traced.
+
+        Args:
+            batch: This process's share of it.
 
         Raises:
             InputError: The loss is no longer a number.
         """
         contents = self._shown(batch)
+        first = self.iteration * self.settings.batch + self.group.rank * len(contents)
+        places = self._places(first, len(contents))
         self.optimiser.zero_grad(set_to_none=True)
-        values = self._judge(self._painted(contents), contents)
+        values = self._judge(self._painted(contents, places), contents, places)
         torch.stack(list(values.values())).sum().backward()  # type: ignore[no-untyped-call]
+        self._share_gradient()
         self.optimiser.step()
         self.iteration += 1
         if self.iteration % self._trace_every and self.iteration not in (1, self.settings.iterations):
             return None
-        point = self._point(values)
+        point = self._point(self._shared(values))
         self.trace.append(point)
         return point
+
+    @torch.no_grad()
+    def _share_gradient(self) -> None:
+        """Makes everyone's gradient the mean of all, added in the order of the processes."""
+        if self.group.count == 1:
+            return
+        gradients = [found.grad for found in self.network.parameters() if found.grad is not None]
+        total = self.group.sum(torch.cat([each.flatten() for each in gradients])) / self.group.count
+        parts = torch.split(total, [each.numel() for each in gradients])
+        for each, part in zip(gradients, parts, strict=True):
+            each.copy_(part.view(each.shape))
+
+    def _shared(self, values: Mapping[str, Float[Tensor, ""]]) -> dict[str, Tensor]:
+        """The mean of everyone's terms."""
+        own = torch.stack([value.detach() for value in values.values()])
+        return dict(zip(values, self.group.sum(own) / self.group.count, strict=True))
 
     @torch.no_grad()
     def validate(self, crops: Float[Tensor, "crops 3 side side"]) -> Validation:
         """The mean loss over crops that stay the same, and what the network makes of them."""
         contents = self._shown(crops)
         # One at a time: what fits in memory with gradients for a batch fits without them for each.
-        pieces = [self._painted(content[None]) for content in contents]
-        each = [self._judge(piece, content[None]) for piece, content in zip(pieces, contents, strict=True)]
+        places = [index % max(1, len(self._guides)) for index in range(len(contents))]
+        pieces = [
+            self._painted(content[None], [place]) for content, place in zip(contents, places, strict=True)
+        ]
+        each = [
+            self._judge(piece, content[None], [place])
+            for piece, content, place in zip(pieces, contents, places, strict=True)
+        ]
         values = {name: torch.stack([some[name] for some in each]).mean() for name in each[0]}
         point = self._point(values)
         self.validations.append(point)
@@ -188,15 +231,29 @@ class Training:
         batch = batch.to(self._machine.device)
         return as_luma(batch) if self.settings.colour == "luminance" else batch
 
-    def _painted(self, contents: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch 3 side side"]:
-        mask = None if self._mask is None else self._mask.expand(len(contents), -1, -1, -1)
+    def _places(self, first: int, count: int) -> list[int]:
+        """Which mask each crop has: it depends on the seed and the crop's number alone."""
+        if len(self._guides) <= 1:
+            return [0] * count
+        return [
+            int(np.random.default_rng([self.settings.seed, _MASK, first + place]).integers(len(self._guides)))
+            for place in range(count)
+        ]
+
+    def _painted(
+        self, contents: Float[Tensor, "batch 3 side side"], places: Sequence[int]
+    ) -> Float[Tensor, "batch 3 side side"]:
+        mask = None if self._masks is None else self._masks[list(places)]
         machine = self._machine
         with torch.autocast(machine.device.type, torch.bfloat16, enabled=machine.dtype == torch.bfloat16):
             painted: Tensor = self.network(contents, mask)
         return as_luma(painted) if self.settings.colour == "luminance" else painted
 
     def _judge(
-        self, painted: Float[Tensor, "batch 3 side side"], contents: Float[Tensor, "batch 3 side side"]
+        self,
+        painted: Float[Tensor, "batch 3 side side"],
+        contents: Float[Tensor, "batch 3 side side"],
+        places: Sequence[int],
     ) -> dict[str, Float[Tensor, ""]]:
         """The mean over the batch of each term."""
         features = self._encoder(painted, [layer.name for layer in self._loss.layers])
@@ -208,7 +265,7 @@ class Training:
                 self._loss.measure(
                     Observation(
                         {name: values[index : index + 1] for name, values in features.items()},
-                        self._guides,
+                        self._guides[places[index]] if self._guides else {},
                         {name: values[index : index + 1] for name, values in wanted.items()},
                         # The last row and column are neighbours of their own: no step leads out of the crop.
                         pixels=pad(painted[index : index + 1], (0, 1, 0, 1), mode="replicate")[0],
@@ -251,7 +308,7 @@ def train(
 
     Args:
         training: The network on its way, new or as it was saved.
-        batches: From the one that it has not seen on.
+        batches: From the one that it has not seen on; of a group's, this process's share of each.
         crops: What validations look at.
         save: Saves the training; called now and then, and before it stops.
         save_every_s: How often.
@@ -271,7 +328,7 @@ def train(
             on_validation(training.validate(crops))
         training.seconds += time.monotonic() - now_s
         now_s = time.monotonic()
-        if should_stop() and not last:
+        if any(training.group.gathered(should_stop())) and not last:
             save()
             return "stopped"
         if now_s - saved_at_s >= save_every_s:

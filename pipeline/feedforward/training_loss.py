@@ -24,6 +24,8 @@ Targets = Mapping[str, StyleStatistics]
 """Style statistics by layer name."""
 
 _TILE_PX = 512
+_SMALLEST = 1e-4
+"""Of the mean: a style of next to nothing, such as black, is not to decide alone."""
 
 
 def style_targets(
@@ -53,8 +55,9 @@ def training_loss(
     content_weight * mean (F(y) - F(x))^2 + sum_l style_weight / N_l^2 * (1 / R) sum_r E_l^r + tv_weight * the
     sum of squared steps, y the painted crop and x the photograph, E_l^r as in `GramTerm`.
 
-    Differs from the paper: nothing known; weights and layers are the authors'. With normalised guides their
-    region terms are free of the regions' areas, as in the optimisation.
+    Differs from the paper: nothing known in the default; weights and layers are the authors'. With `balance:
+    styles`, E_l^r is multiplied by the mean of all |G_l^s|^2 over |G_l^r|^2, G_l^r the region's target. With
+    normalised guides the region terms are free of the regions' areas, as in the optimisation.
 
     Args:
         settings: Weights and layers.
@@ -64,16 +67,29 @@ def training_loss(
     terms: list[Term] = []
     if settings.content_weight > 0:
         terms.append(ContentTerm(architecture.layer(settings.content_layer), settings.content_weight))
+    balance = {layer: _balance(settings, layer, regions) for layer in settings.style_layers}
     for index, (name, targets) in enumerate(regions.items()):
         for layer_name in settings.style_layers:
             layer = architecture.layer(layer_name)
-            weight = settings.style_weight / layer.channels**2 / len(regions)
+            weight = settings.style_weight / layer.channels**2 / len(regions) * balance[layer_name][name]
             region = index if len(regions) > 1 else None
             terms.append(GramTerm(layer, region, weight, targets[layer_name].gram, name))
     if settings.tv_weight > 0:
         # The term is a mean over elements, the authors' a sum.
         terms.append(TotalVariationTerm(settings.tv_weight * 3 * settings.size_px**2))
     return Loss(tuple(terms))
+
+
+def _balance(settings: TrainingSettings, layer: str, regions: Mapping[str, Targets]) -> dict[str, float]:
+    """A factor for each region's term at a layer: 1, or what makes equal relative errors weigh the same.
+
+    A Gram matrix's error grows with the square of its size. |G_r|^2 times a factor is their mean for every r.
+    """
+    if settings.balance == "paper":
+        return dict.fromkeys(regions, 1.0)
+    squares = {name: float(targets[layer].gram.double().square().sum()) for name, targets in regions.items()}
+    mean = sum(squares.values()) / len(squares)
+    return {name: mean / max(square, _SMALLEST * mean) for name, square in squares.items()}
 
 
 def training_guidance(

@@ -89,6 +89,18 @@ def term_curve(levels: Sequence[LevelResult], name: str) -> str:
     return _draw(lines, _starts(levels), name)
 
 
+def training_curve(
+    trace: Sequence[tuple[int, float]], validations: Sequence[tuple[int, float]], name: str
+) -> str:
+    """The losses of a training's batches and validations as one `<svg>` element; empty without any."""
+    lines: dict[str, _Line] = {}
+    for index, (label, points) in enumerate((("batches", trace), ("validations", validations))):
+        shown = [(float(at), loss) for at, loss in points if math.isfinite(loss) and loss > 0]
+        lines[label] = (shown, _series(index), "none")
+    end = max((at for at, _ in [*trace, *validations]), default=0)
+    return _draw(lines, [0, end], name, "iterations")
+
+
 _Line = tuple[list[tuple[float, float]], str, str]
 
 
@@ -114,7 +126,7 @@ def _consecutive(
     ]
 
 
-def _draw(lines: Mapping[str, _Line], starts: Sequence[int], name: str) -> str:
+def _draw(lines: Mapping[str, _Line], starts: Sequence[int], name: str, unit: str = "passes") -> str:
     values = [loss for points, _, _ in lines.values() for _, loss in points]
     if not values:
         return ""
@@ -127,6 +139,7 @@ def _draw(lines: Mapping[str, _Line], starts: Sequence[int], name: str) -> str:
         FigureCanvasSVG(figure)
         axes = figure.add_axes((0.085, 0.17, 0.9, 0.79))
         _dress(axes, min(values), max(values), starts)
+        axes.set_xlabel(unit, color=_INK, labelpad=5)
         for gid, (points, colour, dash) in lines.items():
             if points:
                 _line(axes, points, colour, dash, gid)
@@ -150,7 +163,6 @@ def _dress(axes: Axes, lowest: float, highest: float, starts: Sequence[int]) -> 
     axes.yaxis.set_major_formatter(FuncFormatter(_log_label))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: integer(value)))
-    axes.set_xlabel("passes", color=_INK, labelpad=5)
     axes.tick_params(length=0, pad=6, labelcolor=_INK)
     axes.grid(axis="y", color=_RULE, linewidth=1)
     axes.set_axisbelow(True)

@@ -12,6 +12,7 @@ from pipeline import __version__, canvas, demo, weights
 from pipeline.combination import words
 from pipeline.config.controls import Style
 from pipeline.errors import InputError
+from pipeline.feedforward.record import PaintingRecord, read_painting
 from pipeline.plan import LevelPlan, Plan, PrintPlan, read_plan
 from pipeline.rendering.record import RenderingRecord, read_record
 from pipeline.reporting.extras import read_proof, read_quality, read_stages, read_tiles
@@ -96,7 +97,9 @@ class _Results:
 
 
 def _artwork(folder: Path, plan: Plan, uncovered: Path) -> Artwork:
-    records = [read_record(_record_file(folder, plan, level)) for level in plan.levels]
+    optimised = () if plan.is_painted else plan.levels
+    records = [read_record(_record_file(folder, plan, level)) for level in optimised]
+    painting = _painting(folder, plan)
     results = _Results.read(folder, plan)
     top = plan.levels[-1]
     content = plan.settings.content.name
@@ -107,6 +110,7 @@ def _artwork(folder: Path, plan: Plan, uncovered: Path) -> Artwork:
         *_mask_warnings(results.found.values()),
         *_mixture_warnings(results.mixtures.values()),
         *(warning for record in records for warning in record.warnings),
+        *(() if painting is None else painting.warnings),
     ]
     return Artwork(
         name=plan.artwork,
@@ -117,7 +121,9 @@ def _artwork(folder: Path, plan: Plan, uncovered: Path) -> Artwork:
         result=results.picture("result", f"{plan.artwork}: {content} rendered"),
         styles=[style for index in range(len(top.regions)) for style in _styles(results, index)],
         masks=masks,
-        levels=[_level(results, level, record) for level, record in zip(plan.levels, records, strict=True)],
+        levels=[_painted_level(results, top, painting)]
+        if plan.is_painted and painting is not None
+        else [_level(results, level, record) for level, record in zip(plan.levels, records, strict=True)],
         settings={plan.artwork: short(plan.settings.model_dump(mode="json", exclude_defaults=True))},
         provenance=results.provenance,
         warnings=list(dict.fromkeys(warnings)),
@@ -174,9 +180,36 @@ def _record_file(folder: Path, plan: Plan, level: LevelPlan) -> Path:
     return folder / "levels" / str(level.level_px) / f"{name}.json"
 
 
+def _painting(folder: Path, plan: Plan) -> PaintingRecord | None:
+    """What a trained network painted: the result, or what the lowest level started from."""
+    if plan.painting is None:
+        return None
+    return read_painting(folder / "levels" / str(plan.painting.level_px) / "painted.json")
+
+
+def _painted_level(results: _Results, level: LevelPlan, painting: PaintingRecord) -> LevelResult:
+    return LevelResult(
+        level_px=level.level_px,
+        size=level.size,
+        picture=results.picture(f"level-{level.level_px}", "What the network painted"),
+        iterations=0,
+        passes=0,
+        seconds=painting.application.seconds,
+        trace=(),
+        tile_px=painting.application.tile_px,
+        memory_mib=painting.application.peak_memory_mib,
+        painted_by=", ".join(region["style"] for region in painting.model["regions"]),
+    )
+
+
 def _styles(results: _Results, index: int) -> Iterator[StylePicture]:
     plan = results.plan
     region = plan.levels[-1].regions[index]
+    if plan.is_painted and plan.painting is not None:
+        key, image = plan.painting.styles[index], plan.settings.regions[index].styles[0].image
+        picture = results.picture(f"style-{key}", f"The style image {image.name}")
+        yield StylePicture(picture, region.label, 1.0, name=image.name)
+        return
     total = sum(target.weight for target in region.targets)
     for style, weighted in zip(plan.settings.regions[index].styles, region.targets, strict=True):
         target = plan.targets[weighted.target]

@@ -176,6 +176,7 @@ class LevelResult:
         terms: The same for each term of the loss, by name; empty when terms were not kept.
         tile_px: Side of a tile's core, None where the level was computed as a whole.
         memory_mib: The most that was in memory, None where it was not measured.
+        painted_by: The styles of the trained network that painted it; empty where it was optimised.
     """
 
     level_px: int
@@ -188,6 +189,7 @@ class LevelResult:
     terms: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
     tile_px: int | None = None
     memory_mib: float | None = None
+    painted_by: str = ""
 
     @property
     def loss_first(self) -> float | None:

@@ -58,7 +58,7 @@ def write_report(collection: Collection, target: Path, viewer: Path | None = Non
         scratch.mkdir()
         try:
             for name in _ASSETS:
-                write_text(scratch / name, _asset(name))
+                write_text(scratch / name, asset(name))
             if viewer is not None:
                 shutil.copyfile(viewer, scratch / _VIEWER)
             for index, name in enumerate(pages):
@@ -94,7 +94,7 @@ def render_collection(collection: Collection, target: Path) -> str:
     """
     styles = sorted({name for artwork in collection.artworks for name in artwork.style_names})
     return (
-        _environment(target.parent)
+        environment(target.parent)
         .get_template("collection.html")
         .render(
             collection=collection,
@@ -144,7 +144,7 @@ def render_artwork(
         "terms": [{"layer": each.layer, "region": each.region} for each in terms],
     }
     return (
-        _environment(folder)
+        environment(folder)
         .get_template("artwork.html")
         .render(
             collection=collection,
@@ -203,17 +203,17 @@ def _tiles(tiles: Tiles, folder: Path) -> dict[str, Any]:
 
 
 @cache
-def _environment(folder: Path) -> Environment:
+def environment(folder: Path) -> Environment:
     """What makes pages in this folder of the templates, which are compiled once."""
-    environment = Environment(
+    found = Environment(
         autoescape=True,
         undefined=StrictUndefined,
-        loader=FunctionLoader(_asset),
+        loader=FunctionLoader(asset),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
+    found.filters |= {
         "duration": wording.duration,
         "figures": wording.figure_rows,
         "integer": wording.integer,
@@ -227,8 +227,8 @@ def _environment(folder: Path) -> Environment:
         "url": lambda picture: _url(picture, folder),
         "yaml": wording.yaml_text,
     }
-    environment.globals |= {"series": curves.SERIES}
-    return environment
+    found.globals |= {"series": curves.SERIES}
+    return found
 
 
 def _print_size(artwork: Artwork) -> str:
@@ -265,5 +265,6 @@ def _script_json(value: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace("&", "\\u0026"))
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a file beside this module."""
     return files("pipeline.reporting").joinpath(name).read_text(encoding="utf-8")

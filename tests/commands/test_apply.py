@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from feedforward import save_narrow
 from pictures import broken_pictures, gradient, left_half, noise, save
 from running import Impasto, snapshot
+from transformation_networks import save_narrow
 
 from pipeline import canvas
 from pipeline.colour import rgb_to_yiq
@@ -62,6 +62,30 @@ def test_it_paints_what_the_network_gives(studio: Impasto) -> None:
     words = ["--guides", "guides.tif", *LEAN, "--output", "again.tif", "--record", "again.json"]
     studio.works("apply", "content.png", "--model", "net.safetensors", *words)
     assert torch.equal(pixels(studio.folder / "again.tif"), pixels(studio.folder / "out.tif"))
+
+
+def test_bands_choose_among_the_networks_regions(studio: Impasto) -> None:
+    """Three regions, two of which have one style; what they leave out is told."""
+    network = save_narrow(studio.folder / "net.safetensors")
+    save(studio.folder / "upper.png", np.repeat(left_half(45, 35), 1, axis=0).transpose(1, 0, 2).copy())
+    bands = [canvas.Mask.parse(text) for text in ("left.png", "upper.png", "not:left.png")]
+    masks = [canvas.Mask(studio.folder / mask.path, mask.inverted) for mask in bands]
+    canvas.compose_guides(masks, studio.folder / "guides.tif", Size(70, 90))
+    words = ["--guides", "guides.tif", "--channels", "bottom", "top", "top", *LEAN, *OUTPUTS]
+    done = studio.works("apply", "content.png", "--model", "net.safetensors", *words)
+    first, second, third = pixels(studio.folder / "guides.tif")
+    channels = torch.stack([(second + third).clamp(max=1), first])
+    expected = network(pixels(studio.folder / "content.png")[None], channels[None])[0]
+    torch.testing.assert_close(pixels(studio.folder / "out.tif"), expected, rtol=0, atol=1e-5)
+    assert any(line.startswith("warning: the regions cover 150") for line in done.said)
+    assert "the regions cover 150" in record(studio.folder)["warnings"][0]
+
+
+def test_a_style_that_is_nowhere_is_told(studio: Impasto) -> None:
+    save(studio.folder / "all.png", np.full((20, 20, 1), 255, np.uint8))
+    masks = ["--mask", "top=all.png", "--mask", "bottom=not:all.png"]
+    done = studio.works("apply", "content.png", "--model", "net.safetensors", *masks, *LEAN, *OUTPUTS)
+    assert any("nothing of the image is to have the style bottom" in line for line in done.said)
 
 
 def test_a_small_budget_goes_through_files_and_changes_nothing(studio: Impasto) -> None:
@@ -120,6 +144,11 @@ def test_an_image_is_brought_to_a_size(studio: Impasto) -> None:
     [
         ([], "--mask: expected a mask for each of the network's regions top, bottom; found none."),
         (["--mask", "top=left.png"], "regions top, bottom; found top."),
+        ([*MASKS, "--channels", "top"], "--channels: expected --guides beside it; found none."),
+        (
+            ["--guides", "left.png", "--channels", "top", "sky"],
+            "--channels: expected regions of the network (top, bottom); found sky.",
+        ),
         ([*MASKS, "--mask", "sky=left.png"], "regions top, bottom; found top, bottom, sky."),
         ([*MASKS, "--mask", "top=left.png"], "--mask: expected each region once; found top twice."),
         (["--mask", "left.png"], "--mask: expected REGION=MASK; found 'left.png'."),

@@ -211,3 +211,17 @@ def test_a_state_that_is_damaged_or_another_runs_is_refused_with_the_reason(
 def test_only_the_lowest_level_starts_from_nothing(impasto: Impasto, artwork: Artwork, vgg19: Path) -> None:
     line = impasto.refuses("stylise", *artwork.level_words(artwork.plan.levels[1], vgg19), *OUTPUTS)
     assert line == "--level 80: expected the plan's lowest level 64; found 80. Use impasto refine."
+
+
+def test_a_start_must_be_what_the_plan_says(impasto: Impasto, artwork: Artwork, vgg19: Path) -> None:
+    level, settings = artwork.plan.levels[0], artwork.plan.settings
+    words = artwork.level_words(level, vgg19)
+    line = impasto.refuses("stylise", *words, "--start", artwork.image(level.content), *OUTPUTS)
+    assert line.startswith("--start: expected none: the plan starts from content; found ")
+    painted = artwork.plan.model_copy(
+        update={"settings": settings.model_copy(update={"start": "feedforward"})}
+    )
+    (impasto.folder / "painted.json").write_text(painted.model_dump_json(), encoding="utf-8")
+    words[words.index("--plan") + 1] = "painted.json"
+    line = impasto.refuses("stylise", *words, *OUTPUTS)
+    assert line == "--start: expected what `impasto apply` made of the content, as the plan says; found none."

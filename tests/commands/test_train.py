@@ -46,6 +46,7 @@ def record(path: Path) -> dict[str, Any]:
 
 def test_a_network_is_trained_and_painted_with(studio: Impasto, vgg19: Path) -> None:
     words = ["--validate-every", 1, "--pictures", "pictures", "--licence", "CC0-1.0"]
+    words += ["--report", "net.html", "--training-mask", "varied", "--balance", "styles"]
     done = studio.works("train", "photos", *STYLES, *options(vgg19), *words)
     assert "torchvision" not in done.imported
     assert any(line.startswith("train net: 2/2. loss ") for line in done.said)
@@ -55,7 +56,7 @@ def test_a_network_is_trained_and_painted_with(studio: Impasto, vgg19: Path) -> 
     assert [region.style for region in card.regions] == ["a.png", "b.png"]
     assert card.licence == "CC0-1.0"
     assert card.version == __version__
-    assert card.settings["mask"] == "top-bottom"
+    assert (card.settings["mask"], card.settings["balance"]) == ("varied", "styles")
     assert (card.settings["network"], card.settings["precision"]) == ("vgg19", "float32")
     assert (card.data["photographs"], card.data["validated"], card.data["held_out"]) == (3, 3, False)
     assert card.figures["iterations"] == 2
@@ -66,6 +67,11 @@ def test_a_network_is_trained_and_painted_with(studio: Impasto, vgg19: Path) -> 
     # Three contents above, three painted below.
     assert canvas.read(studio.folder / "pictures" / "000002.png").shape == (64, 96, 3)
     assert not list(studio.folder.glob(".*"))
+    page = (studio.folder / "net.html").read_text(encoding="utf-8")
+    assert "Training of sky, ground" in page
+    assert page.count("data:image/png;base64,") == 2
+    assert "After 1 iterations: photographs above, painted below" in page
+    assert "CC0-1.0" in page
     save(studio.folder / "left.png", np.tile(np.repeat(np.array([255, 0], np.uint8), 20), (40, 1))[..., None])
     masks = ["--mask", "sky=left.png", "--mask", "ground=not:left.png"]
     outputs = ["--output", "out.tif", "--record", "out.json", "--threads", 1]

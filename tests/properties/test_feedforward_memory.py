@@ -15,7 +15,7 @@ import torch
 
 sys.path.insert(0, sys.argv[2])
 
-from feedforward import make_network
+from transformation_networks import make_network
 
 from pipeline.feedforward.streaming import StreamedApplication
 from pipeline.geometry import Size

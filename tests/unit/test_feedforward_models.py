@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from feedforward import make_card, make_network, save_narrow
 from networks import make_image
 from pictures import truncate
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from transformation_networks import make_card, make_network, save_narrow
 
 from pipeline.errors import WeightsError
-from pipeline.feedforward.architectures import ARCHITECTURES
 from pipeline.feedforward.models import load_network, save_network
+from pipeline.transformations import ARCHITECTURES
 
 CARD = "impasto_model_card"
 
@@ -64,7 +64,7 @@ def forget(_: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
     [
         (forget, "expected a network made by `impasto train`; found a safetensors file without a model card"),
         (damage, "expected weights as they were written; found damaged ones. Copy the file again."),
-        (edit("architecture", "deep"), "expected an architecture of narrow, wide; found 'deep'."),
+        (edit("architecture", "deep"), "expected an architecture of narrow, wide, johnson; found 'deep'."),
         (
             edit("architecture", "wide"),
             "expected convolutions.c1.bias of shape (32,), for a network of 2 regions; found (16,). Its card",

@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from feedforward import SMALL, make_network
 from networks import make_image
 from torch.nn import functional
+from transformation_networks import SMALL, make_network
 
-from pipeline.feedforward.architectures import ARCHITECTURES, TransformationArchitecture, Upsampling
 from pipeline.feedforward.network import TransformationNetwork, outward
 from pipeline.geometry import Box, Size
+from pipeline.transformations import ARCHITECTURES, TransformationArchitecture, Upsampling
 
 
 def test_the_authors_network_is_the_narrow_one() -> None:

@@ -5,16 +5,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from feedforward import SMALL, make_network
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks import make_image
+from transformation_networks import SMALL, make_network
 
-from pipeline.feedforward import streaming
-from pipeline.feedforward.architectures import ARCHITECTURES, TransformationArchitecture, Upsampling
 from pipeline.feedforward.streaming import StreamedApplication, compare, sample_boxes
 from pipeline.geometry import Box, Size
 from pipeline.rasters import TensorRaster
+from pipeline.transformations import (
+    ARCHITECTURES,
+    TransformationArchitecture,
+    Upsampling,
+    held_bytes_per_px,
+    tile_for,
+)
 from pipeline.workspaces import FolderWorkspace, MemoryWorkspace
 
 CPU = torch.device("cpu")
@@ -151,9 +156,9 @@ def test_guides_of_another_size_are_refused() -> None:
 
 def test_tiles_follow_the_budget() -> None:
     layers = ARCHITECTURES["narrow"].layers(5, "nearest")
-    assert streaming.tile_for(layers, 2048) == 1024
-    assert streaming.tile_for(layers, 512) == 512
-    assert streaming.tile_for(layers, 1) == 128
+    assert tile_for(layers, 2048) == 1024
+    assert tile_for(layers, 512) == 512
+    assert tile_for(layers, 1) == 128
     # Three layers of 64 channels in 4 bytes at a sixteenth of the positions.
-    assert streaming.held_bytes_per_px(layers, torch.float32) == 48
-    assert streaming.held_bytes_per_px(SMALL.layers(5, "nearest"), torch.bfloat16) == 4.5
+    assert held_bytes_per_px(layers, 4) == 48
+    assert held_bytes_per_px(SMALL.layers(5, "nearest"), 2) == 4.5

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +14,13 @@ import torch
 from networks import SMALL, OxfordFormat, make_image, make_random_weights
 from pictures import truncate
 from pydantic import ValidationError
+from running import environment
 from torch.nn.functional import avg_pool2d
 
 from pipeline.errors import CheckpointError, InputError
 from pipeline.features import Encoder
 from pipeline.feedforward.training import Training, Validation, train
-from pipeline.feedforward.training_masks import training_mask
+from pipeline.feedforward.training_masks import training_masks
 from pipeline.feedforward.training_settings import TrainingSettings
 from pipeline.feedforward.training_state import restore_state, save_state
 from pipeline.machine import Machine
@@ -67,18 +71,59 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def test_the_masks_cut_a_crop_into_equal_parts() -> None:
-    top, bottom = training_mask("top-bottom", 2, 4)
+    ((top, bottom),) = training_masks("top-bottom", 2, 4, seed=0)
     assert top.tolist() == [[1] * 4, [1] * 4, [0] * 4, [0] * 4]
     assert torch.equal(bottom, 1 - top)
-    left, middle, right = training_mask("left-right", 3, 6)
+    ((left, middle, right),) = training_masks("left-right", 3, 6, seed=0)
     assert [int(part.sum()) for part in (left, middle, right)] == [12, 12, 12]
     assert left[0].tolist() == [1, 1, 0, 0, 0, 0]
     assert right[5].tolist() == [0, 0, 0, 0, 1, 1]
-    disc, rest = training_mask("circle", 2, 4)
+    ((disc, rest),) = training_masks("circle", 2, 4, seed=0)
     assert torch.equal(disc + rest, torch.ones(4, 4))
     assert disc.sum() == 8
     assert disc[1:3, 1:3].min() == 1
     assert disc[0, 0] == disc[3, 3] == disc[0, 3] == disc[3, 0] == 0
+
+
+def test_varied_masks_have_many_shapes_and_shares() -> None:
+    masks = training_masks("varied", 3, 32, seed=0)
+    assert masks.shape == (32, 3, 32, 32)
+    assert torch.equal(masks.sum(dim=1), torch.ones(32, 32, 32))
+    shares = masks.mean(dim=(2, 3))
+    # A tenth of the square at least: three tenths of a fair third.
+    assert shares.min() >= 0.1 - 1 / 1024
+    assert shares.max() > 0.6
+    # No region is always the first.
+    assert {int(order) for order in masks[:, :, 0, 0].argmax(dim=1)} == {0, 1, 2}
+    assert torch.equal(masks, training_masks("varied", 3, 32, seed=0))
+    assert not torch.equal(masks, training_masks("varied", 3, 32, seed=1))
+
+
+def test_a_crop_has_its_own_mask_whatever_the_batch() -> None:
+    """The loss of a batch of two is the mean of those of its crops, each with the mask of its number."""
+    both, first = new(mask="varied"), new(mask="varied", batch=1)
+    pair = batch(3)
+    each = [first.step(pair[:1])]
+    first.network.load_state_dict(both.network.state_dict())
+    each.append(first.step(pair[1:]))
+    first_point, second_point = (point for point in each if point is not None)
+    together = both.step(pair)
+    assert together is not None
+    assert together.loss == pytest.approx((first_point.loss + second_point.loss) / 2, rel=1e-4)
+    fixed = new(batch=1).step(pair[:1])
+    assert fixed is not None
+    assert fixed.loss != first_point.loss
+
+
+def test_a_dark_style_weighs_as_much_as_a_bright_one() -> None:
+    """A style of half the brightness has Gram matrices of a quarter, and errors of a sixteenth, about."""
+    styles = {"bright": STYLES["a"], "dark": STYLES["a"] / 2}
+    found = {}
+    for balance in ("paper", "styles"):
+        # A picture without style terms of its own, so that each error is about its target's square.
+        point = new(styles, balance=balance).validate(torch.zeros(1, 3, SIDE, SIDE)).point
+        found[balance] = point.terms["style relu1_2 bright"] / point.terms["style relu1_2 dark"]
+    assert found["styles"] < found["paper"] / 3
 
 
 @pytest.mark.parametrize("colour", ["rgb", "luminance"])
@@ -94,7 +139,7 @@ def test_the_loss_is_the_papers(colour: str) -> None:
         return torch.stack([grey] * 3, dim=-3)
 
     shown = contents.double() if colour == "rgb" else luma(contents.double())
-    masks = training_mask("top-bottom", 2, SIDE)
+    (masks,) = training_masks("top-bottom", 2, SIDE, seed=0)
     with torch.no_grad():
         painted = training.network(shown.float(), masks.expand(2, -1, -1, -1)).double()
     painted = painted if colour == "rgb" else luma(painted)
@@ -260,3 +305,29 @@ def test_states_are_saved_now_and_then() -> None:
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         TrainingSettings(**wrong)
+
+
+def test_two_processes_train_as_one(tmp_path: Path) -> None:
+    """Both have the same bits in the end, and those of one process but for the order of sums."""
+    program = str(Path(__file__).parents[1] / "training_ranks.py")
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    torchrun = ["torchrun", "--nproc-per-node", "2", "--standalone"]
+    for command, folder in (([sys.executable], "one"), (torchrun, "two")):
+        done = subprocess.run(
+            [*command, program, str(tmp_path / folder)],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    one, first, second = (
+        json.loads((tmp_path / file).read_text(encoding="utf-8"))
+        for file in ("one/rank-0.json", "two/rank-0.json", "two/rank-1.json")
+    )
+    assert first == second
+    assert first["losses"] == pytest.approx(one["losses"], rel=1e-4)
+    alone, together = (torch.load(tmp_path / folder / "weights.pt") for folder in ("one", "two"))
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-4)

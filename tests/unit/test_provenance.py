@@ -95,6 +95,7 @@ def test_a_record_holds_what_it_was_given(tmp_path: Path) -> None:
         "deviations": ["The tile was halved: the device had no memory left."],
         "masks": {"harbour-0": {"image": "photos/content.png", "coverage": 0.25}},
         "mixtures": {"wave-0": {"ending": "converged", "warnings": ["Nothing is left."]}},
+        "painting": None,
     }
     assert set(versions) == {"impasto", "python", "torch", "pyvips", "libvips", "numpy", "snakemake"}
     assert versions["python"] == platform.python_version()

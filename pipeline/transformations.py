@@ -5,7 +5,7 @@ Pure integers, no torch. A layer's boxes are in its own frame, whose (0, 0) is t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -15,6 +15,12 @@ Upsampling = Literal["nearest", "transposed"]
 
 STRIDE_PX = 4
 """What the chains shrink an image by before their residual blocks."""
+
+TILE_STEP_PX = 64
+"""Tiles have sides of a multiple of this: what is held is laid out in blocks of 16 positions."""
+
+_LOST_BY_BLOCK = 2
+_MIB = 2**20
 
 
 @final
@@ -34,6 +40,7 @@ class Convolution:
         normalised: Whether an instance normalisation follows.
         rectified: Whether a ReLU follows.
         skip: Whether what the layer two before gave, cropped by as much as both lose, is added in the end.
+        reflected: Whether the input is reflected outwards instead of surrounded by zeros.
         stride_px: Pixels from one output to the next.
     """
 
@@ -47,7 +54,13 @@ class Convolution:
     normalised: bool = True
     rectified: bool = True
     skip: bool = False
+    reflected: bool = False
     stride_px: int = STRIDE_PX
+
+    @property
+    def skip_crop(self) -> int:
+        """Positions on each side that the block which it ends loses, for want of padding."""
+        return 2 if self.skip and self.padding == 0 else 0
 
     def size_of(self, inputs: Size) -> Size:
         """The size it gives for inputs of this size."""
@@ -60,7 +73,7 @@ class Convolution:
         )
 
     def reads(self, box: Box) -> Box:
-        """What it reads of its input for this box of its output; zeros count where that lies outside."""
+        """What it reads of its input for this box of its output, beyond the input's borders too."""
         top, bottom = self._reads(box.top, box.bottom)
         left, right = self._reads(box.left, box.right)
         return Box(top, left, bottom, right)
@@ -74,10 +87,6 @@ class Convolution:
                 return start // 2, stop // 2 + 1
         first = start * self.stride - self.padding
         return first, (stop - 1) * self.stride - self.padding + self.kernel
-
-
-SKIP_CROP = 2
-"""Positions that the two convolutions of a residual block lose on each side, for want of padding."""
 
 
 @final
@@ -96,35 +105,45 @@ class TransformationArchitecture:
         name: As the settings name it.
         width: W.
         residual_blocks: B.
+        reflected: Whether every layer reflects its input outwards, residual blocks among them, and the image
+            is not: as in networks of the type of Johnson, Alahi and Fei-Fei.
+        bounded: Whether colours come out of a tanh; else they are what the last convolution gives.
     """
 
     name: str
     width: int
     residual_blocks: int
+    reflected: bool = False
+    bounded: bool = True
 
     @property
     def margin_px(self) -> int:
         """By how much an image is reflected outwards on each side."""
-        return SKIP_CROP * self.residual_blocks * STRIDE_PX
+        return 0 if self.reflected else _LOST_BY_BLOCK * self.residual_blocks * STRIDE_PX
 
     def layers(self, inputs: int, upsampling: Upsampling) -> tuple[Convolution, ...]:
         """The chain for an input of so many channels."""
-        w = self.width
+        w, border = self.width, self.reflected
+        within = 1 if border else 0
         chain = [
-            Convolution("c1", inputs, w, 9, padding=4, stride_px=1),
-            Convolution("d1", w, 2 * w, stride=2, stride_px=2),
-            Convolution("d2", 2 * w, 4 * w, stride=2),
+            Convolution("c1", inputs, w, 9, padding=4, reflected=border, stride_px=1),
+            Convolution("d1", w, 2 * w, stride=2, reflected=border, stride_px=2),
+            Convolution("d2", 2 * w, 4 * w, stride=2, reflected=border),
         ]
         for block in range(1, self.residual_blocks + 1):
             chain += [
-                Convolution(f"r{block}a", 4 * w, 4 * w, padding=0),
-                Convolution(f"r{block}b", 4 * w, 4 * w, padding=0, rectified=False, skip=True),
+                Convolution(f"r{block}a", 4 * w, 4 * w, padding=within, reflected=border),
+                Convolution(
+                    f"r{block}b", 4 * w, 4 * w, padding=within, rectified=False, skip=True, reflected=border
+                ),
             ]
         return (
             *chain,
-            Convolution("u1", 4 * w, 2 * w, enlarged=upsampling, stride_px=2),
-            Convolution("u2", 2 * w, w, enlarged=upsampling, stride_px=1),
-            Convolution("c2", w, 3, 9, padding=4, normalised=False, rectified=False, stride_px=1),
+            Convolution("u1", 4 * w, 2 * w, enlarged=upsampling, reflected=border, stride_px=2),
+            Convolution("u2", 2 * w, w, enlarged=upsampling, reflected=border, stride_px=1),
+            Convolution(
+                "c2", w, 3, 9, padding=4, normalised=False, rectified=False, reflected=border, stride_px=1
+            ),
         )
 
     def multiplications(self, inputs: int, upsampling: Upsampling) -> float:
@@ -142,6 +161,32 @@ class TransformationArchitecture:
 _ARCHITECTURES = (
     TransformationArchitecture("narrow", 16, 5),
     TransformationArchitecture("wide", 32, 5),
+    TransformationArchitecture("johnson", 32, 5, reflected=True, bounded=False),
 )
 ARCHITECTURES: Mapping[str, TransformationArchitecture] = {each.name: each for each in _ARCHITECTURES}
-"""`narrow`: the authors' `c9s1-16,d32,d64,R64x5,u32,u16,c9s1-3`; `wide`: twice the channels everywhere."""
+"""`narrow`: the authors' `c9s1-16,d32,d64,R64x5,u32,u16,c9s1-3`; `wide`: twice the channels everywhere;
+`johnson`: what `impasto import-network` reads, with as many channels as `wide`."""
+
+
+def held_bytes_per_px(layers: Iterable[Convolution], bytes_per_value: int) -> float:
+    """What `settle` holds at the most for each pixel of the image: three layers of the smallest size."""
+    held = [layer.outputs for layer in layers if layer.stride_px == STRIDE_PX]
+    return 3 * max(held) * bytes_per_value / STRIDE_PX**2
+
+
+def pass_bytes_per_px(layers: Iterable[Convolution]) -> float:
+    """What a pass holds for each pixel of its tile.
+
+    The full-sized layers decide: with their copies in several precisions, halos and what the allocator keeps,
+    a pass was measured to take 16 times the widest.
+    """
+    return 16 * 4 * max(layer.outputs / layer.stride_px**2 for layer in layers)
+
+
+def tile_for(layers: Iterable[Convolution], budget_mib: int) -> int:
+    """The largest tile side whose passes fit half of a memory budget, but never below 128 px.
+
+    The other half is for what is held.
+    """
+    side = int((budget_mib / 2 * _MIB / pass_bytes_per_px(layers)) ** 0.5)
+    return max(2 * TILE_STEP_PX, side // TILE_STEP_PX * TILE_STEP_PX)

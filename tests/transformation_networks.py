@@ -7,9 +7,9 @@ from typing import Literal
 
 import torch
 
-from pipeline.feedforward.architectures import ARCHITECTURES, TransformationArchitecture, Upsampling
 from pipeline.feedforward.models import ModelCard, RegionCard, save_network
 from pipeline.feedforward.network import TransformationNetwork
+from pipeline.transformations import ARCHITECTURES, TransformationArchitecture, Upsampling
 
 SMALL = TransformationArchitecture("small", 3, 2)
 """The topology of the registry's, with few channels and blocks."""
@@ -55,3 +55,30 @@ def save_narrow(
     network = make_network(ARCHITECTURES["narrow"], len(regions))
     save_network(path, network, make_card(regions, colour))
     return network
+
+
+_SHAPES = {
+    "conv1": (32, 3, 9), "conv2": (64, 32, 3), "conv3": (128, 64, 3),
+    "deconv1": (64, 128, 3), "deconv2": (32, 64, 3), "deconv3": (3, 32, 9),
+    **{f"res{block}.conv{number}": (128, 128, 3) for block in range(1, 6) for number in (1, 2)},
+}  # fmt: skip
+_NORMS = {
+    **{"in1": 32, "in2": 64, "in3": 128, "in4": 64, "in5": 32},
+    **{f"res{block}.in{number}": 128 for block in range(1, 6) for number in (1, 2)},
+}
+
+
+def johnson_state(seed: int = 0) -> dict[str, torch.Tensor]:
+    """Random weights in the layer names of PyTorch's example fast_neural_style."""
+    generator = torch.Generator().manual_seed(seed)
+    found = {}
+    for name, (outputs, inputs, kernel) in _SHAPES.items():
+        scale = (inputs * kernel**2) ** -0.5
+        found[f"{name}.conv2d.weight"] = scale * torch.randn(
+            outputs, inputs, kernel, kernel, generator=generator
+        )
+        found[f"{name}.conv2d.bias"] = 0.1 * torch.randn(outputs, generator=generator)
+    for name, channels in _NORMS.items():
+        found[f"{name}.weight"] = 1 + 0.2 * torch.randn(channels, generator=generator)
+        found[f"{name}.bias"] = 0.2 * torch.randn(channels, generator=generator)
+    return found

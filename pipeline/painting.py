@@ -1,0 +1,221 @@
+"""What a trained network paints: an artwork's settings -> which network, which channels, and what it takes.
+
+A pure function of the settings and sizes, without torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.budget import PROCESS_MIB, DoesNotFitError
+from pipeline.config.models import Artwork, Compute, Config
+from pipeline.config.networks import TrainedNetwork
+from pipeline.errors import ConfigError, InputError
+from pipeline.inspection import SizeOf, checked_size
+from pipeline.plan import LevelPlan, PaintingPlan, RegionPlan
+from pipeline.pyramid import Level
+from pipeline.shared_plans import NetworkPlan, make_key
+from pipeline.transformations import (
+    ARCHITECTURES,
+    TILE_STEP_PX,
+    Convolution,
+    held_bytes_per_px,
+    pass_bytes_per_px,
+    tile_for,
+)
+
+_LEAST_MIB = 64
+_SECONDS_PER_MEGAPIXEL = 6.0
+_MIB = 2**20
+
+
+def network_of(config: Config, name: str, size_of: SizeOf, where: str) -> tuple[str, NetworkPlan]:
+    """The key and plan of the network of artwork `name`, whose regions and styles must suit it.
+
+    Args:
+        config: The configuration.
+        name: A key of its artworks, one in which a network takes part.
+        size_of: Gives an image's (height, width) from its header.
+        where: The configuration's name, for errors.
+
+    Raises:
+        ConfigError: There is no such network, or it cannot paint the artwork.
+        InputError: One of its files cannot be read.
+    """
+    artwork = config.artworks[name]
+    at, chosen = f"{where}: artworks.{name}", artwork.feedforward.network
+    if chosen not in config.networks:
+        raise ConfigError(
+            f"{at}.feedforward.network",
+            expected=f"one of the networks {', '.join(config.networks)}"
+            if config.networks
+            else "the name of a network that stands under `networks`",
+            found=chosen or "none",
+        )
+    settings = config.networks[chosen]
+    _check_files(settings, size_of, f"{where}: networks.{chosen}")
+    _check_regions(artwork, settings, at)
+    plan = NetworkPlan(name=chosen, settings=settings, compute=config.compute.for_pixels())
+    return make_key(chosen, plan.model_dump(mode="json", exclude={"name"})), plan
+
+
+def painting(
+    artwork: Artwork,
+    compute: Compute,
+    network: tuple[str, NetworkPlan],
+    level: Level,
+    *,
+    content: str,
+    source: Callable[[Path], str],
+) -> PaintingPlan:
+    """The plan of a level's painting.
+
+    Args:
+        artwork: The settings.
+        compute: The machine's share of the settings.
+        network: From `network_of`.
+        level: The level.
+        content: Key of the content image there.
+        source: Gives the key of the prepared image of a path.
+
+    Raises:
+        DoesNotFitError: The memory budget is too small for any tile.
+    """
+    key, plan = network
+    settings = plan.settings
+    styles = {image: style for style, image in settings.styles.items()}
+    images = [region.styles[0].image for region in artwork.regions]
+    room_mib = compute.memory_budget_mib - PROCESS_MIB
+    if room_mib < _LEAST_MIB:
+        raise DoesNotFitError(
+            "memory_budget_mib",
+            str(PROCESS_MIB + _LEAST_MIB),
+            str(compute.memory_budget_mib),
+            level,
+        )
+    layers = _layers(settings)
+    tile_px = min(tile_for(layers, room_mib), level.px + TILE_STEP_PX)
+    held_mib = held_bytes_per_px(layers, 4) * level.size.area / _MIB
+    in_memory_mib = min(held_mib, room_mib / 2)
+    return PaintingPlan(
+        network=key,
+        level_px=level.px,
+        content=content,
+        channels=tuple(styles[image] for image in images) if len(styles) > 1 else (),
+        styles=tuple(source(image) for image in images),
+        moments=artwork.feedforward.moments,
+        compute=compute.for_pixels(),
+        budget_mib=room_mib,
+        memory_mib=math.ceil(PROCESS_MIB + in_memory_mib + pass_bytes_per_px(layers) * tile_px**2 / _MIB),
+        disk_mib=math.ceil(held_mib) if held_mib > room_mib / 2 else 0,
+        runtime_min=10 + round(2 * _SECONDS_PER_MEGAPIXEL * level.size.area / 1e6 / 60),
+    )
+
+
+def painted_level(
+    artwork: Artwork, planned: PaintingPlan, settings: TrainedNetwork, level: Level
+) -> LevelPlan:
+    """The plan of the one level of an artwork that a network paints: no iterations, no style statistics."""
+    tile_px = tile_for(_layers(settings), planned.budget_mib)
+    whole = tile_px >= max(level.size.height, level.size.width)
+    return LevelPlan(
+        level_px=level.px,
+        height=level.size.height,
+        width=level.size.width,
+        iterations=0,
+        network=artwork.network,
+        content_weight=artwork.content_weight,
+        style_weight=artwork.style_weight,
+        tv_weight=artwork.tv_weight,
+        content=planned.content,
+        regions=tuple(
+            RegionPlan(
+                label=region.label,
+                where=region.where,
+                weight=region.weight,
+                content_weight=None,
+                targets=(),
+                whole=(),
+            )
+            for region in artwork.regions
+        ),
+        tile_core_px=None if whole else tile_px,
+        halo_px=0,
+        keep_tiles=0,
+        store="files" if planned.disk_mib else "memory",
+        device_mib=planned.memory_mib - PROCESS_MIB,
+        memory_mib=planned.memory_mib,
+        disk_mib=planned.disk_mib,
+        runtime_min=planned.runtime_min,
+        processes=1,
+    )
+
+
+def _layers(settings: TrainedNetwork) -> tuple[Convolution, ...]:
+    """The network's chain; of a file that is not opened before the work, a wide one."""
+    guides = len(settings.styles) if len(settings.styles) > 1 else 0
+    architecture = "wide" if settings.file is not None else settings.architecture
+    return ARCHITECTURES[architecture].layers(3 + guides, settings.upsampling)
+
+
+def _check_files(settings: TrainedNetwork, size_of: SizeOf, at: str) -> None:
+    for style, image in settings.styles.items():
+        checked_size(size_of, image, f"{at}.styles.{style}")
+    if settings.file is not None and not settings.file.is_file():
+        raise InputError(f"{at}.file", expected="a trained network", found=f"none at {settings.file}")
+
+
+def _check_regions(artwork: Artwork, settings: TrainedNetwork, at: str) -> None:
+    """Raises a ConfigError unless the network knows the regions' styles and can tell the regions apart."""
+    known = {image: style for style, image in settings.styles.items()}
+    only_start = artwork.method != "feedforward"
+    for index, region in enumerate(artwork.regions):
+        place, first = f"{at}.regions.{index}", region.styles[0]
+        if len(region.styles) > 1 and not only_start:
+            raise ConfigError(
+                f"{place}.styles",
+                expected="one style for method feedforward",
+                found=str(len(region.styles)),
+                fix="A network knows single styles: choose one, or train one on their mixture",
+            )
+        if first.image not in known:
+            raise ConfigError(
+                f"{place}.style",
+                expected=f"a style of the network ({', '.join(map(str, known))})",
+                found=str(first.image),
+            )
+        if only_start:
+            continue
+        if first.mask is not None or first.fine is not None or first.scale != 1:
+            raise ConfigError(
+                f"{place}.style",
+                expected="an image alone for method feedforward",
+                found="a mask, fine or scale beside it",
+                fix="What a style looks like is decided when the network is trained",
+            )
+        if region.colour is not None:
+            raise ConfigError(
+                f"{place}.colour", expected="none for method feedforward", found=region.colour.mode
+            )
+    if not only_start and artwork.colour.mode not in ("none", "luminance"):
+        raise ConfigError(
+            f"{at}.colour.mode",
+            expected="none or luminance for method feedforward",
+            found=artwork.colour.mode,
+        )
+    used = {known[region.styles[0].image] for region in artwork.regions}
+    if len(known) > 1 and len(used) < 2:
+        raise ConfigError(
+            f"{at}.regions",
+            expected=f"regions of two styles at least, for a network of {len(known)}",
+            found=f"one style, {', '.join(used)}",
+            fix="Such a network sees only where its styles differ: train one of a single style",
+        )
+    if len(known) == 1 and artwork.needs_guidance:
+        raise ConfigError(
+            f"{at}.regions",
+            expected="everything, for a network of one style",
+            found=", ".join(region.label for region in artwork.regions),
+        )

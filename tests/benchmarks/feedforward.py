@@ -1,0 +1,170 @@
+"""The fast variant: pixels per second and memory of painting at rising sizes, images per second of training.
+
+    python tests/benchmarks/feedforward.py [--megapixels 1 16 256] [--precisions float32 bfloat16]
+        [--moments exact thumbnail] [--training-iterations 8] [--folder FOLDER] [--output FILE]
+
+Painting: the `narrow` network with two regions and seeded random weights, whose values do not change the
+work; the demo's astronaut enlarged, in a file; two soft regions; the default memory budget. One process for
+each size. Anonymous memory is what no file stands behind (RssAnon), read ten times a second; `more` is what
+that is above the process with its network before the first tile. For the thumbnail, the deviation that the
+record tells stands beside.
+
+Training: the same network at the authors' settings (256 px, batches of 4) against the real VGG-16.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any, Literal, final
+
+import numpy as np
+import torch
+from benching import Results, anonymous_mib, demo_input, parser, picture, real_encoder, settle
+from transformation_networks import make_card, make_network
+
+from pipeline import canvas
+from pipeline.feedforward.application import Picture, paint
+from pipeline.feedforward.models import TrainedNetwork
+from pipeline.feedforward.training import Training
+from pipeline.feedforward.training_settings import TrainingSettings
+from pipeline.geometry import Size
+from pipeline.machine import Machine
+from pipeline.transformations import ARCHITECTURES
+
+BUDGET_MIB = 4096 - 700
+THUMBNAIL_PX = 1024
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    options = parser(__doc__)
+    options.add_argument("--megapixels", type=int, nargs="*", default=[1, 16, 256])
+    options.add_argument("--precisions", nargs="*", default=["float32", "bfloat16"])
+    options.add_argument("--moments", nargs="*", default=["exact", "thumbnail"])
+    options.add_argument("--training-iterations", type=int, default=8, help="0 leaves training out")
+    options.add_argument("--folder", type=Path, help="where the files lie meanwhile")
+    options.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    arguments = options.parse_args()
+    if arguments.one is not None:
+        count, precision, moments = arguments.one
+        machine = settle(arguments.threads, precision)
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+            found = _paint(int(count), moments, Path(folder), machine)
+        sys.stdout.write(json.dumps(found) + "\n")
+        return
+    machine = settle(arguments.threads)
+    results = Results("the fast variant, narrow network, two regions", arguments.output)
+    results.say(
+        f"{'precision':<10}{'moments':<11}{'MP':>5}{'MP/s':>8}{'CPU s/MP':>10}{'peak MiB':>10}{'more':>7}"
+        f"{'tile':>6}{'layers in':>11}  deviation, grey levels"
+    )
+    for precision in arguments.precisions:
+        for moments in arguments.moments:
+            for count in arguments.megapixels:
+                command = [sys.executable, __file__, "--threads", str(arguments.threads)]
+                command += ["--one", str(count), precision, moments]
+                if arguments.folder is not None:
+                    command += ["--folder", str(arguments.folder)]
+                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+                found = json.loads(done.stdout)
+                results.say(
+                    f"{precision:<10}{moments:<11}{count:>5}{count / found['wall_s']:>8.2f}"
+                    f"{found['processor_s'] / count:>10.2f}{found['peak_mib']:>10.0f}"
+                    f"{found['peak_mib'] - found['before_mib']:>7.0f}{found['tile_px']:>6}"
+                    f"{found['store']:>11}  {found['deviation']}"
+                )
+    if arguments.training_iterations:
+        results.say("")
+        for precision in arguments.precisions:
+            results.say(_trained(arguments.training_iterations, settle(arguments.threads, precision)))
+    results.save()
+
+
+def _paint(
+    megapixels: int, moments: Literal["exact", "thumbnail"], folder: Path, machine: Machine
+) -> dict[str, Any]:
+    """What painting once took, in this process."""
+    side_px = round((megapixels * 1e6) ** 0.5)
+    size = Size(side_px, side_px)
+    canvas.prepare(demo_input("astronaut.png"), folder / "prepared.tif")
+    canvas.resize(folder / "prepared.tif", folder / "image.tif", size)
+    ramp = np.linspace(0, 255, 512).round().astype(np.uint8)
+    canvas.write_png(folder / "left.png", np.repeat(ramp[None, :, None], 512, axis=0))
+    masks = [canvas.Mask(folder / "left.png", inverted) for inverted in (False, True)]
+    canvas.compose_guides(masks, folder / "guides.tif", size)
+    trained = TrainedNetwork(make_network(ARCHITECTURES["narrow"]), make_card())
+    before = anonymous_mib()
+    with _Watch() as watch:
+        wall, processor = time.perf_counter(), time.process_time()
+        record = paint(
+            trained,
+            Picture(folder / "image.tif", folder / "guides.tif"),
+            folder / "painted.tif",
+            moments=moments,
+            thumbnail_px=THUMBNAIL_PX,
+            memory_budget_mib=BUDGET_MIB,
+            machine=machine,
+            layers_folder=folder / "layers",
+        )
+        wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    deviation = record.deviation
+    return {
+        "wall_s": wall,
+        "processor_s": processor,
+        "before_mib": before,
+        "peak_mib": watch.peak_mib,
+        "tile_px": record.tile_px,
+        "store": record.store,
+        "deviation": "" if deviation is None else f"{deviation.rms:.2f} rms, {deviation.largest:.1f} at most",
+    }
+
+
+def _trained(iterations: int, machine: Machine) -> str:
+    """Images per second of training, as a line."""
+    settings = TrainingSettings(iterations=iterations)
+    styles = {name: picture(f"painted_{name}.png", Size(256, 256)) for name in ("fields", "night")}
+    training = Training.new(settings, real_encoder(machine.dtype), styles, machine)
+    batch = torch.stack([picture("astronaut.png", Size(256, 256))] * settings.batch)
+    training.step(batch)
+    wall, processor = time.perf_counter(), time.process_time()
+    for _ in range(iterations - 1):
+        training.step(batch)
+    images = (iterations - 1) * settings.batch
+    wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    return (
+        f"training, {machine.precision}, 256 px, batches of {settings.batch}: {images / wall:.2f} images/s, "
+        f"{processor / images:.2f} CPU s an image"
+    )
+
+
+@final
+class _Watch:
+    """The most anonymous memory of this process while the block runs."""
+
+    def __init__(self) -> None:
+        self.peak_mib = 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> _Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._ended.wait(0.1):
+            self.peak_mib = max(self.peak_mib, anonymous_mib())
+
+
+if __name__ == "__main__":
+    main()

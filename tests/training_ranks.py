@@ -1,0 +1,67 @@
+"""A small training by several processes: `training_ranks.py FOLDER`, as torchrun starts it; alone by one.
+
+Each process writes the bits of its network as a hash, and its losses, as JSON: `FOLDER/rank-N.json`. The
+leader writes the weights as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import sys
+from pathlib import Path
+
+import torch
+from networks import SMALL, OxfordFormat, make_image, make_random_weights
+
+from pipeline.distributed import joined
+from pipeline.features import Encoder
+from pipeline.feedforward.training import Training, train
+from pipeline.feedforward.training_settings import TrainingSettings
+from pipeline.machine import Machine
+
+SIDE = 32
+
+
+def main() -> None:
+    """Runs it."""
+    torch.set_num_threads(1)
+    folder = Path(sys.argv[1])
+    settings = TrainingSettings(
+        size_px=SIDE, style_px=SIDE, batch=2, iterations=3, validate_every=3, mask="varied"
+    )
+    encoder = Encoder(make_random_weights(SMALL, 0, torch.float32), SMALL, OxfordFormat())
+    styles = {name: make_image(40, 36, seed, dtype=torch.float32) for seed, name in enumerate("ab")}
+    with joined() as group:
+        machine = Machine(torch.device("cpu"), torch.float32, 1)
+        training = Training.new(settings, encoder, styles, machine, group)
+        share = settings.batch // group.count
+        firsts = (settings.batch * index + group.rank * share for index in itertools.count())
+        batches = (
+            torch.stack([make_image(SIDE, SIDE, n, dtype=torch.float32) for n in range(first, first + share)])
+            for first in firsts
+        )
+        ending = train(
+            training,
+            batches,
+            make_image(SIDE, SIDE, 99, dtype=torch.float32)[None],
+            save=lambda: None,
+            save_every_s=1e9,
+            on_step=lambda *_: None,
+            on_validation=lambda _: None,
+            should_stop=lambda: False,
+        )
+    weights = torch.cat([each.detach().flatten() for each in training.network.parameters()])
+    found = {
+        "ending": ending,
+        "bits": hashlib.sha256(weights.numpy().tobytes()).hexdigest(),
+        "losses": [point.loss for point in training.trace],
+    }
+    (folder / f"rank-{group.rank}.json").write_text(json.dumps(found), encoding="utf-8")
+    if group.leads:
+        torch.save(weights, folder / "weights.pt")
+
+
+if __name__ == "__main__":
+    main()

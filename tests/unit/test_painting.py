@@ -1,0 +1,262 @@
+"""Artworks that a trained network paints: their plans, their jobs, and what is refused before any work."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.collection import resolve_collection
+from pipeline.config.reading import for_artwork, parse
+from pipeline.errors import ConfigError, InputError
+from pipeline.geometry import Size
+from pipeline.job_files import JobFiles
+from pipeline.job_resources import JobResources
+from pipeline.plan import Plan
+from pipeline.plan_table import table
+from pipeline.planning import resolve
+
+NETWORK = {"styles": {"fine": "f.png", "wide": "w.png"}, "photographs": ["p1.png", "folder"]}
+REGIONS = [{"where": "m.png", "style": "w.png"}, {"where": "not m.png", "style": "f.png"}]
+OWN = {"method": "feedforward", "feedforward": {"network": "two"}, "content": "c.png", "regions": REGIONS}
+
+
+def size_of(path: Path) -> Size:
+    if path.name == "gone.png":
+        raise InputError(path, expected="an image file", found="no such file")
+    return Size(400, 600)
+
+
+def config(own: Mapping[str, Any] = {}, network: Mapping[str, Any] = {}, **others: Any) -> dict[str, Any]:
+    return {
+        "networks": {"two": {**NETWORK, **network}},
+        "artworks": {"a": {**OWN, "levels": [256, 512], **own}},
+        **others,
+    }
+
+
+def plan(own: Mapping[str, Any] = {}, network: Mapping[str, Any] = {}, **others: Any) -> Plan:
+    return resolve(parse(config(own, network, **others)), "a", size_of)
+
+
+def files(own: Mapping[str, Any] = {}, network: Mapping[str, Any] = {}, **others: Any) -> JobFiles:
+    return JobFiles(resolve_collection(config(own, network, **others), size_of))
+
+
+def test_a_network_paints_the_highest_level_alone() -> None:
+    found = plan()
+    assert found.is_painted
+    (level,) = found.levels
+    assert (level.level_px, str(level.size), level.iterations) == (512, "418x627", 0)
+    assert [region.targets for region in level.regions] == [(), ()]
+    assert (found.targets, found.mixes, found.weights) == ({}, {}, {})
+    assert found.painting is not None
+    # The regions choose among the network's styles by the image.
+    assert found.painting.channels == ("wide", "fine")
+    assert [str(found.sources[key]) for key in found.painting.styles] == ["w.png", "f.png"]
+    assert found.images[found.painting.content].recolourings == ()
+    assert "512" in table(found)
+    (network,) = found.networks.values()
+    assert network.settings.iterations == 40_000
+
+
+def test_a_print_size_is_painted_at_once() -> None:
+    found = plan({"levels": None, "print": {"width": "3000 px"}})
+    assert [str(level.size) for level in found.levels] == ["2000x3000"]
+
+
+def test_the_contents_chroma_comes_back_where_it_is_asked_for() -> None:
+    assert plan().chroma is None
+    found = plan({"colour": {"mode": "luminance"}})
+    assert found.chroma == ()
+    assert found.painting is not None
+    # The network sees colours: luma alone is what comes out of it.
+    assert found.images[found.painting.content].recolourings == ()
+    assert plan(network={"colour": "luminance"}).chroma == ()
+
+
+def test_a_painting_can_be_what_optimisation_starts_from() -> None:
+    found = plan({"method": "optimise", "start": "feedforward"})
+    assert not found.is_painted
+    assert [level.level_px for level in found.levels] == [256, 512]
+    assert found.painting is not None
+    assert found.painting.level_px == 256
+    assert found.painting.content == found.levels[0].content
+    assert set(found.weights) == {"vgg16"}
+    assert found.excerpt(256).settings.start == "feedforward"
+
+
+def test_the_jobs_of_a_painting() -> None:
+    found = files()
+    folder = "results/a/levels/512"
+    assert found.level_results("a") == [f"{folder}/painted.tif"]
+    assert found.level_records("a") == [f"{folder}/painted.json"]
+    assert found.starts("a") == found.start_records("a") == []
+    (key,) = found.collection.networks
+    network = f"results/shared/networks/{key}.safetensors"
+    inputs = found.apply_inputs("a")
+    assert (inputs["network"], inputs["guides"]) == (network, [f"{folder}/guides.tif"])
+    words = shlex.split(found.apply_options("a"))
+    assert words[words.index("--channels") :] == ["--channels", "wide", "fine"]
+    assert words[words.index("--memory-budget-mib") + 1] == "3396"
+    assert found.train_inputs(key) == {
+        "photographs": ["p1.png", "folder"],
+        "styles": ["f.png", "w.png"],
+        "weights": "resources/weights/vgg16.safetensors",
+    }
+    assert found.artwork_weights("a") == []
+    assert "vgg16" in found.collection.weights
+    styles = [found.collection.sources[Path(file).stem] for file in found.top_styles("a")]
+    assert [str(path) for path in styles] == ["w.png", "f.png"]
+
+
+def test_every_option_of_a_training_is_handed_on() -> None:
+    found = files(
+        network={"mask": "varied", "balance": "styles", "size_px": 96, "patience": 2, "licence": "CC0"}
+    )
+    (key,) = found.collection.networks
+    words = shlex.split(found.network_files.train_options(key))
+    told = dict(zip(words[4::2], words[5::2], strict=True))
+    assert words[:4] == ["--style", "fine=f.png", "--style", "wide=w.png"]
+    assert (told["--training-mask"], told["--balance"], told["--size-px"]) == ("varied", "styles", "96")
+    assert (told["--patience"], told["--licence"], told["--network"]) == ("2", "CC0", "vgg16")
+    assert (told["--threads"], told["--device"], told["--precision"]) == ("2", "auto", "auto")
+
+
+def test_the_jobs_of_a_start() -> None:
+    found = files({"method": "optimise", "start": "feedforward"})
+    assert found.starts("a") == ["results/a/levels/256/painted.tif"]
+    assert found.start_records("a") == ["results/a/levels/256/painted.json"]
+    assert found.level_results("a")[0] == "results/a/levels/256/stylised.tif"
+    assert found.artwork_weights("a") == ["resources/weights/vgg16.safetensors"]
+    assert files({"method": "optimise"}).starts("a") == []
+
+
+def test_a_training_is_named_by_what_it_depends_on() -> None:
+    (first,), (again,), (other,) = (
+        files(network=network).collection.networks for network in ({}, {"seed": 0}, {"seed": 1})
+    )
+    assert first == again != other
+    assert re.fullmatch("two-[0-9a-f]{12}", first)
+
+
+def test_a_network_of_the_users_needs_no_training(tmp_path: Path) -> None:
+    file = tmp_path / "mine.safetensors"
+    file.touch()
+    found = files(network={"photographs": None, "file": str(file)})
+    assert found.apply_inputs("a")["network"] == file.as_posix()
+    assert found.collection.weights == {}
+
+
+def test_one_style_needs_no_guides() -> None:
+    network = {"styles": {"fine": "f.png"}}
+    found = files({"regions": None, "style": "f.png"}, network)
+    assert found.apply_inputs("a")["guides"] == []
+    assert "--channels" not in found.apply_options("a")
+
+
+def test_a_training_asks_for_what_its_batches_take() -> None:
+    small, large = (JobResources(files(network={"size_px": side}).collection) for side in (64, 256))
+    (a,), (b,) = small.collection.networks, large.collection.networks
+    assert 1700 < small.train(a).mib < large.train(b).mib
+    assert small.train(a).minutes < large.train(b).minutes
+
+
+def test_artworks_on_demand_are_left_out() -> None:
+    raw = config()
+    raw["artworks"]["b"] = {**raw["artworks"]["a"], "on_demand": True}
+    found = resolve_collection(raw, size_of)
+    assert found.artworks(on_demand=False) == ["a"]
+    assert found.artworks(on_demand=True) == ["b"]
+
+
+def test_an_artwork_depends_on_its_own_network_alone() -> None:
+    raw = config()
+    raw["networks"]["other"] = {**NETWORK, "seed": 3}
+    raw["artworks"]["b"] = {"content": "c.png", "style": "f.png"}
+    parsed = parse(raw)
+    assert list(for_artwork(parsed, "a")["networks"]) == ["two"]
+    assert for_artwork(parsed, "b")["networks"] == {}
+
+
+@pytest.mark.parametrize(
+    ("own", "network", "said"),
+    [
+        ({"feedforward": None}, {}, "a.feedforward.network: expected one of the networks two; found none"),
+        ({"feedforward": {"network": "x"}}, {}, "expected one of the networks two; found x"),
+        (
+            {"regions": [REGIONS[0], {"where": "not m.png", "style": "c.png"}]},
+            {},
+            "a.regions.1.style: expected a style of the network (f.png, w.png); found c.png",
+        ),
+        ({"regions": None, "style": "f.png"}, {}, "expected regions of two styles at least"),
+        (
+            {},
+            {"styles": {"fine": "f.png"}},
+            "a.regions.0.style: expected a style of the network (f.png); found w.png",
+        ),
+        (
+            {"regions": [{**region, "style": "f.png"} for region in REGIONS]},
+            {"styles": {"fine": "f.png"}},
+            "expected everything, for a network of one style",
+        ),
+        (
+            {"regions": [REGIONS[0], {**REGIONS[1], "style": None, "styles": [{"image": "f.png"}] * 2}]},
+            {},
+            "a.regions.1.styles: expected one style for method feedforward; found 2",
+        ),
+        (
+            {"regions": [REGIONS[0], {**REGIONS[1], "style": {"image": "f.png", "scale": 2}}]},
+            {},
+            "a.regions.1.style: expected an image alone for method feedforward",
+        ),
+        (
+            {"regions": [REGIONS[0], {**REGIONS[1], "colour": {"mode": "luminance"}}]},
+            {},
+            "a.regions.1.colour: expected none for method feedforward; found luminance",
+        ),
+        ({"colour": {"mode": "style_to_content"}}, {}, "a.colour.mode: expected none or luminance"),
+    ],
+)
+def test_what_a_network_cannot_paint_is_refused(
+    own: Mapping[str, Any], network: Mapping[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        plan(own, network)
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        (
+            {"photographs": None},
+            "networks.two must have photographs to be trained on, or a file; found neither",
+        ),
+        ({"file": "x"}, "networks.two must have photographs to be trained on, or a file; found both"),
+        ({"styles": {}}, "networks.two.styles: expected at least one entry"),
+        ({"styles": {"a": "f.png", "b": "f.png"}}, "must have different style images; found f.png twice"),
+        ({"styles": {"a b": "f.png"}}, "a name of letters, digits, _ and -"),
+        ({"size_px": 40}, "networks.two.size_px"),
+        ({"iteration": 4}, "Perhaps iterations was meant"),
+        ({"mask": "square"}, "networks.two.mask"),
+    ],
+)
+def test_networks_that_cannot_be_are_refused(network: Mapping[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        plan(network=network)
+
+
+def test_files_that_are_not_there_are_told() -> None:
+    with pytest.raises(InputError, match=r"networks\.two\.styles\.wide: gone\.png: expected an image file"):
+        plan(network={"styles": {"fine": "f.png", "wide": "gone.png"}})
+    with pytest.raises(InputError, match=r"networks\.two\.file: expected a trained network; found none at x"):
+        plan(network={"photographs": None, "file": "x"})
+
+
+def test_a_budget_that_is_too_small_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"compute\.memory_budget_mib: expected 764 at least for level 512"):
+        plan(compute={"memory_budget_mib": 600})

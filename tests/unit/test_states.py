@@ -1,0 +1,53 @@
+"""Where the state of an interrupted run lies, whose it is, and when it goes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.commands.states import remove_others, state_folder, state_key, take
+from pipeline.errors import ResourceError
+from pipeline.machine import Machine
+
+CPU = Machine(torch.device("cpu"), torch.float32, 2)
+
+
+def test_a_key_stands_for_settings_files_and_machine(tmp_path: Path) -> None:
+    file = tmp_path / "weights"
+    file.write_text("one", encoding="utf-8")
+
+    def key(text: str = "settings", machine: Machine = CPU, verb: str = "train") -> str:
+        return state_key(verb, text, machine, [file, None, tmp_path / "gone"])
+
+    first = key()
+    assert len(first) == 12
+    assert first == key()
+    assert (
+        len({first, key("others"), key(machine=Machine(CPU.device, torch.bfloat16, 2)), key(verb="mix")}) == 4
+    )
+    facts = file.stat()
+    os.utime(file, ns=(facts.st_atime_ns, facts.st_mtime_ns + 10**9))
+    assert key() != first
+
+
+def test_what_other_settings_left_goes_unless_it_is_at_work(tmp_path: Path) -> None:
+    output = tmp_path / "net.safetensors"
+    mine, others = state_folder(output, "0" * 12), state_folder(tmp_path / "nets.safetensors", "1" * 12)
+    assert mine == tmp_path / ".net-000000000000.state"
+    for folder in (mine, others):
+        folder.mkdir()
+    remove_others(output)
+    assert not mine.exists()
+    assert others.exists()
+
+
+def test_a_state_belongs_to_one_process(tmp_path: Path) -> None:
+    state = state_folder(tmp_path / "net.safetensors", "2" * 12)
+    take(state)
+    with pytest.raises(ResourceError, match="expected no other run that writes there"):
+        take(state)
+    remove_others(tmp_path / "net.safetensors")
+    assert state.exists()
