@@ -186,6 +186,25 @@ class JobFiles:
             found += [f"{artwork}/{name}" for name in (*prints, "preview.png", "provenance.json")]
         return [*found, "report.html"]
 
+    def panels(self, artwork: str) -> list[str]:
+        """The folder of an artwork's panels: a list of one, or of none where its print is whole."""
+        in_panels = self.collection.plans[artwork].settings.print.panels is not None
+        return [f"{self.collection.results}/{artwork}/panels"] if in_panels else []
+
+    def deepzooms(self, artwork: str) -> list[str]:
+        """The folder of an artwork's deep-zoom image: a list of one, or of none."""
+        wanted = self.collection.plans[artwork].settings.deepzoom.format != "none"
+        return [f"{self.collection.results}/{artwork}/deepzoom"] if wanted else []
+
+    def deepzoom_options(self, artwork: str) -> str:
+        """`impasto export-deepzoom`'s options for this artwork."""
+        settings = self.collection.plans[artwork].settings.deepzoom
+        words = ["--format", settings.format, "--tile-px", str(settings.tile_px)]
+        words += ["--quality", str(settings.quality)]
+        if settings.format == "iiif" and settings.url is not None:
+            words += ["--url", f"{settings.url.rstrip('/')}/{artwork}/deepzoom"]
+        return shlex.join(words)
+
     def recorded(self, artwork: str) -> dict[str, str | list[str]]:
         """The files that the record of an artwork's making is made from."""
         return {

@@ -72,6 +72,13 @@ class PrintLayout(Model):
         """Of the finished print."""
         return self.mm(self.sheet.trim.size.width)
 
+    def panel_in_sheet(self, panel: Panel) -> tuple[PrintSheet, Box]:
+        """A panel's sheet in the frame of the whole print's, and which part of that its file is."""
+        rows, columns = panel.t_box.top, panel.t_box.left
+        # Both sheets have the same margins, so that the panel's file lies within the print's.
+        box = Box.whole(panel.sheet.size).moved(rows, columns)
+        return panel.sheet.moved(rows, columns, self.sheet.size), box
+
     def mm(self, px: float) -> float:
         """Millimetres on paper of so many pixels."""
         return px / self.dpi * MM_PER_INCH

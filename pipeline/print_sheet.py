@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from pipeline.geometry import Box, Size
@@ -51,6 +51,16 @@ class PrintSheet:
     def is_picture_alone(self) -> bool:
         """Whether the file is the rendered picture and nothing else."""
         return self.picture == Box.whole(self.size) and not self.marks
+
+    def moved(self, rows: int, columns: int, size: Size) -> PrintSheet:
+        """The same things further down and to the right, in a file of this size."""
+        return replace(
+            self,
+            size=size,
+            trim=self.trim.moved(rows, columns),
+            picture=self.picture.moved(rows, columns),
+            marks=tuple(mark.moved(rows, columns) for mark in self.marks),
+        )
 
     @classmethod
     def around(

@@ -53,6 +53,49 @@ rule export_print:
         "--output {output:q} > {log:q} 2>&1"
 
 
+rule export_panels:
+    input:
+        unpack(lambda w: FILES.recorded(w.artwork)),
+        image=f"{RESULTS}/{{artwork}}/assembled.tif",
+    output:
+        directory(f"{RESULTS}/{{artwork}}/panels"),
+    log:
+        f"{RESULTS}/logs/{{artwork}}/export_panels.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{{artwork}}/export_panels.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda w: NEEDS.panels_memory_mib(w.artwork),
+        runtime=120,
+    params:
+        code=fingerprint("export-panels"),
+    shell:
+        "exec impasto --end-with-parent export-panels {input.image:q} --plan {input.plan:q} "
+        "--records {input.records:q} --masks {input.masks:q} --partitions {input.partitions:q} "
+        "--mixtures {input.mixtures:q} --weights {input.weights:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule export_deepzoom:
+    input:
+        f"{RESULTS}/{{artwork}}/assembled.tif",
+    output:
+        directory(f"{RESULTS}/{{artwork}}/deepzoom"),
+    log:
+        f"{RESULTS}/logs/{{artwork}}/export_deepzoom.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{{artwork}}/export_deepzoom.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda w: NEEDS.deepzoom_memory_mib(w.artwork),
+        runtime=60,
+    params:
+        options=lambda w: FILES.deepzoom_options(w.artwork),
+        code=fingerprint("export-deepzoom"),
+    shell:
+        "exec impasto --end-with-parent export-deepzoom {input:q} {params.options} --output {output:q} "
+        "> {log:q} 2>&1"
+
+
 rule record:
     input:
         unpack(lambda w: FILES.recorded(w.artwork)),

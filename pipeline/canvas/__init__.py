@@ -10,6 +10,7 @@ from pipeline.canvas.colours import MaskedMap, combine_luminance, histogram, mom
 from pipeline.canvas.combining import combine_masks
 from pipeline.canvas.compose import add_alpha, band_means, compose_guides, export_masks
 from pipeline.canvas.cropping import crop, crop_mask, find_focus
+from pipeline.canvas.deepzoom import DeepZoomFormat, export_deepzoom
 from pipeline.canvas.export import check_print, export_preview, export_print, join_pictures
 from pipeline.canvas.inputs import (
     MAX_AREA_PX,
@@ -50,6 +51,7 @@ __all__ = [
     "MAX_AREA_PX",
     "MAX_SIDE_PX",
     "MIN_SIDE_PX",
+    "DeepZoomFormat",
     "Header",
     "Mask",
     "MaskedMap",
@@ -68,6 +70,7 @@ __all__ = [
     "compose_guides",
     "crop",
     "crop_mask",
+    "export_deepzoom",
     "export_masks",
     "export_preview",
     "export_print",

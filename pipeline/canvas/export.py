@@ -12,6 +12,7 @@ import pyvips
 from pipeline.canvas import _vips
 from pipeline.canvas._dither import to_8_bits
 from pipeline.canvas._xmp import packet
+from pipeline.canvas.layout import laid_out
 from pipeline.canvas.profiles import read_profile
 from pipeline.canvas.transform import clipped, resampled
 from pipeline.errors import ConfigError, InputError
@@ -28,6 +29,7 @@ from pipeline.formats import (
     keeps_alpha,
 )
 from pipeline.geometry import Box, Size
+from pipeline.print_sheet import PrintSheet
 
 MM_PER_INCH = 25.4
 _STRIP_QUALITY = 88
@@ -44,6 +46,7 @@ def export_print(
     encoding: Encoding = Encoding(),  # noqa: B008 - frozen
     alpha: Path | None = None,
     caption: Caption = Caption(),  # noqa: B008 - frozen
+    sheet: PrintSheet | None = None,
     box: Box | None = None,
 ) -> None:
     """Writes a print file in the format that its extension says, with its profile and resolution inside.
@@ -60,7 +63,8 @@ def export_print(
         alpha: An image of the same size whose last band is the opacity.
         caption: What the file says of itself, as XMP; the provenance as a TIFF's ImageDescription, too. A
             JPEG leaves out a provenance of more than 64 KiB, for which it has no room.
-        box: The part that is written, each of its pixels what it is in the whole.
+        sheet: The sheet that the picture is laid out on; by default the file is the picture alone.
+        box: The part of that which is written, each of its pixels what it is in the whole.
 
     Raises:
         InputError: A source cannot be read, the alpha differs in size, or the profile is unusable.
@@ -69,13 +73,15 @@ def export_print(
     form = EXTENSIONS[target.suffix.removeprefix(".")]
     space = "RGB" if encoding.profile is None else read_profile(encoding.profile).space
     image = _vips.load(source).extract_band(0, n=3)
-    size = _vips.size(image) if box is None else box.size
-    check_print(form.name, size, encoding, space, str(target))
+    check_print(form.name, _written(image, sheet, box), encoding, space, str(target))
     image = clipped(_vips.as_unit_float(image))
     opacity = None if alpha is None else _opacity(alpha, source, _vips.size(image))
     if opacity is not None and not keeps_alpha(form.name, encoding.compression, space):
         # On paper: white shows where there is nothing.
         image, opacity = image * opacity + (1.0 - opacity), None
+    if sheet is not None:
+        image = laid_out(image, sheet, [level / 255 for level in sheet.pad])
+        opacity = opacity if opacity is None else laid_out(opacity, sheet, [1.0], ink=1.0)
     image = _encoded(image, encoding)
     if opacity is not None:
         image = image.bandjoin(_vips.as_levels(opacity, encoding.bits))
@@ -118,6 +124,13 @@ def check_print(name: FormatName, size: Size, encoding: Encoding, space: ColourS
             found=f"{encoding.bits}" if key == "bits" else "CMYK",
             fix="Or take tiff",
         )
+
+
+def _written(picture: _vips.Image, sheet: PrintSheet | None, box: Box | None) -> Size:
+    """The size of the file."""
+    if box is not None:
+        return box.size
+    return _vips.size(picture) if sheet is None else sheet.size
 
 
 def _opacity(alpha: Path, source: Path, size: Size) -> _vips.Image:

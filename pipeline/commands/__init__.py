@@ -29,6 +29,8 @@ COMMANDS = {
     "proof": "show how an artwork will look in its print profile, and what cannot be printed",
     "assess": "measure how good a result is: style, content, colours, seams, clipping",
     "judge": "check an artwork's figures against the limits asked for",
+    "export-panels": "write a large print in panels, a file for each",
+    "export-deepzoom": "write the picture in tiles, for viewers that load what they show",
     "preview": "write the preview and the pictures for the report",
     "report": "write the report over the whole collection",
     "status": "tell how far the collection is",

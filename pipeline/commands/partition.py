@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from pipeline.commands.segmenting import model_file, read_small
 from pipeline.config.masks import MOST_PARTS, PartName
 from pipeline.console import say
 from pipeline.errors import InputError
-from pipeline.files import write_json
+from pipeline.files import atomic_folder, write_json
 from pipeline.machine import prepare_machine
 from pipeline.mask_record import MaskRecord, PartitionRecord
 
@@ -70,16 +69,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _write(parts: list[Part], image: Path, folder: Path) -> None:
     """The masks, all of them or none."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
+    with atomic_folder(folder) as partial:
         targets = [partial / f"{number}.tif" for number in range(1, len(parts) + 1)]
         canvas.write_parts([part.mask for part in parts], image, targets)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _record(parts: list[Part], network: weights.Weights) -> PartitionRecord:

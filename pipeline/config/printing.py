@@ -174,8 +174,8 @@ class DeepZoom(Section):
     url: str | None = Field(
         None,
         pattern=r"^https?://",
-        description="For `iiif`: the address of the folder that will hold the artwork's tiles, without a "
-        "slash behind it. IIIF images name themselves.",
+        description="For `iiif`: the address at which the folder of results will be served; an artwork's "
+        "tiles are then at URL/ARTWORK/deepzoom, which they must say of themselves.",
     )
 
     @model_validator(mode="before")
@@ -188,6 +188,6 @@ class DeepZoom(Section):
     def _iiif_has_a_name(self) -> DeepZoom:
         if self.format == "iiif" and self.url is None:
             raise ValueError(
-                "must have url beside format iiif, the address that the tiles are served from; found none"
+                "must have url beside format iiif, the address at which the results are served; found none"
             )
         return self
