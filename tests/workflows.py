@@ -27,7 +27,12 @@ CONFIG: dict[str, Any] = {
     "compute": {"device": "cpu", "precision": "float32", "threads": 1},
     "report": {"viewer": "none"},
     "weights": {"vgg19": {"path": "inputs/vgg19.safetensors"}},
-    "defaults": {"levels": [64, 80], "iterations": [2, 2], "network": {"name": "vgg19"}},
+    "defaults": {
+        "levels": [64, 80],
+        "iterations": [2, 2],
+        "network": {"name": "vgg19"},
+        "deepzoom": "none",
+    },
     "artworks": {
         "halves": {
             "content": "inputs/content.png",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from model_files import save_vgg19
@@ -79,3 +80,17 @@ def refined(
     words = [*artwork.level_words(level, vgg19), "--start", "start.tif"]
     done = Impasto(folder).works("refine", *words, "--output", "refined.tif", "--record", "refined.json")
     return Rendered(folder / "refined.tif", folder / "refined.json", done)
+
+
+@pytest.fixture
+def words(
+    impasto: Impasto, artwork: Artwork, vgg19: Path, stylised: Rendered, refined: Rendered
+) -> dict[str, list[Any]]:
+    """The options of a print, by name, of files in the folder that provenance names relative to it."""
+    for name in ("content.png", "style.png", "left.png", "right.png"):
+        (impasto.folder / name).write_bytes((artwork.folder / name).read_bytes())
+    return {
+        "--plan": [artwork.folder / "plan.json"],
+        "--records": [stylised.record, refined.record],
+        "--weights": [vgg19],
+    }

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 import pyvips
 from pictures import broken_pictures, gradient, save
 from running import Impasto
-from tiny_artwork import HIGHEST, Artwork, Rendered
+from tiny_artwork import HIGHEST, Artwork
 
 from pipeline import canvas
 from pipeline.config.reading import parse
@@ -22,20 +21,6 @@ from pipeline.shared_plans import MaskPlan
 
 OUTPUT = ["--output", "print.tif"]
 RECORD = ["--output", "provenance.json"]
-
-
-@pytest.fixture
-def words(
-    impasto: Impasto, artwork: Artwork, vgg19: Path, stylised: Rendered, refined: Rendered
-) -> dict[str, list[Any]]:
-    """The options of a print, by name, of files in the folder that provenance names relative to it."""
-    for name in ("content.png", "style.png", "left.png", "right.png"):
-        (impasto.folder / name).write_bytes((artwork.folder / name).read_bytes())
-    return {
-        "--plan": [artwork.folder / "plan.json"],
-        "--records": [stylised.record, refined.record],
-        "--weights": [vgg19],
-    }
 
 
 def given(words: dict[str, list[Any]]) -> list[Any]:

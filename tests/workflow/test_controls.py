@@ -36,6 +36,7 @@ CONFIG: dict[str, Any] = {
     "report": {"viewer": "none"},
     "weights": {"vgg19": {"path": "inputs/vgg19.safetensors"}},
     "defaults": {
+        "deepzoom": "none",
         "levels": "auto",
         "iterations": 2,
         "print": {"width": "64 px"},

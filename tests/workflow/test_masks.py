@@ -36,7 +36,11 @@ def checkout(fresh: Checkout) -> Checkout:
 def configure(checkout: Checkout, regions: list[dict[str, Any]]) -> None:
     parts = {"content": "inputs/content.png", "regions": regions, "print": {"width": "160 px", "dpi": 127}}
     checkout.configure(
-        {**copy.deepcopy(CONFIG), "defaults": {"network": {"name": "vgg19"}}, "artworks": {"parts": parts}}
+        {
+            **copy.deepcopy(CONFIG),
+            "defaults": {"network": {"name": "vgg19"}, "deepzoom": "none"},
+            "artworks": {"parts": parts},
+        }
     )
 
 
