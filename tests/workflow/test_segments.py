@@ -17,7 +17,13 @@ from pipeline import canvas
 pytestmark = pytest.mark.slow
 
 WEIGHTS = {**CONFIG["weights"], "sam_vit_t": {"path": "inputs/mobile_sam.pt"}}
-SETTINGS = {"network": {"name": "vgg19"}, "masks": {"sam": "vit_t"}, "iterations": 1, "levels": [64]}
+SETTINGS = {
+    "network": {"name": "vgg19"},
+    "masks": {"sam": "vit_t"},
+    "iterations": 1,
+    "levels": [64],
+    "deepzoom": "none",
+}
 
 
 def configure(checkout: Checkout, **regions: Any) -> None:
