@@ -5,6 +5,7 @@ Torch-free; a function of the configuration and the image headers. Which file ne
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,8 @@ def open_collection(raw: Any, config_files: Iterable[str | Path], header_cache: 
         read_yaml(file)
     where = ", ".join(str(file) for file in files) or "the configuration"
     config, places = parse_with_places(raw, where)
-    _check_folder(config.results_dir, f"{where}: results_dir")
+    results = _check_folder(config.results_dir, f"{where}: results_dir")
+    _check_writable(results, f"{where}: results_dir")
     _check_folder(config.resources_dir, f"{where}: resources_dir")
     headers = HeaderCache(header_cache, config.resources_dir / "demo")
     collection = _resolved(config, places, headers.size_of, where)
@@ -127,11 +129,23 @@ def open_collection(raw: Any, config_files: Iterable[str | Path], header_cache: 
     return collection
 
 
-def _check_folder(folder: Path, where: str) -> None:
-    """Refuses a file in a folder's place, at which the workflow would stumble before its first job."""
+def _check_folder(folder: Path, where: str) -> Path:
+    """The nearest folder that is there; refuses a file in a folder's place, before the first job meets it."""
     nearest = next(place for place in (folder, *folder.parents) if place.exists())
     if not nearest.is_dir():
         raise ConfigError(where, expected="a folder, there already or not", found=f"a file at {nearest}")
+    return nearest
+
+
+def _check_writable(folder: Path, where: str) -> None:
+    """Refuses a folder that nothing can be written to."""
+    try:
+        # Permissions alone do not tell: a file system may be read-only, or root's rights end at it.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        found = f"{folder}: {(error.strerror or str(error)).lower()}"
+        raise ConfigError(where, expected="a folder that can be written to", found=found) from None
 
 
 def _from_here(path: Path) -> Path:

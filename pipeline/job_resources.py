@@ -35,6 +35,9 @@ _SAM_STAGE_MIB = {
 # Six float32 planes of a part's matte, and what fitting it takes.
 _PART_MIB = 64
 
+# Measured: 14 to 24 for each pixel of a row of tiles; and JPEGs of a picture and its halves on the disk.
+_DEEPZOOM_BYTES_PER_PX = 24
+_TILES = 2
 # At most: the matrices of five layers, of 512 channels each.
 _TARGETS_DISK_MIB = 64
 _START_MIN = 10
@@ -162,7 +165,7 @@ class JobResources:
         return _raster(self.collection.level(artwork, level).size, RENDERED)
 
     def print(self, artwork: str, extension: str) -> Need:
-        """Of writing a print and its panels: some formats' writers hold all of it."""
+        """Of writing a print: some formats' writers hold all of it."""
         plan = self.collection.plans[artwork]
         top = plan.levels[-1].size
         held_mib = EXTENSIONS[extension].held_bytes_per_px * top.area // 2**20
@@ -188,6 +191,19 @@ class JobResources:
         size = self.collection.level(artwork, painting.level_px).size
         disk_mib = painting.disk_mib + file_mib(size, RENDERED)
         return Need(painting.memory_mib, painting.runtime_min, disk_mib, self._gpus(1), self._threads)
+
+    def panels(self, artwork: str) -> Need:
+        """Of writing panels, one after the other: what the largest of their formats holds of a print."""
+        forms = self.collection.plans[artwork].settings.print.forms
+        return max((self.print(artwork, form.extension) for form in forms), key=lambda need: need.mib)
+
+    def deepzoom(self, artwork: str) -> Need:
+        """Of a deep-zoom image: rows of tiles of all its levels are held, and what is read meanwhile."""
+        plan = self.collection.plans[artwork]
+        top = plan.levels[-1].size
+        held_mib = top.width * plan.settings.deepzoom.tile_px * _DEEPZOOM_BYTES_PER_PX // 2**20
+        once = _raster(top, _TILES)
+        return Need(once.mib + held_mib, once.minutes, once.disk_mib)
 
     def finish(self, artwork: str) -> Need:
         """Of what is made of the highest level as a whole: the assembled image, the preview."""

@@ -65,8 +65,9 @@ rule export_panels:
         f"{RESULTS}/benchmarks/{{artwork}}/export_panels.tsv"
     threads: 1
     resources:
-        mem_mb=lambda w: NEEDS.panels_memory_mib(w.artwork),
-        runtime=120,
+        mem_mb=lambda w, attempt: NEEDS.panels(w.artwork).memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.panels(w.artwork).runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.panels(w.artwork).disk_mib,
     params:
         code=fingerprint("export-panels"),
     shell:
@@ -86,8 +87,9 @@ rule export_deepzoom:
         f"{RESULTS}/benchmarks/{{artwork}}/export_deepzoom.tsv"
     threads: 1
     resources:
-        mem_mb=lambda w: NEEDS.deepzoom_memory_mib(w.artwork),
-        runtime=60,
+        mem_mb=lambda w, attempt: NEEDS.deepzoom(w.artwork).memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.deepzoom(w.artwork).runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.deepzoom(w.artwork).disk_mib,
     params:
         options=lambda w: FILES.deepzoom_options(w.artwork),
         code=fingerprint("export-deepzoom"),
@@ -257,6 +259,9 @@ rule report:
             f"{RESULTS}/{{artwork}}/pictures",
             artwork=COLLECTION.artworks(on_demand=False),
         ),
+        deepzooms=[
+            FILES.deepzooms(artwork) for artwork in COLLECTION.artworks(on_demand=False)
+        ],
         viewer=FILES.viewer,
         figures=[
             FILES.assessed(artwork) for artwork in COLLECTION.artworks(on_demand=False)

@@ -120,3 +120,15 @@ def test_what_does_not_fit_is_told_of_its_row(tmp_path: Path) -> None:
         resolve_collection(
             {"sheet": str(sheet), "compute": {"disk_budget_gib": 0.1}}, lambda _: Size(200, 300)
         )
+
+
+def test_results_that_cannot_be_written_are_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("")
+    artworks = {"a": {"content": "c.png", "style": "s.png"}}
+    with pytest.raises(ConfigError) as caught:
+        # Not even root writes there.
+        open_collection(
+            {"results_dir": "/proc/1/results", "artworks": artworks}, [tmp_path / "mine.yaml"], Path("x.json")
+        )
+    line = str(caught.value)
+    assert "mine.yaml: results_dir: expected a folder that can be written to; found /proc/1: " in line
