@@ -556,44 +556,44 @@ def test_what_is_refused_before_any_work(make: Callable[[], Plan], kind: type[Ex
         (
             {"levels": [256, 1_000_000]},
             {"disk_budget_gib": 50},
-            "disk_budget_gib: expected 156481.1 at least for level 1000000 (816497x1224745 px) of a; found "
-            "50. Raise it or end at level 17845 (14570x21856 px), the largest that fits.",
-            {"levels": [256, 17845]},
-            {"levels": [256, 17846]},
+            "disk_budget_gib: expected 134125.0 at least for level 1000000 (816497x1224745 px) of a; found "
+            "50. Raise it or end at level 19256 (15722x23584 px), the largest that fits.",
+            {"levels": [256, 19256]},
+            {"levels": [256, 19257]},
         ),
         (
             # The lower level is too large as well: what is said of it holds for the one that takes its place.
             {"levels": [{"px": 100_000, "iterations": 1}, 200_000]},
             {"disk_budget_gib": 50},
-            "disk_budget_gib: expected 6596.2 at least for level 200000 (163299x244949 px) of a; found 50. "
-            "Raise it or end at level 25220 (20592x30888 px), the largest that fits.",
-            {"levels": [{"px": 25220, "iterations": 1}]},
-            {"levels": [{"px": 25221, "iterations": 1}]},
+            "disk_budget_gib: expected 5589.7 at least for level 200000 (163299x244949 px) of a; found 50. "
+            "Raise it or end at level 33372 (27248x40872 px), the largest that fits.",
+            {"levels": [{"px": 33372, "iterations": 1}]},
+            {"levels": [{"px": 33373, "iterations": 1}]},
         ),
         (
             {"levels": None, "print": {"width": "10 in", "dpi": 3000}},
             {"disk_budget_gib": 10},
-            "disk_budget_gib: expected 101.2 at least for level 24495 (20000x30000 px) of a; found 10. "
-            "Raise it or end at print.width 9376 px, level 7656 (6251x9376 px), the largest that fits.",
-            {"levels": None, "print": {"width": "9376 px"}},
-            {"levels": None, "print": {"width": "9377 px"}},
+            "disk_budget_gib: expected 85.5 at least for level 24495 (20000x30000 px) of a; found 10. "
+            "Raise it or end at print.width 10240 px, level 8361 (6827x10240 px), the largest that fits.",
+            {"levels": None, "print": {"width": "10240 px"}},
+            {"levels": None, "print": {"width": "10241 px"}},
         ),
         (
             {"levels": None, "print": {"width": "30000 px", "height": "10000 px", "bleed": "100 px"}},
             {"disk_budget_gib": 10},
-            "disk_budget_gib: expected 51.9 at least for level 17551 (10200x30200 px) of a; found 10. "
-            "Raise it or end at print.width 12856 px, print.height 4285 px, level 7652 (4485x13056 px), the "
+            "disk_budget_gib: expected 43.8 at least for level 17551 (10200x30200 px) of a; found 10. "
+            "Raise it or end at print.width 13993 px, print.height 4664 px, level 8309 (4864x14193 px), the "
             "largest that fits.",
-            {"levels": None, "print": {"width": "12856 px", "height": "4285 px", "bleed": "100 px"}},
-            {"levels": None, "print": {"width": "12857 px", "height": "4286 px", "bleed": "100 px"}},
+            {"levels": None, "print": {"width": "13993 px", "height": "4664 px", "bleed": "100 px"}},
+            {"levels": None, "print": {"width": "13994 px", "height": "4665 px", "bleed": "100 px"}},
         ),
         (
             {"levels": None},
             {"disk_budget_gib": 0.1},
             "disk_budget_gib: expected 0.2 at least for level 1024 (836x1254 px) of a; found 0.1. "
-            "Raise it or end at level 627 (512x768 px), the largest that fits.",
-            {"levels": [512, 627]},
-            {"levels": [512, 628]},
+            "Raise it or end at level 745 (608x912 px), the largest that fits.",
+            {"levels": [512, 745]},
+            {"levels": [512, 746]},
         ),
     ],
 )
