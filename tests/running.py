@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import final
 
@@ -25,22 +28,20 @@ class Done:
     Attributes:
         printed: Its standard output.
         said: The lines of its standard error.
-        imported: The top-level packages that it had imported by its end.
     """
 
     printed: str
     said: list[str]
-    imported: frozenset[str]
 
 
 @final
 @dataclass(frozen=True)
 class Impasto:
-    """`impasto` in a folder.
+    """`impasto` in a folder, each time a process of its own.
 
     Attributes:
         folder: Where it runs.
-        env: More environment variables.
+        env: More environment variables; with some, it starts from nothing.
     """
 
     folder: Path
@@ -48,20 +49,24 @@ class Impasto:
 
     def run(self, *words: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Runs `impasto WORDS`, whatever comes of it."""
-        return run(["impasto", *map(str, words)], self.folder, self.env, stdin=stdin)
+        texts = [str(word) for word in words]
+        if self.env or not sys.platform.startswith("linux"):
+            return run(["impasto", *texts], self.folder, self.env, stdin=stdin)
+        return _warm_starts().run(texts, self.folder, stdin)
 
     def works(self, *words: object, stdin: str = "") -> Done:
-        """What `impasto WORDS` says and imports; it must succeed."""
-        timed = Impasto(self.folder, {**self.env, "PYTHONPROFILEIMPORTTIME": "1"})
-        done = timed.run(*words, stdin=stdin)
+        """What `impasto WORDS` says; it must succeed."""
+        done = self.run(*words, stdin=stdin)
         assert done.returncode == 0, "\n".join(done.stderr.splitlines()[-20:])
-        lines = done.stderr.splitlines()
-        imports = [line.split("|")[-1].strip() for line in lines if line.startswith("import time:")]
-        return Done(
-            printed=done.stdout,
-            said=[line for line in lines if not line.startswith("import time:")],
-            imported=frozenset(name.partition(".")[0] for name in imports),
-        )
+        return Done(done.stdout, done.stderr.splitlines())
+
+    def imports(self, *words: object, stdin: str = "") -> tuple[frozenset[str], Done]:
+        """The top-level packages that `impasto WORDS` imports from its start to its end; it must succeed."""
+        timed = Impasto(self.folder, {**self.env, "PYTHONPROFILEIMPORTTIME": "1"})
+        done = timed.works(*words, stdin=stdin)
+        lines = [line for line in done.said if line.startswith("import time:")]
+        names = frozenset(line.split("|")[-1].strip().partition(".")[0] for line in lines)
+        return names, Done(done.printed, [line for line in done.said if line not in lines])
 
     def refuses(self, *words: object, stdin: str = "") -> str:
         """What `impasto WORDS` says in its one line, having exited with 2 and left the folder as it was."""
@@ -77,6 +82,46 @@ class Impasto:
         assert done.stdout == ""
         assert snapshot(self.folder) == before
         return lines[0].removeprefix(f"impasto {verb}: ")
+
+
+@final
+class _WarmStarts:
+    """The process of warm_start.py, which ends with this one."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("warm_start.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment(),
+            text=True,
+        )
+
+    def run(self, words: Sequence[str], folder: Path, stdin: str) -> subprocess.CompletedProcess[str]:
+        """Runs `impasto WORDS` in a folder."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with tempfile.TemporaryDirectory() as streams:
+            paths = {name: Path(streams, name) for name in ("stdin", "stdout", "stderr")}
+            paths["stdin"].write_text(stdin, encoding="utf-8")
+            for name in ("stdout", "stderr"):
+                paths[name].touch()
+            request = {
+                "words": words,
+                "folder": str(folder),
+                "environment": environment(),
+                **{name: str(path) for name, path in paths.items()},
+            }
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            code = int(self._process.stdout.readline())
+            printed, said = (paths[name].read_text(encoding="utf-8") for name in ("stdout", "stderr"))
+        return subprocess.CompletedProcess(["impasto", *words], code, printed, said)
+
+
+@cache
+def _warm_starts() -> _WarmStarts:
+    return _WarmStarts()
 
 
 def run(

@@ -70,11 +70,12 @@ class Artwork:
 @final
 @dataclass(frozen=True)
 class Rendered:
-    """A level's result: its image, its record, and what the command said."""
+    """A level's result: its image, its record, what the command said, and the packages that it imported."""
 
     image: Path
     record: Path
     done: Done
+    imported: frozenset[str]
 
     def facts(self) -> dict[str, Any]:
         """The record's contents."""

@@ -65,8 +65,8 @@ def stylised(artwork: Artwork, vgg19: Path, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("stylised")
     words = artwork.level_words(artwork.plan.levels[0], vgg19)
     outputs = ["--output", "stylised.tif", "--record", "stylised.json"]
-    done = Impasto(folder).works("stylise", *words, *outputs)
-    return Rendered(folder / "stylised.tif", folder / "stylised.json", done)
+    imported, done = Impasto(folder).imports("stylise", *words, *outputs)
+    return Rendered(folder / "stylised.tif", folder / "stylised.json", done, imported)
 
 
 @pytest.fixture(scope="session")
@@ -78,8 +78,9 @@ def refined(
     level = artwork.plan.levels[1]
     canvas.resize(stylised.image, folder / "start.tif", level.size)
     words = [*artwork.level_words(level, vgg19), "--start", "start.tif"]
-    done = Impasto(folder).works("refine", *words, "--output", "refined.tif", "--record", "refined.json")
-    return Rendered(folder / "refined.tif", folder / "refined.json", done)
+    outputs = ["--output", "refined.tif", "--record", "refined.json"]
+    imported, done = Impasto(folder).imports("refine", *words, *outputs)
+    return Rendered(folder / "refined.tif", folder / "refined.json", done, imported)
 
 
 @pytest.fixture

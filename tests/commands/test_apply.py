@@ -40,7 +40,9 @@ def record(folder: Path) -> dict[str, Any]:
 
 def test_it_paints_what_the_network_gives(studio: Impasto) -> None:
     network = save_narrow(studio.folder / "net.safetensors")
-    done = studio.works("apply", "content.png", "--model", "net.safetensors", *MASKS, *LEAN, *OUTPUTS)
+    imported, done = studio.imports(
+        "apply", "content.png", "--model", "net.safetensors", *MASKS, *LEAN, *OUTPUTS
+    )
     canvas.compose_guides(
         [(studio.folder / "left.png", False), (studio.folder / "left.png", True)],
         studio.folder / "guides.tif",
@@ -49,7 +51,7 @@ def test_it_paints_what_the_network_gives(studio: Impasto) -> None:
     guides = pixels(studio.folder / "guides.tif")
     expected = network(pixels(studio.folder / "content.png")[None], guides[None])[0]
     torch.testing.assert_close(pixels(studio.folder / "out.tif"), expected, rtol=0, atol=1e-5)
-    assert "torchvision" not in done.imported
+    assert "torchvision" not in imported
     assert done.said[-1].startswith("out.tif: 70x90 px, ")
     assert done.said[-1].endswith("layers in memory")
     facts = record(studio.folder)

@@ -13,9 +13,11 @@ def test_without_a_colour_mode_the_pixels_stay(impasto: Impasto) -> None:
     result = np.random.default_rng(0).uniform(-0.1, 1.1, (60, 40, 3)).astype(np.float32)
     canvas.write(impasto.folder / "result.tif", result)
     save(impasto.folder / "content.png", gradient(30, 20))
-    done = impasto.works("assemble", "result.tif", "--content", "content.png", "--output", "assembled.tif")
+    imported, done = impasto.imports(
+        "assemble", "result.tif", "--content", "content.png", "--output", "assembled.tif"
+    )
     assert done.said == ["assembled.tif: 60x40 px (height x width)"]
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
     assert (canvas.read(impasto.folder / "assembled.tif") == result).all()
 
 

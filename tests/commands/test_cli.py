@@ -25,11 +25,11 @@ def test_help_tells_the_pipelines_story_in_order(impasto: Impasto) -> None:
 
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_every_command_explains_itself_at_once(impasto: Impasto, verb: str) -> None:
-    done = impasto.works(verb, "--help")
+    imported, done = impasto.imports(verb, "--help")
     assert done.printed.startswith(f"usage: impasto {verb} ")
     assert done.said == []
     # Help must not wait for seconds; what a command's work loads is looked at by its own tests.
-    assert not done.imported & {"torch", "torchvision", "segment_anything"}
+    assert not imported & {"torch", "torchvision", "segment_anything"}
     parser = argparse.ArgumentParser()
     importlib.import_module(f"pipeline.commands.{verb.replace('-', '_')}").add_arguments(parser)
     assert [action.dest for action in parser._actions if not action.help] == []

@@ -16,9 +16,9 @@ def test_masks_are_combined_as_the_expression_says(impasto: Impasto) -> None:
     save(impasto.folder / "top.png", left_half(60, 40).transpose(1, 0, 2))
     expression = {"union": [{"minus": ["left.png", "top.png"]}, {"shrink": "5 px", "of": "not left.png"}]}
     words = ["--expression", json.dumps(expression), "--size", "40x60"]
-    done = impasto.works("combine", *words, "--output", "m.tif")
+    imported, done = impasto.imports("combine", *words, "--output", "m.tif")
     assert done.said == ["m.tif: 40x60 px (height x width), 66.7% of the image"]
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
     rows, columns = np.mgrid[:40, :60]
     expected = ((columns < 30) & (rows >= 20)) | (columns >= 35)
     np.testing.assert_array_equal(canvas.read(impasto.folder / "m.tif")[..., 0], expected)

@@ -15,11 +15,11 @@ def test_a_part_is_cut_out_pixel_for_pixel_around_its_focus(impasto: Impasto) ->
     save(impasto.folder / "a.png", pixels)
     canvas.prepare(impasto.folder / "a.png", impasto.folder / "a.tif")
     words = ["--size", "40x20", "--focus", "0.25,0.5", "--output", "part.tif", "--record", "part.json"]
-    done = impasto.works("crop", "a.tif", *words)
+    imported, done = impasto.imports("crop", "a.tif", *words)
     assert done.said == [
         "part.tif: 40x20 of 40x60 px (height x width), from row 0 and column 5, around 0.25,0.50"
     ]
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
     np.testing.assert_array_equal(canvas.read(impasto.folder / "part.tif") * 255, pixels[:, 5:25])
     header = canvas.read_header(impasto.folder / "part.tif")
     assert (header.bits, header.has_alpha) == (8, True)

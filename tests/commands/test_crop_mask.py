@@ -21,9 +21,9 @@ RECORD: dict[str, Any] = {
 def test_the_part_is_what_the_whole_mask_has_there(impasto: Impasto) -> None:
     save(impasto.folder / "m.png", left_half(13, 20))
     (impasto.folder / "part.json").write_text(json.dumps(RECORD))
-    done = impasto.works("crop-mask", "m.png", "--crop", "part.json", "--output", "part.tif")
+    imported, done = impasto.imports("crop-mask", "m.png", "--crop", "part.json", "--output", "part.tif")
     assert done.said == ["part.tif: 20x30 px (height x width), 33.3% of it inside"]
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
     found = canvas.read(impasto.folder / "part.tif")[..., 0]
     canvas.compose_guides([(impasto.folder / "m.png", False)], impasto.folder / "whole.tif", Size(40, 60))
     whole = canvas.read(impasto.folder / "whole.tif")[..., 0]

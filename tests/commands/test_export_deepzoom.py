@@ -9,10 +9,10 @@ def test_an_old_folder_of_tiles_is_replaced(impasto: Impasto) -> None:
     save(impasto.folder / "a.png", gradient(200, 300))
     (impasto.folder / "deepzoom").mkdir()
     (impasto.folder / "deepzoom" / "old.jpg").touch()
-    done = impasto.works("export-deepzoom", "a.png", "--tile-px", 128, "--output", "deepzoom")
+    imported, done = impasto.imports("export-deepzoom", "a.png", "--tile-px", 128, "--output", "deepzoom")
     # Levels of 200x300 px in 2x3 tiles, 100x150 px in 1x2, and eight of one tile; and image.dzi.
     assert done.said == ["deepzoom: 200x300 px (height x width), dzi in 17 files"]
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
     assert {path.name for path in (impasto.folder / "deepzoom").iterdir()} == {"image.dzi", "image_files"}
 
 

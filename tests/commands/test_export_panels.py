@@ -40,14 +40,14 @@ def test_panels_have_a_file_each_and_a_place(impasto: Impasto, in_panels: list[A
     canvas.write(impasto.folder / "assembled.tif", pixels / np.float32(255))
     (impasto.folder / "panels").mkdir()
     (impasto.folder / "panels" / "old.tif").touch()
-    done = impasto.works("export-panels", "assembled.tif", *in_panels, "--output", "panels")
+    imported, done = impasto.imports("export-panels", "assembled.tif", *in_panels, "--output", "panels")
     # 3 mm and 5 mm are 24 and 39 px: margins of 63 px around 89x41 px.
     assert done.said == [
         "row-1-column-1: 215x167 px (height x width)",
         "row-1-column-2: 215x167 px (height x width)",
         "panels: 1 x 2 panels (rows x columns)",
     ]
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
     assert {path.name for path in (impasto.folder / "panels").iterdir()} == {
         "row-1-column-1.tif",
         "row-1-column-2.tif",

@@ -30,9 +30,9 @@ def given(words: dict[str, list[Any]]) -> list[Any]:
 def test_a_print_has_its_resolution_profile_and_record(impasto: Impasto, words: dict[str, list[Any]]) -> None:
     levels = (np.arange(89 * 72 * 3).reshape(89, 72, 3) % 300 - 20) / 255
     canvas.write(impasto.folder / "assembled.tif", levels)
-    done = impasto.works("export-print", "assembled.tif", *given(words), *OUTPUT)
+    imported, done = impasto.imports("export-print", "assembled.tif", *given(words), *OUTPUT)
     assert done.said == ["print.tif: 89x72 px (height x width), 8 bits, 200 dpi"]
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
 
     # The canvas's own tests look at tags and formats; here it matters that the plan's settings arrive.
     tiff = pyvips.Image.tiffload(str(impasto.folder / "print.tif"))
@@ -43,9 +43,9 @@ def test_a_print_has_its_resolution_profile_and_record(impasto: Impasto, words: 
     assert tiff.get_typeof("icc-profile-data") != 0
     assert (tiff.numpy() == np.rint(np.clip(levels, 0, 1) * 255)).all()
 
-    done = impasto.works("record", "print.tif", *given(words), *RECORD)
+    imported, done = impasto.imports("record", "print.tif", *given(words), *RECORD)
     assert done.said == ["provenance.json: halves, print.tif"]
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
     record = json.loads((impasto.folder / "provenance.json").read_text())
     assert record["artwork"] == "halves"
     assert [level["px"] for level in record["settings"]["levels"]] == [64, 80]

@@ -16,10 +16,10 @@ ZEROS = "0" * 64
 
 def test_a_file_of_the_users_is_converted_once(impasto: Impasto, vgg19_source: Path) -> None:
     words = ["fetch-weights", "vgg19", "--path", vgg19_source, "--output", "weights/vgg19.safetensors"]
-    done = impasto.works(*words, "--sha256", sha256_of(vgg19_source))
+    imported, done = impasto.imports(*words, "--sha256", sha256_of(vgg19_source))
     assert done.said[-1].startswith("weights/vgg19.safetensors: 26 tensors, sha256 ")
     assert done.said[-1].endswith(", BSD-3-Clause")
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
     path = impasto.folder / "weights" / "vgg19.safetensors"
     given, kept = load_file(vgg19_source), load_file(path)
     assert list(kept) == list(given)

@@ -12,9 +12,9 @@ from pipeline import canvas
 def test_there_is_a_channel_for_each_region(impasto: Impasto) -> None:
     save(impasto.folder / "left.png", left_half(80, 60))
     words = ["--region", "sky=left.png", "--region", "ground=not:left.png", "--size", "40x30"]
-    done = impasto.works("guide", *words, "--output", "guides.tif")
+    imported, done = impasto.imports("guide", *words, "--output", "guides.tif")
     assert done.said == ["region sky: 50.0% of the image", "region ground: 50.0% of the image"]
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
     guides = canvas.read(impasto.folder / "guides.tif")
     assert guides.shape == (40, 30, 2)
     assert (guides[:, :14, 0] == 1).all()

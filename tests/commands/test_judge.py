@@ -24,10 +24,10 @@ def judged(impasto: Impasto, artwork: Artwork, limits: dict[str, Any]) -> list[A
 
 def test_figures_within_their_limits_pass(impasto: Impasto, artwork: Artwork) -> None:
     limits = {"style_distance": 0.5, "content_similarity": 0.4, "seams": 0.0, "colour_to_style": 0}
-    done = impasto.works(*judged(impasto, artwork, limits))
+    imported, done = impasto.imports(*judged(impasto, artwork, limits))
     assert done.said == ["passed: within its limits"]
     assert (impasto.folder / "passed").exists()
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
 
 
 def test_figures_outside_fail_with_one_line(impasto: Impasto, artwork: Artwork) -> None:

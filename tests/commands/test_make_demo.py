@@ -9,9 +9,9 @@ from pipeline.geometry import Size
 
 def test_a_painted_style_needs_no_network(impasto: Impasto) -> None:
     name = "painted_fields.png"
-    done = impasto.works("make-demo", name, "--output", f"demo/{name}")
+    imported, done = impasto.imports("make-demo", name, "--output", f"demo/{name}")
     assert done.said == [f"demo/{name}: made"]
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
     path = impasto.folder / "demo" / name
     assert canvas.read_header(path).size == Size(768, 768)
     # A picture, and not one colour or noise about it: neighbours are alike, far pixels are not.

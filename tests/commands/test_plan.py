@@ -26,9 +26,9 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 
 def test_a_plan_holds_the_sizes_that_follow_from_the_content(impasto: Impasto) -> None:
     write_inputs(impasto.folder)
-    done = impasto.works("plan", "--artwork", "halves", "--output", "plans/halves.json")
+    imported, done = impasto.imports("plan", "--artwork", "halves", "--output", "plans/halves.json")
     assert done.printed == ""
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
     plan = json.loads((impasto.folder / "plans" / "halves.json").read_text())
     # 100x80 px: an area of 64^2 is 71.55 x 57.24, one of 80^2 is 89.44 x 71.55.
     assert [(level["height"], level["width"]) for level in plan["levels"]] == [(72, 57), (89, 72)]
@@ -39,9 +39,9 @@ def test_a_plan_holds_the_sizes_that_follow_from_the_content(impasto: Impasto) -
 
 def test_without_an_output_it_prints_a_table(impasto: Impasto) -> None:
     write_inputs(impasto.folder)
-    done = impasto.works("plan")
+    imported, done = impasto.imports("plan")
     assert done.said == []
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
     title, header, lowest, highest, *rest = done.printed.splitlines()
     assert title == "halves: content.png"
     assert header.split()[:1] == ["level"]

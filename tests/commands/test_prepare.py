@@ -11,11 +11,11 @@ from pipeline import canvas
 def test_the_pixels_are_kept_to_the_bit(impasto: Impasto) -> None:
     pixels = gradient(70, 50)
     save(impasto.folder / "photo.png", pixels)
-    done = impasto.works("prepare", "photo.png", "--output", "shared/photo.tif")
+    imported, done = impasto.imports("prepare", "photo.png", "--output", "shared/photo.tif")
     assert done.said == ["shared/photo.tif: 70x50 px (height x width), 8 bits"]
     assert done.printed == ""
-    assert "pyvips" in done.imported
-    assert not done.imported & {"torch", "torchvision"}
+    assert "pyvips" in imported
+    assert not imported & {"torch", "torchvision"}
     found = canvas.read(impasto.folder / "shared" / "photo.tif")
     assert (np.rint(found * 255) == pixels).all()
     assert sorted(snapshot(impasto.folder)) == ["photo.png", "shared", "shared/photo.tif"]

@@ -38,9 +38,11 @@ def given(words: dict[str, list[Any]]) -> list[Any]:
 def test_a_preview_and_the_reports_pictures(impasto: Impasto, words: dict[str, list[Any]]) -> None:
     flat = np.full((890, 720, 3), 0.6)
     canvas.write(impasto.folder / "assembled.tif", flat)
-    done = impasto.works("preview", "assembled.tif", *given(words), "--longer-side-px", 178, *OUTPUTS)
+    imported, done = impasto.imports(
+        "preview", "assembled.tif", *given(words), "--longer-side-px", 178, *OUTPUTS
+    )
     assert done.said == ["preview.png: 178x144 px (height x width)"]
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
     preview = canvas.read(impasto.folder / "preview.png")
     assert preview.shape == (178, 144, 3)
     assert (np.rint(preview * 255) == 153).all()

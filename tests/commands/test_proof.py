@@ -31,9 +31,9 @@ def words(impasto: Impasto, artwork: Artwork) -> list[Any]:
 
 
 def test_what_cannot_be_printed_is_shown_and_counted(impasto: Impasto, words: list[Any]) -> None:
-    done = impasto.works(*words)
+    imported, done = impasto.imports(*words)
     assert done.said == ["proof.png: 50.0% cannot be printed with press.icc"]
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
     record = json.loads((impasto.folder / "proof.json").read_text())
     assert (record["profile"], record["space"], record["kind"]) == ("press.icc", "CMYK", "printer")
     assert record["out_of_gamut"] == pytest.approx(0.5)

@@ -14,9 +14,9 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 def test_the_size_is_the_one_that_was_asked_for(impasto: Impasto) -> None:
     save(impasto.folder / "photo.png", gradient(80, 60))
-    done = impasto.works("recolour", "photo.png", "--size", "40x30", "--output", "small.tif")
+    imported, done = impasto.imports("recolour", "photo.png", "--size", "40x30", "--output", "small.tif")
     assert done.said == ["small.tif: 40x30 px (height x width), keep"]
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
     small = canvas.read(impasto.folder / "small.tif")
     assert small.shape == (40, 30, 3)
     # Inside, the mean of two neighbours of a ramp is the ramp at their middle.
@@ -29,8 +29,8 @@ def test_linear_gives_the_references_mean_and_covariance(impasto: Impasto) -> No
     save(impasto.folder / "style.png", noise(80, 60, seed=0))
     save(impasto.folder / "photo.png", gradient(70, 90) // 2 + noise(70, 90, seed=1) // 4)
     words = ["--size", "80x60", "--mode", "linear", "--reference", "photo.png", "--output", "out.tif"]
-    done = impasto.works("recolour", "style.png", *words, "--transform", "chol")
-    assert not done.imported & {"torch", "torchvision"}
+    imported, _ = impasto.imports("recolour", "style.png", *words, "--transform", "chol")
+    assert not imported & {"torch", "torchvision"}
     found = canvas.moments(impasto.folder / "out.tif")
     wanted = canvas.moments(impasto.folder / "photo.png")
     assert found.mean == pytest.approx(wanted.mean, abs=1e-3)
@@ -107,8 +107,8 @@ def test_histogram_gives_the_references_quantiles(impasto: Impasto) -> None:
     photo = (40 + gradient(70, 90) // 2).astype(np.uint8)
     save(impasto.folder / "photo.png", photo)
     words = ["--size", "80x60", "--mode", "linear", "--transform", "histogram", "--reference", "photo.png"]
-    done = impasto.works("recolour", "style.png", *words, "--output", "out.tif")
-    assert not done.imported & {"torch", "torchvision"}
+    imported, _ = impasto.imports("recolour", "style.png", *words, "--output", "out.tif")
+    assert not imported & {"torch", "torchvision"}
     found = canvas.read(impasto.folder / "out.tif")
     for band in range(3):
         quantiles = [np.quantile(image[..., band], [0.1, 0.5, 0.9]) for image in (found, photo / 255)]

@@ -50,9 +50,9 @@ def results(made: Path, impasto: Impasto) -> Path:
 
 def test_one_page_holds_everything(impasto: Impasto, results: Path) -> None:
     words = ["--title", "Two <halves>", "--output", "report.html"]
-    done = impasto.works("report", results.relative_to(impasto.folder), *words)
+    imported, done = impasto.imports("report", results.relative_to(impasto.folder), *words)
     assert done.said == ["report.html: 1 artworks"]
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
     whole = (impasto.folder / "report.html").read_text(encoding="utf-8")
     page = (impasto.folder / "report" / "halves.html").read_text(encoding="utf-8")
     assert "<title>Two &lt;halves&gt;" in whole

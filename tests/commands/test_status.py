@@ -11,12 +11,12 @@ def test_a_collection_is_told_in_one_line_or_as_json(impasto: Impasto) -> None:
     (impasto.folder / "sheet.csv").write_text("name,content\na,c.png\nb,gone.png\n")
     config = {"title": "T", "sheet": "sheet.csv", "defaults": {"style": "c.png"}}
     (impasto.folder / "config.yaml").write_text(json.dumps(config))
-    done = impasto.works("status")
+    imported, done = impasto.imports("status")
     assert done.printed.splitlines() == [
         "0 of 2 artworks done, 1 failed, 1 to do (0% of the rendering)",
         "  failed: b sheet.csv: row 3, column content: gone.png: expected an image file; found no such file.",
     ]
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
     assert impasto.works("status", "--all").printed.splitlines()[1] == "  to do: a"
     found = json.loads(impasto.works("status", "--json").printed)
     assert (found["title"], found["at_work"], found["counts"]["to do"]) == ("T", False, 1)

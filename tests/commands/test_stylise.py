@@ -41,7 +41,7 @@ def test_a_level_is_rendered_and_recorded(artwork: Artwork, stylised: Rendered) 
 
 def test_it_says_how_far_it_is_and_what_it_cost(stylised: Rendered) -> None:
     assert stylised.done.printed == ""
-    assert "torchvision" not in stylised.done.imported
+    assert "torchvision" not in stylised.imported
     *progress, last = stylised.done.said
     assert progress[-1].startswith("halves 64: 3/3. loss ")
     assert last.startswith("stylised.tif: 72x57 px, loss ")
@@ -88,43 +88,8 @@ def test_what_cannot_be_is_told_in_one_line(
     assert said in impasto.refuses("stylise", *given, *OUTPUTS)
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_level_that_was_ended_goes_on_where_it_was(
-    impasto: Impasto, artwork: Artwork, vgg19: Path, end: signal.Signals
-) -> None:
-    level = artwork.plan.levels[0].model_copy(update={"iterations": 12, "tile_core_px": 32, "store": "files"})
-    plan = artwork.plan.model_copy(update={"levels": (level,)})
-    (impasto.folder / "plan.json").write_text(plan.model_dump_json())
-    words = [str(word) for word in artwork.level_words(level, vgg19)]
-    words[words.index("--plan") + 1] = "plan.json"
-    command = ["impasto", "stylise", *words, *OUTPUTS]
-    process = subprocess.Popen(
-        command, cwd=impasto.folder, env=environment(), stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "12. loss" in line and not line.startswith("halves 64: 0/"):
-            break
-    process.send_signal(end)
-    _, said = process.communicate(timeout=120)
-    (state,) = impasto.folder.glob(".out-*.state")
-    assert (state / "checkpoint.json").is_file()
-    assert not (impasto.folder / "out.tif").exists()
-    if end == signal.SIGKILL:
-        assert process.returncode == -signal.SIGKILL
-    else:
-        assert process.returncode == 143
-        assert "of 12 iterations; the same command goes on from there" in said.splitlines()[-1]
-    impasto.works("stylise", *command[2:])
-    assert not list(impasto.folder.glob(".out-*"))
-    facts = json.loads((impasto.folder / "out.json").read_text())
-    assert [point["iteration"] for point in facts["trace"]] == list(range(13))
-    impasto.works("stylise", *words, "--output", "whole.tif", "--record", "whole.json")
-    assert np.array_equal(canvas.read(impasto.folder / "out.tif"), canvas.read(impasto.folder / "whole.tif"))
-
-
 def words_of(
-    impasto: Impasto, artwork: Artwork, vgg19: Path, name: str = "plan.json", **changes: Any
+    folder: Path, artwork: Artwork, vgg19: Path, name: str = "plan.json", **changes: Any
 ) -> list[str]:
     """The words that render the lowest level with these changes to its plan, and few layers."""
     level = artwork.plan.levels[0]
@@ -132,9 +97,9 @@ def words_of(
     changes = {"network": level.network.model_copy(update=few), **changes}
     level = level.model_copy(update=changes)
     plan = artwork.plan.model_copy(update={"levels": (level,)})
-    (impasto.folder / name).write_text(plan.model_dump_json())
+    (folder / name).write_text(plan.model_dump_json())
     words = [str(word) for word in artwork.level_words(level, vgg19)]
-    words[words.index("--plan") + 1] = name
+    words[words.index("--plan") + 1] = str(folder / name)
     return words
 
 
@@ -156,11 +121,48 @@ def begun(impasto: Impasto, words: list[str], iteration: int) -> subprocess.Pope
     return process
 
 
+BY_TILES: dict[str, Any] = {"iterations": 40, "tile_core_px": 32, "store": "files"}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(artwork: Artwork, vgg19: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What comes of `BY_TILES` when nothing interferes."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    words = words_of(folder, artwork, vgg19, **BY_TILES)
+    Impasto(folder).works("stylise", *words, "--output", "whole.tif", "--record", "whole.json")
+    return folder / "whole.tif"
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_level_that_was_ended_goes_on_where_it_was(
+    impasto: Impasto, artwork: Artwork, vgg19: Path, uninterrupted: Path, end: signal.Signals
+) -> None:
+    words = words_of(impasto.folder, artwork, vgg19, **BY_TILES)
+    process = begun(impasto, words, 2)
+    process.send_signal(end)
+    _, said = process.communicate(timeout=120)
+    (state,) = impasto.folder.glob(".out-*.state")
+    assert (state / "checkpoint.json").is_file()
+    assert not (impasto.folder / "out.tif").exists()
+    if end == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+    else:
+        assert process.returncode == 143
+        assert "of 40 iterations; the same command goes on from there" in said.splitlines()[-1]
+    done = impasto.works("stylise", *words, *OUTPUTS)
+    # It did not begin again.
+    assert not any(line.startswith("halves 64: 0/") for line in done.said)
+    assert not list(impasto.folder.glob(".out-*"))
+    facts = json.loads((impasto.folder / "out.json").read_text())
+    assert [point["iteration"] for point in facts["trace"]] == list(range(41))
+    assert np.array_equal(canvas.read(impasto.folder / "out.tif"), canvas.read(uninterrupted))
+
+
 @pytest.mark.slow
 def test_a_disk_that_fills_up_is_told_and_the_run_goes_on_when_there_is_room(
     impasto: Impasto, artwork: Artwork, vgg19: Path
 ) -> None:
-    words = words_of(impasto, artwork, vgg19, iterations=40, tile_core_px=32, store="files")
+    words = words_of(impasto.folder, artwork, vgg19, **BY_TILES)
     process = begun(impasto, words, 2)
     # The next vector is larger.
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (20_000, 20_000))
@@ -195,13 +197,12 @@ def test_a_state_that_is_damaged_or_another_runs_is_refused_with_the_reason(
         (line,) = done.stderr.splitlines()
         return line
 
-    changes: dict[str, Any] = {"iterations": 40, "tile_core_px": 32, "store": "files"}
-    words = words_of(impasto, artwork, vgg19, **changes)
+    words = words_of(impasto.folder, artwork, vgg19, **BY_TILES)
     manifest = stopped(words)
     text = manifest.read_text()
     manifest.write_text(text.replace('"step_length": 1.0', '"step_length": 0.5'))
     assert "expected a checkpoint as it was written; found a damaged one. Delete" in refused(words)
-    others = words_of(impasto, artwork, vgg19, "other.json", style_weight=7.0, **changes)
+    others = words_of(impasto.folder, artwork, vgg19, "other.json", style_weight=7.0, **BY_TILES)
     shutil.rmtree(manifest.parent)
     theirs = stopped(others)
     theirs.write_text(text)

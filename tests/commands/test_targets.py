@@ -16,12 +16,12 @@ NETWORK = ["--network", "vgg19", "--device", "cpu", "--precision", "float32", "-
 def test_the_statistics_are_the_gram_matrices_of_the_activations(impasto: Impasto, vgg19: Path) -> None:
     save(impasto.folder / "style.png", noise(48, 64, seed=0))
     words = ["--weights", vgg19, *NETWORK, "--output", "style.safetensors"]
-    done = impasto.works("targets", "style.png", *words)
+    imported, done = impasto.imports("targets", "style.png", *words)
     assert done.said == [
         "style.safetensors: relu1_1, relu2_1, relu3_1, relu4_1, relu5_1 of 48x64 px, float32"
     ]
-    assert "torch" in done.imported
-    assert "torchvision" not in done.imported
+    assert "torch" in imported
+    assert "torchvision" not in imported
     found = load_file(impasto.folder / "style.safetensors")
     channels = {"relu1_1": 64, "relu2_1": 128, "relu3_1": 256, "relu4_1": 512, "relu5_1": 512}
     assert {name: tuple(tensor.shape) for name, tensor in found.items()} == {
@@ -53,9 +53,9 @@ def test_a_mask_leaves_the_rest_out(impasto: Impasto, vgg19: Path) -> None:
     save(impasto.folder / "both.png", np.hstack([left, gradient(64, 128)]))
     save(impasto.folder / "mask.png", left_half(32, 128))
     words = ["--weights", vgg19, *NETWORK, "--layers", "relu1_1", "--mask", "mask.png"]
-    done = impasto.works("targets", "both.png", *words, "--output", "both.safetensors")
+    imported, done = impasto.imports("targets", "both.png", *words, "--output", "both.safetensors")
     assert done.said == ["both.safetensors: relu1_1 of 64x256 px, float32"]
-    assert "torchvision" not in done.imported
+    assert "torchvision" not in imported
     found = load_file(impasto.folder / "both.safetensors")["relu1_1.gram"].double()
     expected = first_gram(left, vgg19)
     assert torch.linalg.norm(found - expected) < 0.02 * torch.linalg.norm(expected)

@@ -47,8 +47,8 @@ def record(path: Path) -> dict[str, Any]:
 def test_a_network_is_trained_and_painted_with(studio: Impasto, vgg19: Path) -> None:
     words = ["--validate-every", 1, "--pictures", "pictures", "--licence", "CC0-1.0"]
     words += ["--report", "net.html", "--training-mask", "varied", "--balance", "styles"]
-    done = studio.works("train", "photos", *STYLES, *options(vgg19), *words)
-    assert "torchvision" not in done.imported
+    imported, done = studio.imports("train", "photos", *STYLES, *options(vgg19), *words)
+    assert "torchvision" not in imported
     assert any(line.startswith("train net: 2/2. loss ") for line in done.said)
     assert done.said[-1].startswith("net.safetensors: 2 iterations (iterations), validation loss ")
     card = load_network(studio.folder / "net.safetensors").card

@@ -13,9 +13,9 @@ def test_the_next_level_starts_where_this_one_ended(impasto: Impasto) -> None:
     # A ramp in both directions, past the range that a picture can hold: nothing is clipped or rounded.
     ramp = np.linspace(-0.2, 1.2, 40)[:, None, None] + np.linspace(0, 0.1, 30)[None, :, None] * np.ones(3)
     canvas.write(impasto.folder / "level.tif", ramp)
-    done = impasto.works("upsample", "level.tif", "--size", "80x60", "--output", "start.tif")
+    imported, done = impasto.imports("upsample", "level.tif", "--size", "80x60", "--output", "start.tif")
     assert done.said == ["start.tif: 80x60 px (height x width)"]
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
     start = canvas.read(impasto.folder / "start.tif")
     assert start.shape == (80, 60, 3)
     # Output i lies at (i + 1/2) / 2 - 1/2.

@@ -13,14 +13,14 @@ def test_exit_codes_say_whether_anything_differs(impasto: Impasto) -> None:
     output.write_bytes(b"abc")
     entry = {"path": "notes.txt", "bytes": 3, "sha256": hashlib.sha256(b"abc").hexdigest()}
     (impasto.folder / "provenance.json").write_text(json.dumps({**RECORD, "outputs": [entry]}))
-    done = impasto.works("verify", "notes.txt", "--verbose")
+    imported, done = impasto.imports("verify", "notes.txt", "--verbose")
     lines = done.printed.splitlines()
     assert lines[:2] == [
         "notes.txt: matches its record (1 compared and equal)",
         "  matches: output notes.txt",
     ]
     assert lines[2].startswith("  noted: version of torch: recorded 0.1, here ")
-    assert not done.imported & {"torch", "torchvision"}
+    assert not imported & {"torch", "torchvision"}
 
     output.write_bytes(b"abd")
     differs = impasto.run("verify", "notes.txt", ".")

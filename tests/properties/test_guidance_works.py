@@ -30,7 +30,7 @@ from pipeline.shared_plans import Area
 pytestmark = pytest.mark.slow
 
 Picture = np.ndarray
-LEVEL_PX = 192
+LEVEL_PX = 128
 ITERATIONS = 50
 CONTENT, PAINTED, SIZE = Size(256, 256), Size(384, 384), Size(LEVEL_PX, LEVEL_PX)
 STYLE_SKY, STYLE_GROUND = 0.43, 0.62

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from networks import SMALL, make_encoder, make_image
+
+from pipeline.geometry import Box, Size
+from pipeline.losses import ContentTerm, GramTerm, Loss, TotalVariationTerm
+from pipeline.rasters import TensorRaster
+from pipeline.tiles import Tile, cut
+from pipeline.views import View
+
+LAYER = SMALL.layer("relu2_1")
+STYLE = Loss((GramTerm(LAYER, None, 1.0, torch.zeros(LAYER.channels, LAYER.channels)),))
+
+
+def test_a_tile_is_seen_over_its_core_as_the_whole_image_has_it() -> None:
+    image, size, encoder = make_image(32, 48, seed=0), Size(32, 48), make_encoder()
+    view, whole = View(encoder, STYLE, None, None), encoder(image[None], ["relu2_1"])["relu2_1"]
+    tile = cut(size, 16, 4, 2)[1]
+    assert (tile.core, tile.haloed) == (Box(0, 16, 16, 32), Box(0, 12, 20, 36))
+    read = view.read(TensorRaster(image), tile, None)
+    assert torch.equal(read.pixels, image[:, :20, 12:36])
+    pixels = read.pixels.clone().requires_grad_()
+    features = view.observe(pixels, read, tile).features["relu2_1"]
+    torch.testing.assert_close(features.detach(), whole[:, :, :8, 8:16])
+    # relu2_1 sees 10 px: its last row of units, over the rows 14 and 15, feels the row 19 and none below.
+    features[:, :, -1].sum().backward()
+    assert pixels.grad is not None
+    felt = pixels.grad.abs().amax(dim=(0, 2)).nonzero().flatten().tolist()
+    assert felt == list(range(10, 20))
+
+
+def test_the_content_is_seen_where_the_tile_is() -> None:
+    content, encoder = make_image(32, 48, seed=1), make_encoder()
+    view = View(encoder, Loss((ContentTerm(LAYER),)), TensorRaster(content), None)
+    tile = cut(Size(32, 48), 16, 4, 2)[4]
+    expected = encoder(content[None], ["relu2_1"])["relu2_1"][:, :, 8:, 8:16]
+    torch.testing.assert_close(view.content(tile)["relu2_1"], expected)
+    read = view.read(TensorRaster(make_image(32, 48, seed=0)), tile, None)
+    torch.testing.assert_close(view.observe(read.pixels, read, tile).content["relu2_1"], expected)
+    at_hand = view.read(TensorRaster(content), tile, {"relu2_1": torch.zeros_like(expected)})
+    assert at_hand.content_pixels is None
+
+
+@pytest.mark.parametrize(
+    ("core", "expected"),
+    [
+        (Box(0, 0, 2, 2), [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0], [6.0, 7.0, 8.0]]),
+        # At the border the last ones again.
+        (Box(1, 1, 3, 3), [[4.0, 5.0, 5.0], [7.0, 8.0, 8.0], [7.0, 8.0, 8.0]]),
+    ],
+)
+def test_pixels_come_with_their_neighbours(core: Box, expected: list[list[float]]) -> None:
+    image = torch.arange(9, dtype=torch.float64).reshape(1, 3, 3).expand(3, -1, -1)
+    view = View(make_encoder(), Loss((TotalVariationTerm(1.0),)), None, None)
+    tile = Tile(core, Box(0, 0, 3, 3))
+    read = view.read(TensorRaster(image), tile, None)
+    seen = view.observe(read.pixels, read, tile)
+    assert seen.features == {}
+    assert seen.pixels is not None
+    assert seen.pixels.tolist() == [expected] * 3
