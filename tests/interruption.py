@@ -1,8 +1,9 @@
-"""Runs of the optimiser that are killed at random moments: `interruption.py FOLDER KIND METHOD`.
+"""Runs of the optimiser that are killed at random moments: `interruption.py FOLDER`.
 
-KIND is where the vectors live, `files` or `memory`. A run goes on from its checkpoint until an event (a call
-that changes a file, or a tile of the objective) is the one at which it kills itself; another follows, until
-one ends. Prints as JSON how many were killed, and what the last one and an uninterrupted one came to.
+For each place where vectors live, `files` and `memory`, and each method: a run goes on from its checkpoint
+until an event (a call that changes a file, or a tile of the objective) is the one at which it kills itself;
+another follows, until one ends. Prints as JSON, by place and method, how many were killed, and what the
+last one and an uninterrupted one came to.
 """
 
 from __future__ import annotations
@@ -157,10 +158,9 @@ class Countdown:
         return call
 
 
-def main() -> None:
-    """Kills runs until one ends."""
-    folder, kind, method = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-    torch.set_num_threads(1)
+def killed_again_and_again(folder: Path, kind: str, method: str) -> tuple[int, dict[str, Any]]:
+    """How often a run was killed before one ended, and what that came to."""
+    folder.mkdir()
     chance = random.Random(7)
     killed = 0
     while True:
@@ -174,11 +174,23 @@ def main() -> None:
             os._exit(0)
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status):
-            break
+            return killed, json.loads((folder / "result.json").read_text(encoding="utf-8"))
         killed += 1
-    found = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    expected = facts(minimise(Bowl(), noise(SIZE, 3), METHODS[method]))
-    print(json.dumps({"killed": killed, "found": found, "expected": expected}))  # noqa: T201
+
+
+def main() -> None:
+    """Kills runs of each kind and method; only then does this process compute, whose forks must be clean."""
+    torch.set_num_threads(1)
+    runs = {
+        (kind, method): killed_again_and_again(Path(sys.argv[1]) / f"{kind}-{method}", kind, method)
+        for kind, method in _MOST_EVENTS
+    }
+    expected = {name: facts(minimise(Bowl(), noise(SIZE, 3), METHODS[name])) for name in METHODS}
+    told = {
+        f"{kind} {method}": {"killed": killed, "found": found, "expected": expected[method]}
+        for (kind, method), (killed, found) in runs.items()
+    }
+    print(json.dumps(told))  # noqa: T201
 
 
 if __name__ == "__main__":

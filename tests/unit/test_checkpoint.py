@@ -33,13 +33,22 @@ def test_the_run_of_these_tests_has_rejected_trials(uninterrupted: dict[str, dic
     assert forward_passes > gradient_passes + 1
 
 
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What interruption.py tells of each kind and method."""
+    program = Path(__file__).parents[1] / "interruption.py"
+    command = [sys.executable, str(program), str(tmp_path_factory.mktemp("interrupted"))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
 @pytest.mark.parametrize("method", NAMES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_killed_at_random_it_ends_with_the_same_bits(kind: str, method: str, tmp_path: Path) -> None:
-    program = Path(__file__).parents[1] / "interruption.py"
-    command = [sys.executable, str(program), str(tmp_path), kind, method]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
-    told = json.loads(done.stdout)
+def test_killed_at_random_it_ends_with_the_same_bits(
+    interrupted: dict[str, Any], kind: str, method: str
+) -> None:
+    told = interrupted[f"{kind} {method}"]
     assert told["killed"] >= 20
     assert told["found"] == told["expected"]
 
