@@ -25,7 +25,7 @@ def test_a_tile_is_seen_over_its_core_as_the_whole_image_has_it() -> None:
     features = view.observe(pixels, read, tile).features["relu2_1"]
     torch.testing.assert_close(features.detach(), whole[:, :, :8, 8:16])
     # relu2_1 sees 10 px: its last row of units, over the rows 14 and 15, feels the row 19 and none below.
-    features[:, :, -1].sum().backward()
+    torch.autograd.backward(features[:, :, -1].sum())
     assert pixels.grad is not None
     felt = pixels.grad.abs().amax(dim=(0, 2)).nonzero().flatten().tolist()
     assert felt == list(range(10, 20))
