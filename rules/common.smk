@@ -36,8 +36,8 @@ NEEDS = JobResources(COLLECTION)
 RESULTS = COLLECTION.results
 RESOURCES = COLLECTION.resources
 THREADS = COLLECTION.config.compute.threads
-# In no params: pixels do not depend on who looks meanwhile, so nothing is made again for another value.
-PREVIEW_EVERY_MIN = COLLECTION.config.preview.every_min
+# A resource, not a param: pixels do not depend on who looks meanwhile, so nothing is made again for another value.
+PREVIEW_EVERY_MIN = str(COLLECTION.config.preview.every_min)
 
 
 wildcard_constraints:

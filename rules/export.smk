@@ -260,7 +260,8 @@ rule report:
             artwork=COLLECTION.artworks(on_demand=False),
         ),
         deepzooms=[
-            FILES.deepzooms(artwork) for artwork in COLLECTION.artworks(on_demand=False)
+            FILES.deepzooms(artwork)
+            for artwork in COLLECTION.artworks(on_demand=False)
         ],
         viewer=FILES.viewer,
         figures=[

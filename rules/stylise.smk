@@ -118,15 +118,17 @@ rule stylise:
         runtime=lambda w, attempt: NEEDS.level(w.artwork, w.level).runtime_min(attempt),
         disk_mb=lambda w: NEEDS.level(w.artwork, w.level).disk_mib,
         gpu=lambda w: NEEDS.level(w.artwork, w.level).gpus,
+        preview_every_min=PREVIEW_EVERY_MIN,
     params:
         plan=lambda w: FILES.level_plan(w.artwork, w.level),
+        now=f"{RESULTS}/{{artwork}}/now.png",
         start=lambda w, input: ["--start", *input.start] if input.start else [],
         code=fingerprint("stylise"),
     shell:
         "exec impasto --end-with-parent stylise --plan - --level {wildcards.level} "
         "--weights {input.weights:q} --content {input.content:q} --targets {input.targets:q} "
         "--guides {input.guides:q} {params.start:q} --output {output.image:q} --record {output.record:q} "
-        "--preview {RESULTS:q}/{wildcards.artwork}/now.png --preview-every-min {PREVIEW_EVERY_MIN} "
+        "--preview {params.now:q} --preview-every-min {resources.preview_every_min} "
         "<<< {params.plan:q} > {log:q} 2>&1"
 
 
@@ -180,12 +182,14 @@ rule refine:
         runtime=lambda w, attempt: NEEDS.level(w.artwork, w.level).runtime_min(attempt),
         disk_mb=lambda w: NEEDS.level(w.artwork, w.level).disk_mib,
         gpu=lambda w: NEEDS.level(w.artwork, w.level).gpus,
+        preview_every_min=PREVIEW_EVERY_MIN,
     params:
         plan=lambda w: FILES.level_plan(w.artwork, w.level),
+        now=f"{RESULTS}/{{artwork}}/now.png",
         code=fingerprint("refine"),
     shell:
         "exec impasto --end-with-parent refine --plan - --level {wildcards.level} "
         "--weights {input.weights:q} --content {input.content:q} --targets {input.targets:q} "
         "--guides {input.guides:q} --start {input.start:q} --output {output.image:q} "
-        "--record {output.record:q} --preview {RESULTS:q}/{wildcards.artwork}/now.png "
-        "--preview-every-min {PREVIEW_EVERY_MIN} <<< {params.plan:q} > {log:q} 2>&1"
+        "--record {output.record:q} --preview {params.now:q} "
+        "--preview-every-min {resources.preview_every_min} <<< {params.plan:q} > {log:q} 2>&1"
