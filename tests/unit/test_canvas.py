@@ -624,7 +624,7 @@ def test_print(tmp_path: Path, compression: Any, bits: Any, top: int, dtype: typ
 def test_bigtiff_is_taken_where_4_gb_are_not_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     array = np.zeros((30, 20, 3), dtype=np.float32)
     for limit, version in ((30 * 20 * 3 * 4, 42), (30 * 20 * 3 * 4 - 1, 43)):
-        monkeypatch.setattr(_vips, "_CLASSIC_TIFF_LIMIT_BYTES", limit)
+        monkeypatch.setattr(_vips, "CLASSIC_TIFF_LIMIT_BYTES", limit)
         canvas.write(tmp_path / "a.tif", array)
         assert (tmp_path / "a.tif").read_bytes()[2] == version
 
