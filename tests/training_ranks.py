@@ -60,7 +60,10 @@ def main() -> None:
     }
     (folder / f"rank-{group.rank}.json").write_text(json.dumps(found), encoding="utf-8")
     if group.leads:
-        torch.save(weights, folder / "weights.pt")
+        # A bias that a norm follows has no gradient but rounding, of which Adam makes whole steps.
+        normalised = {f"convolutions.{name}.bias" for name in training.network.normalisations}
+        felt = [each for name, each in training.network.named_parameters() if name not in normalised]
+        torch.save(torch.cat([each.detach().flatten() for each in felt]), folder / "weights.pt")
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ class TransformationNetwork(nn.Module):
         for layer in self.layers:
             values = self.convolved(layer, values)
             if layer.normalised:
-                values = self.normalisations[layer.name](values)
+                values = self.normalised(layer, values)
             if layer.rectified:
                 values = functional.relu(values)
             if layer.skip:
@@ -115,6 +115,18 @@ class TransformationNetwork(nn.Module):
             values = functional.interpolate(values, scale_factor=2, mode="nearest")
         found: Tensor = self.convolutions[layer.name](values)
         return found
+
+    def normalised(
+        self, layer: Convolution, values: Float[Tensor, "batch outputs height width"]
+    ) -> Float[Tensor, "batch outputs height width"]:
+        """A layer's values after its instance norm.
+
+        As a norm of groups of one channel each: on the CPU, torch 2.15's instance norm gives wrong gradients
+        for a single image in channels-last order.
+        """
+        norm = self.normalisations[layer.name]
+        weight, bias = norm.get_parameter("weight"), norm.get_parameter("bias")
+        return functional.group_norm(values, layer.outputs, weight, bias, EPSILON)
 
     def convolved_box(
         self, layer: Convolution, values: Float[Tensor, "1 channels height width"], read: Box, box: Box

@@ -124,3 +124,26 @@ def test_a_regions_channel_changes_the_picture() -> None:
     network = make_network(TransformationArchitecture("few", 2, 1))
     one, other = (network(image, torch.cat(pair, dim=1)) for pair in ((left, 1 - left), (1 - left, left)))
     assert (one - other).abs().mean() > 0.01
+
+
+@pytest.mark.parametrize("upsampling", ["nearest", "transposed"])
+def test_one_image_has_the_gradient_that_it_has_among_others(upsampling: Upsampling) -> None:
+    """In float32 and channels-last order; torch's own instance norm fails this for one image."""
+    network = TransformationNetwork(SMALL, 2, upsampling)
+    exact = TransformationNetwork(SMALL, 2, upsampling).double()
+    exact.load_state_dict(network.state_dict())
+    images = torch.stack([make_image(32, 32, seed, dtype=torch.float32) for seed in (0, 1)])
+    guides = torch.stack([make_image(32, 32, seed, dtype=torch.float32)[:2] for seed in (2, 3)])
+
+    def gradient(network: TransformationNetwork, batches: list[slice], dtype: torch.dtype) -> torch.Tensor:
+        network.zero_grad(set_to_none=True)
+        for batch in batches:
+            painted = network(images[batch].to(dtype), guides[batch].to(dtype))
+            (painted - images[batch].to(dtype)).square().sum().backward()
+        found = [each.grad for name, each in network.named_parameters() if name.endswith("weight")]
+        return torch.cat([each.flatten().double() for each in found if each is not None])
+
+    expected = gradient(exact, [slice(0, 2)], torch.float64)
+    for batches in ([slice(0, 2)], [slice(0, 1), slice(1, 2)]):
+        found = gradient(network, batches, torch.float32)
+        assert (found - expected).norm() < 1e-4 * expected.norm()

@@ -69,7 +69,7 @@ def test_a_network_is_trained_once_for_all_that_it_paints(tmp_path: Path) -> Non
     provenance = json.loads((results / "painted/provenance.json").read_text(encoding="utf-8"))
     assert provenance["painting"]["model"]["sha256"] == painting["model"]["sha256"]
     assert provenance["levels"][0]["loss_last"] is None
-    assert "painted in one pass by a network trained on" in (results / "report.html").read_text(
+    assert "painted in one pass by a network trained on" in (results / "report" / "painted.html").read_text(
         encoding="utf-8"
     )
     assert (

@@ -60,7 +60,7 @@ def test_each_region_is_painted_in_its_own_style(rendered: RenderedCollection) -
 
 def test_luminance_keeps_the_photographs_colours(rendered: RenderedCollection) -> None:
     printed = pyvips.Image.tiffload(str(rendered.results / "scene" / "print.tif")).numpy() / 255
-    content = canvas.read(rendered.results / "scene" / "pictures" / "content.png")
+    content = canvas.read(rendered.results / "scene" / "pictures" / "content.jpg")
     # The means are the same but for rounding and for what left [0, 1].
     chroma = (printed @ rgb_to_yiq().T)[..., 1:].mean(axis=(0, 1))
     assert chroma == pytest.approx((content @ rgb_to_yiq().T)[..., 1:].mean(axis=(0, 1)), abs=0.01)
