@@ -85,7 +85,9 @@ def read_yaml_text(text: str, where: str) -> Any:
 
 def for_artwork(config: Config, name: str) -> dict[str, Any]:
     """The part of the configuration that artwork `name` depends on, as plain JSON values."""
-    plain = config.model_dump(mode="json", exclude={"defaults", "artworks", "networks", "title"})
+    # What is shown while rendering, what the report looks like and where results go changes no artwork.
+    aside = {"title", "preview", "report", "deliver_to"}
+    plain = config.model_dump(mode="json", exclude={"defaults", "artworks", "networks", *aside})
     artwork = config.artworks[name]
     used = artwork.feedforward.network if artwork.paints else None
     networks = {
