@@ -251,13 +251,15 @@ def _artwork(files: JobFiles, name: str, logs: _Logs, *, ended: bool) -> Artwork
 def _rendered(files: JobFiles, name: str, logs: _Logs) -> tuple[float, tuple[int | None, int | None]]:
     """The share of the artwork's rendering that is done, and how far the level is that is next."""
     levels = files.collection.plans[name].levels
-    work = [level.size.area * level.iterations for level in levels]
+    # A level that a network paints has no iterations, and is painted at once.
+    work = [level.size.area * max(1, level.iterations) for level in levels]
     done = 0.0
     for level, cost in zip(levels, work, strict=True):
         result = Path(files.result_file(name, level.level_px))
         if not result.exists():
             iteration = _iteration(result, logs.level(name, result, level.level_px))
-            return (done + cost * iteration / level.iterations) / sum(work), (iteration, level.iterations)
+            share = iteration / max(1, level.iterations)
+            return (done + cost * share) / sum(work), (iteration, level.iterations)
         done += cost
     return 1.0, (None, None)
 

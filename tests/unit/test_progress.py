@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -99,6 +100,14 @@ def test_nothing_is_made_yet(files: JobFiles) -> None:
     )
     assert found.line == "0 of 3 artworks done, 1 failed, 2 to do (0% of the rendering)"
     assert not found.at_work
+
+
+def test_a_level_that_a_network_paints_has_no_iterations(files: JobFiles) -> None:
+    plans = dict(files.collection.plans)
+    level = plans["a"].levels[-1].model_copy(update={"iterations": 0})
+    plans["a"] = plans["a"].model_copy(update={"levels": (level,)})
+    painted = JobFiles(dataclasses.replace(files.collection, plans=plans))
+    assert of(painted, "a").state == "to do"
 
 
 def test_done_is_what_has_all_its_files(files: JobFiles) -> None:
