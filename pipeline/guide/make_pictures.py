@@ -44,7 +44,7 @@ STRIPS: Mapping[str, tuple[str, ...]] = {
     "colour-region": ("demo:astronaut", "two-styles", "colour-one-region"),
     "style-scale": ("scale-half", "content-5", "scale-double"),
     "mixing": ("demo:painted_night", "demo:ihc", "mixture", "coarse-only", "mixed"),
-    "levels": ("high-at-once", "coarse-to-fine-plain", "coarse-to-fine"),
+    "levels": ("high-at-once", "coarse-to-fine"),
     "layers": ("content-5", "fine-layers", "coarse-layers"),
     "normalised": ("content-5", "normalised"),
     "total-variation": ("content-5", "smooth"),
