@@ -18,7 +18,8 @@ from pipeline.errors import ConfigError, InputError
 from pipeline.geometry import Size
 from pipeline.headers import HeaderCache
 from pipeline.inspection import weights_sources
-from pipeline.plan import LevelPlan, MixPlan, Plan
+from pipeline.level_plans import LevelPlan, MixPlan
+from pipeline.plan import Plan
 from pipeline.planning import resolve
 from pipeline.shared_plans import (
     CombinationPlan,

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import final
 
 from pipeline.geometry import Size
-from pipeline.plan import LevelPlan, Plan
+from pipeline.level_plans import LevelPlan
+from pipeline.plan import Plan
 
 _FILE_TILE_PX = 256
 RENDERED = 12  # bytes per pixel: three float32

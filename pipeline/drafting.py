@@ -16,9 +16,10 @@ from pipeline.disk import disk_use
 from pipeline.geometry import Size
 from pipeline.inspection import SizeOf, check_prints, checked_size, file_warnings, weights_sources
 from pipeline.level_images import SOFT_UPSCALE, LevelImages
+from pipeline.level_plans import LevelPlan, PaintingPlan, RegionPlan, WeightedTarget
 from pipeline.masking import Masking, check_network, combined_files, content_dpi
 from pipeline.painting import network_of, painted_level, painting
-from pipeline.plan import LevelPlan, PaintingPlan, Plan, PrintPlan, RegionPlan, WeightedTarget
+from pipeline.plan import Plan, PrintPlan
 from pipeline.print_layout import PrintLayout, lay_out
 from pipeline.pyramid import Level, levels
 from pipeline.recolouring import Palette

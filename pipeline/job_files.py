@@ -18,9 +18,9 @@ from pipeline.collection import Collection
 from pipeline.config.reading import for_artwork
 from pipeline.config.sections import Network
 from pipeline.geometry import Size
+from pipeline.level_plans import PaintingPlan, WeightedTarget
 from pipeline.mask_files import MaskFiles
 from pipeline.network_files import NetworkFiles, painting_options
-from pipeline.plan import PaintingPlan, WeightedTarget
 from pipeline.quality.task import LevelTask, RegionTask, StyleTask, Task
 
 

@@ -15,8 +15,8 @@ from pipeline.config.sections import NETWORKS
 from pipeline.disk import ASSEMBLED, COMBINED, GUIDE, MASK, PREPARED, RENDERED, SIZED, file_mib, print_mib
 from pipeline.formats import EXTENSIONS
 from pipeline.geometry import Size
+from pipeline.level_plans import BudgetedPlan
 from pipeline.machine import has_cuda_device
-from pipeline.plan import BudgetedPlan
 
 _COPY_MIB = 256
 # On a cluster a job is started by two processes of Snakemake's that read the whole collection.

@@ -18,7 +18,7 @@ from pipeline.errors import ConfigError
 from pipeline.geometry import Size
 from pipeline.inspection import SizeOf
 from pipeline.layers import STYLE_LAYERS
-from pipeline.plan import MixPlan
+from pipeline.level_plans import MixPlan
 from pipeline.pyramid import SMALLEST_SIDE_PX, Level
 from pipeline.recolouring import Palette
 from pipeline.shared_plans import ImagePlan, Recolouring, make_key

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import final
 
 from pipeline.config.networks import TrainingOptions
-from pipeline.plan import PaintingPlan
+from pipeline.level_plans import PaintingPlan
 from pipeline.shared_plans import NetworkPlan
 
 

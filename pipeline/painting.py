@@ -14,7 +14,7 @@ from pipeline.config.models import Artwork, Compute, Config
 from pipeline.config.networks import TrainedNetwork
 from pipeline.errors import ConfigError, InputError
 from pipeline.inspection import SizeOf, checked_size
-from pipeline.plan import LevelPlan, PaintingPlan, RegionPlan
+from pipeline.level_plans import LevelPlan, PaintingPlan, RegionPlan
 from pipeline.pyramid import Level
 from pipeline.shared_plans import NetworkPlan, make_key
 from pipeline.transformations import (

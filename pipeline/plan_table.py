@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 
 from pipeline.budget import EVALUATIONS_PER_ITERATION, computed_share, tile_grid
 from pipeline.geometry import Size
-from pipeline.plan import BudgetedPlan, Plan
+from pipeline.level_plans import BudgetedPlan
+from pipeline.plan import Plan
 from pipeline.pyramid import STRIDE_PX
 
 _COLUMNS = {

@@ -27,11 +27,11 @@ from pipeline.features import Encoder
 from pipeline.geometry import Size
 from pipeline.guidance import Guidance, Propagation, normalise
 from pipeline.layers import Layer
+from pipeline.level_plans import BudgetedPlan, LevelPlan
 from pipeline.losses import GramTerm, Loss
 from pipeline.machine import Machine
 from pipeline.objective import TiledObjective
 from pipeline.optimiser import Adam, Lbfgs, Settings, minimise
-from pipeline.plan import BudgetedPlan, LevelPlan
 from pipeline.provenance import device_facts
 from pipeline.pyramid import STRIDE_PX
 from pipeline.rasters import TensorRaster

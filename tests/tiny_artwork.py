@@ -11,7 +11,8 @@ import yaml
 from pictures import gradient, left_half, noise, save
 from running import Done
 
-from pipeline.plan import LevelPlan, Plan
+from pipeline.level_plans import LevelPlan
+from pipeline.plan import Plan
 
 LOWEST = (72, 57)
 HIGHEST = (89, 72)

@@ -15,7 +15,7 @@ from pipeline import canvas
 from pipeline.commands.rendering import Output, company, end, optimise, run_key, share
 from pipeline.errors import InputError
 from pipeline.files import scratch_path
-from pipeline.plan import MixPlan
+from pipeline.level_plans import MixPlan
 
 if TYPE_CHECKING:
     from pipeline.groups import Group

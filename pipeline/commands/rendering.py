@@ -20,8 +20,9 @@ from pipeline.console import Reporter, say
 from pipeline.errors import InputError, PipelineError, ResourceError, ToldError
 from pipeline.files import scratch_path, write_text
 from pipeline.geometry import Size
+from pipeline.level_plans import LevelPlan
 from pipeline.machine import END_WITH_PARENT, is_out_of_memory, prepare_machine, stop_requests
-from pipeline.plan import LevelPlan, Plan, parse_plan, read_plan
+from pipeline.plan import Plan, parse_plan, read_plan
 
 if TYPE_CHECKING:
     from pipeline.groups import Group

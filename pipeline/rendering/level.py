@@ -11,8 +11,9 @@ from pipeline.config.models import Artwork
 from pipeline.errors import InputError
 from pipeline.geometry import Size
 from pipeline.guidance import Guidance, Propagation, coverage, normalise
+from pipeline.level_plans import LevelPlan
 from pipeline.machine import Machine, prepare_machine
-from pipeline.plan import LevelPlan, Plan
+from pipeline.plan import Plan
 from pipeline.pyramid import STRIDE_PX
 from pipeline.rasters import Noise, Raster, TensorRaster
 from pipeline.rendering.inputs import FileRaster, Targets, load_encoder, read_padded, read_targets

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import final
 
 from pipeline.features import Encoder
+from pipeline.level_plans import MixPlan
 from pipeline.losses import GramTerm, Loss
 from pipeline.machine import Machine, prepare_machine
-from pipeline.plan import MixPlan
 from pipeline.rasters import Raster, TensorRaster
 from pipeline.rendering.inputs import FileRaster, load_encoder, read_padded
 from pipeline.rendering.optimisation import Rendered, Run, Stopped, Work, objective_maker, optimise, part_of

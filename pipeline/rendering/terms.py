@@ -18,6 +18,7 @@ from pipeline.config.masks import is_automatic
 from pipeline.errors import InputError
 from pipeline.guidance import Guidance, Propagation
 from pipeline.layers import Layer
+from pipeline.level_plans import LevelPlan, WeightedTarget
 from pipeline.losses import (
     ContentTerm,
     GramTerm,
@@ -28,7 +29,6 @@ from pipeline.losses import (
     mix_targets,
     stacked_weight,
 )
-from pipeline.plan import LevelPlan, WeightedTarget
 from pipeline.targets import StyleStatistics
 
 Targets: TypeAlias = Mapping[str, Mapping[str, StyleStatistics]]

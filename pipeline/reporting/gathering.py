@@ -13,7 +13,8 @@ from pipeline.combination import words
 from pipeline.config.controls import Style
 from pipeline.errors import InputError
 from pipeline.feedforward.record import PaintingRecord, read_painting
-from pipeline.plan import LevelPlan, Plan, PrintPlan, read_plan
+from pipeline.level_plans import LevelPlan
+from pipeline.plan import Plan, PrintPlan, read_plan
 from pipeline.rendering.record import RenderingRecord, read_record
 from pipeline.reporting.extras import read_proof, read_quality, read_stages, read_tiles
 from pipeline.reporting.facts import (

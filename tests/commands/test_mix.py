@@ -14,7 +14,8 @@ from tiny_artwork import CONFIG
 
 from pipeline import canvas
 from pipeline.geometry import Size
-from pipeline.plan import MixPlan, read_plan
+from pipeline.level_plans import MixPlan
+from pipeline.plan import read_plan
 
 OUTPUTS = ["--output", "mixed.tif", "--record", "mixed.json"]
 

@@ -21,7 +21,7 @@ from pipeline import canvas, evaluation, weights
 from pipeline.config.reading import parse
 from pipeline.demo.scenes import paint_fields, paint_night
 from pipeline.geometry import Size
-from pipeline.plan import MixPlan
+from pipeline.level_plans import MixPlan
 from pipeline.planning import resolve
 from pipeline.rendering.mixing import MixFiles, mix_styles
 

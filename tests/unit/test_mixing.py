@@ -22,9 +22,9 @@ from pipeline.config.reading import parse
 from pipeline.errors import PipelineError
 from pipeline.geometry import Size
 from pipeline.layers import VGG19
+from pipeline.level_plans import MixPlan
 from pipeline.normalisation import MeansRecord, save_means
 from pipeline.optimiser import Step
-from pipeline.plan import MixPlan
 from pipeline.planning import resolve
 from pipeline.rendering.mixing import MixFiles, mix_styles
 from pipeline.rendering.optimisation import Rendered

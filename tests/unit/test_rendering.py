@@ -25,9 +25,10 @@ from pipeline.errors import CheckpointError, InputError, PipelineError
 from pipeline.features import Encoder
 from pipeline.geometry import Size
 from pipeline.layers import VGG19
+from pipeline.level_plans import LevelPlan
 from pipeline.machine import Machine
 from pipeline.optimiser import Step
-from pipeline.plan import LevelPlan, Plan
+from pipeline.plan import Plan
 from pipeline.planning import resolve
 from pipeline.rendering import optimisation
 from pipeline.rendering.inputs import load_encoder, read_padded, read_targets, save_targets

@@ -14,8 +14,9 @@ from pipeline.errors import InputError
 from pipeline.geometry import Size
 from pipeline.guidance import Guidance, Propagation, normalise
 from pipeline.layers import STYLE_LAYERS, VGG16
+from pipeline.level_plans import LevelPlan
 from pipeline.losses import ContentTerm, GramTerm, Loss, MeansTerm, TotalVariationTerm
-from pipeline.plan import LevelPlan, Plan
+from pipeline.plan import Plan
 from pipeline.planning import resolve
 from pipeline.rasters import TensorRaster
 from pipeline.rendering.terms import absent_styles, level_loss
