@@ -1,65 +1,28 @@
-"""How far an image is from a style: the yardstick that results are judged by, independent of what made them.
-
-Written from the formulas with torch's own functions. Nothing here is shared with the network, the statistics,
-the guidance or the losses of the engine, so that a mistake there cannot hide here; please keep it so.
-
-    G_l = sum T^2 F F^T / sum T^2         over the positions of layer l, T the mask's average over each unit
-    d_l = |G_l - G_l(style)|^2 / |G_l(style)|^2       (Frobenius norms)
-    d   = mean of d_l over relu1_1, relu2_1, relu3_1, relu4_1, relu5_1
-
-0 is the style's own texture at every scale, and 1 is as far as an image without any features.
-
-An image is padded at the bottom and right to multiples of 16 by reflection, as the engine pads it, and is run
-by crops: each yields the positions of its core and reads a margin around it that is wide enough to make
-them what they are in the whole image, so memory is bounded whatever the image's size.
-"""
+"""Style distances, and how like the content's the shapes of an image are, from sums over crops."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.errors import InputError, WeightsError
+from pipeline.errors import InputError
+from pipeline.evaluation.crops import Picture, cores_of, read_padded
+from pipeline.evaluation.network import STRIDE_PX, STYLE_LAYERS, Network
 from pipeline.geometry import Box, Size
 from pipeline.weights import Weights
 
-STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-STRIDE_PX = 16
-"""Pixels between neighbouring positions of the deepest layer."""
 _CONTENT_LAYER = "relu4_2"
 _CORE_PX = 512
 _LEAST_UNITS = 1.0
 
 Gram = Float[Tensor, "channels channels"]
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """Values over pixels that are read by boxes: an image's colours, or one mask per band.
-
-    Attributes:
-        size: Height and width; both at least 16.
-        read: The values inside a box; sRGB or shares of a mask, in [0, 1].
-    """
-
-    size: Size
-    read: Callable[[Box], Float[ndarray, "height width bands"]]
-
-    @classmethod
-    def of(cls, values: Float[ndarray, "height width bands"]) -> Picture:
-        """An array as it lies in memory."""
-        return cls(Size(*values.shape[:2]), lambda box: values[box.slices])
 
 
 @final
@@ -136,7 +99,7 @@ def distance(found: Mapping[str, Gram], wanted: Mapping[str, Gram]) -> StyleDist
 
 def crop_count(size: Size, core_px: int = _CORE_PX) -> int:
     """How many crops `gram_matrices` runs for an image of this size."""
-    return sum(1 for _ in _cores(size, core_px))
+    return sum(1 for _ in cores_of(size, core_px))
 
 
 @torch.no_grad()
@@ -176,13 +139,15 @@ def gram_matrices(
         WeightsError: The weights end before relu5_1.
     """
     _check(image, masks, names)
-    network = _Network.of(weights, dtype, device)
+    network = Network.of(weights, dtype, device)
     sums = [{name: _Moment() for name in STYLE_LAYERS} for _ in names]
-    chosen = _cores(image.size, core_px) if cores is None else cores
+    chosen = cores_of(image.size, core_px) if cores is None else cores
     for done, core in enumerate(chosen, start=1):
         crop = core.grown(network.margin_px, within=image.size.aligned_up(STRIDE_PX))
-        pixels = _read(image, crop).to(device=device, dtype=dtype)
-        parts = torch.ones(1, core.size.height, core.size.width) if masks is None else _read(masks, core)
+        pixels = read_padded(image, crop).to(device=device, dtype=dtype)
+        parts = (
+            torch.ones(1, core.size.height, core.size.width) if masks is None else read_padded(masks, core)
+        )
         parts = parts.to(device=device, dtype=dtype)
         for name, stride_px, features in network.activations(pixels):
             rows, columns = core.relative_to(crop).divided(stride_px).slices
@@ -230,12 +195,12 @@ def similarities(
     """
     if image.size != content.size:
         raise InputError("the content", expected=f"{image.size} px as the image", found=f"{content.size} px")
-    network = _Network.of(weights, dtype, device)
+    network = Network.of(weights, dtype, device)
     agreed: list[float] = []
-    for core in _cores(image.size, _CORE_PX) if cores is None else cores:
+    for core in cores_of(image.size, _CORE_PX) if cores is None else cores:
         crop = core.grown(network.margin_px, within=image.size.aligned_up(STRIDE_PX))
         ours, theirs = (
-            network.layer(_read(picture, crop).to(device=device, dtype=dtype), _CONTENT_LAYER)
+            network.layer(read_padded(picture, crop).to(device=device, dtype=dtype), _CONTENT_LAYER)
             for picture in (image, content)
         )
         stride_px, features = ours
@@ -246,7 +211,7 @@ def similarities(
         shares = torch.ones(1, *product.shape, dtype=torch.float64, device=product.device)
         if masks is not None:
             parts = functional.avg_pool2d(
-                _read(masks, core).to(device=device, dtype=torch.float64), stride_px
+                read_padded(masks, core).to(device=device, dtype=torch.float64), stride_px
             )
             shares = torch.cat([shares, parts])
         sums = [float((share * values).sum()) for share in shares for values in (product, lengths)]
@@ -279,115 +244,6 @@ class _Moment:
         return self._sum / self.units
 
 
-@final
-@dataclass(frozen=True, eq=False, slots=True)
-class _Network:
-    """The convolutions up to conv5_1 in their order, and how the first wants its input."""
-
-    convolutions: tuple[tuple[int, str, Tensor, Tensor], ...]
-    reverse: bool
-    scale: float
-    mean: Tensor
-    deviation: Tensor
-
-    @classmethod
-    def of(cls, weights: Weights, dtype: torch.dtype, device: torch.device | str) -> _Network:
-        """The network of a model file: which convolutions it has is read off the names of its tensors."""
-        found = {
-            (int(match[1]), int(match[2]))
-            for match in (re.fullmatch(r"conv([1-5])_([1-9])\.weight", name) for name in weights.tensors)
-            if match is not None
-        }
-        order = sorted(place for place in found if place <= (5, 1))
-        if {block for block, _ in order} != {1, 2, 3, 4, 5} or (5, 1) not in found:
-            raise WeightsError(
-                f"the weights of {weights.name}", expected="convolutions conv1_1 to conv5_1", found="others"
-            )
-
-        def tensor(values: ndarray | Sequence[float]) -> Tensor:
-            return torch.from_numpy(np.array(values)).to(device=device, dtype=dtype)
-
-        form = weights.preprocessing
-        return cls(
-            tuple(
-                (
-                    block,
-                    f"relu{block}_{number}",
-                    tensor(weights.tensors[f"conv{block}_{number}.weight"]),
-                    tensor(weights.tensors[f"conv{block}_{number}.bias"]),
-                )
-                for block, number in order
-            ),
-            form.channel_order == "BGR",
-            form.scale,
-            tensor(form.mean).view(3, 1, 1),
-            tensor(form.deviation).view(3, 1, 1),
-        )
-
-    @property
-    def margin_px(self) -> int:
-        """Pixels around a core that its positions see at most, rounded up to the deepest layer's grid.
-
-        Each 3x3 convolution looks one unit further, 2^(block - 1) pixels; a pooling looks no further.
-        """
-        reach = sum(1 << (block - 1) for block, *_ in self.convolutions)
-        return math.ceil(reach / STRIDE_PX) * STRIDE_PX
-
-    def activations(
-        self, pixels: Float[Tensor, "3 height width"]
-    ) -> Iterator[tuple[str, int, Float[Tensor, "1 channels f_height f_width"]]]:
-        """Name, stride and activations of each style layer, one after the other."""
-        for name, stride_px, features in self._all(pixels):
-            if name in STYLE_LAYERS:
-                yield name, stride_px, features
-
-    def layer(
-        self, pixels: Float[Tensor, "3 height width"], wanted: str
-    ) -> tuple[int, Float[Tensor, "1 channels f_height f_width"]]:
-        """Stride and activations of one layer."""
-        return next((stride_px, values) for name, stride_px, values in self._all(pixels) if name == wanted)
-
-    def _all(
-        self, pixels: Float[Tensor, "3 height width"]
-    ) -> Iterator[tuple[str, int, Float[Tensor, "1 channels f_height f_width"]]]:
-        colours = pixels.flip(0) if self.reverse else pixels
-        features = ((colours * self.scale - self.mean) / self.deviation)[None]
-        before = 1
-        for block, name, weight, bias in self.convolutions:
-            if block > before:
-                features = functional.max_pool2d(features, 2)
-                before = block
-            features = functional.relu(functional.conv2d(features, weight, bias, padding=1))
-            yield name, 1 << (block - 1), features
-
-
-def _cores(size: Size, core_px: int) -> Iterator[Box]:
-    """Boxes that cover the padded image once."""
-    padded = size.aligned_up(STRIDE_PX)
-    for top in range(0, padded.height, core_px):
-        for left in range(0, padded.width, core_px):
-            yield Box(top, left, min(top + core_px, padded.height), min(left + core_px, padded.width))
-
-
-def _read(picture: Picture, box: Box) -> Float[Tensor, "bands height width"]:
-    """A box of the padded picture: what lies beyond the last row or column is its mirror image."""
-    rows = _mirrored(box.top, box.bottom, picture.size.height)
-    columns = _mirrored(box.left, box.right, picture.size.width)
-    inside = Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)
-    values = picture.read(inside)[np.ix_(rows - inside.top, columns - inside.left)]
-    return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
-
-
-def _mirrored(start: int, stop: int, length: int) -> ndarray:
-    places = np.arange(start, stop)
-    return np.where(places < length, places, 2 * (length - 1) - places)
-
-
-def _bands_last(values: Float[Tensor, "bands height width"]) -> Float[ndarray, "height width bands"]:
-    array: ndarray = values.detach().cpu().permute(1, 2, 0).numpy()
-    return array
-
-
 def _check(image: Picture, masks: Picture | None, names: Sequence[str]) -> None:
     if min(image.size.height, image.size.width) < STRIDE_PX:
         raise InputError(
@@ -399,3 +255,8 @@ def _check(image: Picture, masks: Picture | None, names: Sequence[str]) -> None:
         raise InputError(
             ", ".join(names), expected=f"a mask of {image.size} px as the image", found=f"{masks.size} px"
         )
+
+
+def _bands_last(values: Float[Tensor, "bands height width"]) -> Float[ndarray, "height width bands"]:
+    array: ndarray = values.detach().cpu().permute(1, 2, 0).numpy()
+    return array
