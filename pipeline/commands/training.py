@@ -1,0 +1,281 @@
+"""What the processes of `impasto train` do together, and the files that the first of them writes."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import io
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from pipeline import __version__, canvas, provenance, weights
+from pipeline.commands import photographs
+from pipeline.commands.states import say_stopped
+from pipeline.config.sections import Network
+from pipeline.console import Reporter, say
+from pipeline.errors import InputError
+from pipeline.feedforward.training_settings import TrainingSettings
+from pipeline.files import scratch_path, write_json
+from pipeline.machine import Machine, stop_requests
+from pipeline.provenance import file_sha256
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pipeline.feedforward.models import ModelCard
+    from pipeline.feedforward.photographs import Photographs
+    from pipeline.feedforward.training import Ending, Training, Validation
+    from pipeline.groups import Group
+
+STATE = "training.safetensors"
+_ENOUGH_TO_HOLD_OUT, _HELD_OUT_AT_MOST, _SHOWN_AT_MOST = 20, 8, 4
+_PICTURES_AT_MOST = 8
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a training is told, and where its state is kept.
+
+    Attributes:
+        arguments: Those of `impasto train`.
+        settings: Checked.
+        styles: Each region's style image, in the order of the regions.
+        machine: Device and precision.
+        state: The folder of what outlives an interruption.
+        key: Of everything that the state depends on.
+        group: The processes that train together.
+    """
+
+    arguments: argparse.Namespace
+    settings: TrainingSettings
+    styles: Mapping[str, Path]
+    machine: Machine
+    state: Path
+    key: str
+    group: Group
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The photographs to train on and those to validate on: different ones, where there are enough.
+
+    Attributes:
+        trained_on: Those that crops are taken from.
+        validated: Those whose middles are validated on.
+    """
+
+    trained_on: tuple[Path, ...]
+    validated: tuple[Path, ...]
+
+    @classmethod
+    def of(cls, paths: Sequence[Path]) -> Split:
+        """One in twenty is held out, eight at the most, evenly spread over the order of names."""
+        if len(paths) < _ENOUGH_TO_HOLD_OUT:
+            return cls(tuple(paths), tuple(paths[:_SHOWN_AT_MOST]))
+        count = min(_HELD_OUT_AT_MOST, len(paths) // _ENOUGH_TO_HOLD_OUT)
+        held_out = tuple(paths[index * len(paths) // count] for index in range(count))
+        return cls(tuple(path for path in paths if path not in held_out), held_out)
+
+
+def teach(job: Job, split: Split) -> Ending:
+    """How the training ended, after the first of the processes has written what came of it.
+
+    Nothing is written of a training that was stopped, but its state.
+    """
+    from pipeline.feedforward.models import save_network  # noqa: PLC0415 - torch takes seconds
+    from pipeline.feedforward.photographs import Photographs  # noqa: PLC0415
+    from pipeline.feedforward.training import train  # noqa: PLC0415
+    from pipeline.feedforward.training_state import restore_state, save_state  # noqa: PLC0415
+
+    arguments, settings, group = job.arguments, job.settings, job.group
+    # They outlive an interruption, as the state beside them does.
+    pictures = arguments.pictures or (None if arguments.report is None else job.state / "pictures")
+    with group.together():
+        training = _prepared(job)
+        if restore_state(job.state / STATE, training, job.key) and group.leads:
+            say(f"going on after {training.iteration} of {settings.iterations} iterations")
+    crops = Photographs(split.trained_on, settings.size_px, settings.seed)
+    shown = _middles(Photographs(split.validated, settings.size_px, settings.seed))
+    with (
+        Reporter(
+            f"train {arguments.output.stem}", settings.iterations, None if group.leads else io.StringIO()
+        ) as reporter,
+        stop_requests() as should_stop,
+        contextlib.closing(
+            crops.batches(training.iteration, settings.batch, arguments.workers, group.rank, group.count)
+        ) as batches,
+    ):
+        ending = train(
+            training,
+            batches,
+            shown,
+            save=lambda: save_state(job.state / STATE, training, job.key) if group.leads else None,
+            save_every_s=arguments.checkpoint_every_s,
+            on_step=lambda iteration, loss: reporter.update(iteration, f"loss {loss:.4g}"),
+            on_validation=lambda validation: _show(pictures if group.leads else None, validation),
+            should_stop=should_stop,
+        )
+    damaged = {path: told for each in group.gathered(crops.damaged) for path, told in each.items()}
+    if not group.leads:
+        return ending
+    photographs.warn(list(damaged.values()))
+    if ending == "stopped":
+        say_stopped(training.iteration, settings.iterations)
+        return ending
+    figures = _figures(training)
+    card = _card(job, figures, split, frozenset(damaged))
+    save_network(arguments.output, training.network, card)
+    write_json(arguments.record, _record(job, training, figures, ending))
+    if arguments.report is not None and pictures is not None:
+        _write_report(arguments.report, training, card, ending, pictures)
+    shutil.rmtree(job.state, ignore_errors=True)
+    say(
+        f"{arguments.output}: {training.iteration} iterations ({ending}), validation loss "
+        f"{training.validations[0].loss:.4g} -> {training.validations[-1].loss:.4g}, "
+        f"{training.seconds:.1f} s, {figures['images_per_s']:.1f} images/s, {job.machine.precision}"
+    )
+    return ending
+
+
+def _middles(shown: Photographs) -> Tensor:
+    """The middles of the photographs to validate on, but for the damaged ones."""
+    import torch  # noqa: PLC0415 - torch takes seconds
+
+    found, complaints = [], []
+    for index in range(len(shown)):
+        try:
+            found.append(shown.middle(index))
+        except InputError as error:
+            complaints.append(error)
+    if not found:
+        raise complaints[0]
+    return torch.stack(found)
+
+
+def _prepared(job: Job) -> Training:
+    """The training before its first iteration."""
+    from pipeline.feedforward.training import Training  # noqa: PLC0415 - torch, as above
+    from pipeline.rendering.inputs import load_encoder  # noqa: PLC0415
+
+    arguments, settings = job.arguments, job.settings
+    network = Network(name=arguments.network, style_layers=settings.style_layers, content_layers=())
+    encoder = load_encoder(arguments.weights, network, job.machine)
+    # Processes that train together each decode for themselves.
+    beside = arguments.output.with_name(f"{arguments.output.stem}-{job.group.rank}.tif")
+    styles = {name: _style(path, beside, settings.style_px) for name, path in job.styles.items()}
+    return Training.new(settings, encoder, styles, job.machine, job.group)
+
+
+def _style(path: Path, beside: Path, style_px: int) -> Tensor:
+    """A style image at the size of training; sRGB in [0, 1]."""
+    import torch  # noqa: PLC0415 - torch takes seconds
+
+    with scratch_path(beside, "style") as decoded, scratch_path(beside, "sized-style") as sized:
+        canvas.prepare(path, decoded)
+        canvas.resize(decoded, sized, canvas.size_of(decoded).of_area(style_px), clip=True)
+        return torch.from_numpy(canvas.read(sized)).permute(2, 0, 1).contiguous()
+
+
+def _show(folder: Path | None, validation: Validation) -> None:
+    """Writes the picture of a validation, where a folder is named."""
+    if folder is None:
+        return
+    import torch  # noqa: PLC0415 - torch takes seconds
+
+    rows = [
+        torch.cat(list(values.clamp(0, 1)), dim=2) for values in (validation.contents, validation.painted)
+    ]
+    sheet = (255 * torch.cat(rows, dim=1)).round().byte().permute(1, 2, 0).contiguous().numpy()
+    folder.mkdir(parents=True, exist_ok=True)
+    canvas.write_png(folder / f"{validation.point.iteration:06}.png", np.asarray(sheet))
+
+
+def _write_report(path: Path, training: Training, card: ModelCard, ending: str, pictures: Path) -> None:
+    """The page of a finished training, with at most so many validations' pictures, the last among them."""
+    # matplotlib takes a second, which trainings without a page need not wait for.
+    from pipeline.reporting import Picture  # noqa: PLC0415
+    from pipeline.reporting.training import TrainingPage, write_training  # noqa: PLC0415
+
+    points = training.validations
+    count = min(len(points), _PICTURES_AT_MOST)
+    chosen = [points[len(points) - 1 - index * len(points) // count] for index in reversed(range(count))]
+    files = [(pictures / f"{point.iteration:06}.png", point) for point in chosen]
+    page = TrainingPage(
+        trace=[(point.iteration, point.loss) for point in training.trace],
+        validations=[(point.iteration, point.loss) for point in points],
+        pictures=[
+            Picture(file, f"After {point.iteration} iterations: photographs above, painted below", True)
+            for file, point in files
+            if file.is_file()
+        ],
+        iterations=training.iteration,
+        ending=ending,
+        seconds=training.seconds,
+        card=provenance.plain(card.model_dump(mode="json")),
+    )
+    write_training(page, f"Training of {', '.join(card.names)}", path)
+
+
+def _figures(training: Training) -> dict[str, float]:
+    """What the card and the record tell of the work."""
+    return {
+        "iterations": training.iteration,
+        "loss_first": training.trace[0].loss,
+        "loss_last": training.trace[-1].loss,
+        "validation_first": training.validations[0].loss,
+        "validation_last": training.validations[-1].loss,
+        "seconds": training.seconds,
+        "images_per_s": training.iteration * training.settings.batch / training.seconds,
+    }
+
+
+def _card(job: Job, figures: dict[str, float], split: Split, damaged: frozenset[Path]) -> ModelCard:
+    from pipeline.feedforward.models import ModelCard, RegionCard  # noqa: PLC0415 - torch, as above
+
+    settings, arguments = job.settings, job.arguments
+    used = [path for path in split.trained_on if path not in damaged]
+    return ModelCard(
+        architecture=settings.architecture,
+        upsampling=settings.upsampling,
+        regions=tuple(
+            RegionCard(name=name, style=path.as_posix(), style_sha256=file_sha256(path))
+            for name, path in job.styles.items()
+        ),
+        colour=settings.colour,
+        settings={
+            **settings.model_dump(mode="json"),
+            "network": arguments.network,
+            "weights_sha256": weights.load(arguments.weights).tensors_sha256,
+            "precision": job.machine.precision,
+        },
+        data={
+            "photographs": len(used),
+            "sha256": hashlib.sha256("".join(map(file_sha256, used)).encode()).hexdigest(),
+            "damaged": len(damaged),
+            "validated": len(split.validated),
+            "held_out": not set(split.validated) & set(split.trained_on),
+        },
+        licence=arguments.licence,
+        figures=figures,
+        version=__version__,
+    )
+
+
+def _record(job: Job, training: Training, figures: Mapping[str, float], ending: str) -> dict[str, Any]:
+    return {
+        "ending": ending,
+        "figures": dict(figures),
+        "precision": job.machine.precision,
+        "device": provenance.device_facts(str(job.machine.device)),
+        "peak_memory_mib": provenance.peak_memory_mib(),
+        "trace": [point.model_dump() for point in training.trace],
+        "validations": [point.model_dump() for point in training.validations],
+    }
