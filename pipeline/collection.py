@@ -1,6 +1,7 @@
 """The collection as the workflow sees it: every artwork's plan, and what artworks share.
 
-Torch-free; a function of the configuration and the image headers. Which file needs which: job_files.py.
+Torch-free; a function of the configuration and the image headers. Which file needs which:
+job_files.py and shared_files.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Which file of a collection needs which, and what each job is told: what the workflow's rules ask.
+"""Which file of an artwork needs which, and what each job is told: what the workflow's rules ask.
 
-Torch-free; a function of the plans. The rules hold no logic of their own.
+Torch-free; a function of the plans. The rules hold no logic of their own. Of what artworks share:
+shared_files.py.
 """
 
 from __future__ import annotations
@@ -13,21 +14,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import final
 
-from pipeline import viewer
 from pipeline.collection import Collection
 from pipeline.config.reading import for_artwork
-from pipeline.config.sections import Network
-from pipeline.geometry import Size
 from pipeline.level_plans import PaintingPlan, WeightedTarget
-from pipeline.mask_files import MaskFiles
-from pipeline.network_files import NetworkFiles, painting_options
+from pipeline.network_files import painting_options
 from pipeline.quality.task import LevelTask, RegionTask, StyleTask, Task
+from pipeline.shared_files import SharedFiles
 
 
 @final
 @dataclass(frozen=True)
 class JobFiles:
-    """Paths, inputs and options of a collection's jobs.
+    """Paths, inputs and options of a collection's jobs, by artwork; those by key are in `shared`.
 
     Attributes:
         collection: Its artworks' plans.
@@ -35,43 +33,10 @@ class JobFiles:
 
     collection: Collection
 
-    # -- paths of what artworks share ------------------------------------------------------------
-
-    def prepared_file(self, key: str) -> str:
-        """The prepared image of this key, or the part of one."""
-        folder = "cropped" if key in self.collection.crops else "prepared"
-        return f"{self.collection.results}/shared/{folder}/{key}.tif"
-
-    def crop_record(self, key: str) -> str:
-        """What was recorded of the part of a prepared image: where it lies."""
-        return f"{self.collection.results}/shared/cropped/{key}.json"
-
-    def image_file(self, key: str) -> str:
-        """The image of this key at its level's size and colours, or the mixture."""
-        folder = "mixed" if key in self.collection.mixes else "images"
-        return f"{self.collection.results}/shared/{folder}/{key}.tif"
-
     @cached_property
-    def mask_files(self) -> MaskFiles:
-        """Where masks lie."""
-        folder = f"{self.collection.results}/shared/masks"
-        return MaskFiles(
-            folder,
-            self.collection.masks,
-            self.collection.partitions,
-            self.collection.combinations,
-            self.collection.mask_crops,
-        )
-
-    def target_file(self, key: str) -> str:
-        """The style statistics of this key."""
-        return f"{self.collection.results}/shared/targets/{key}.safetensors"
-
-    def weights_file(self, name: str) -> str:
-        """The model file of this name."""
-        return f"{self.collection.resources}/weights/{name}.safetensors"
-
-    # -- an artwork's levels ---------------------------------------------------------------------
+    def shared(self) -> SharedFiles:
+        """The files of the jobs that artworks share."""
+        return SharedFiles(self.collection)
 
     def level_dir(self, artwork: str, level: str | int) -> str:
         """The folder of a level's files."""
@@ -112,7 +77,7 @@ class JobFiles:
         if plan.settings.detail == "none":
             return []
         index = [each.level_px for each in plan.levels].index(int(level))
-        return [self.image_file(each.content) for each in plan.levels[index - 1 : index + 1]]
+        return [self.shared.image_file(each.content) for each in plan.levels[index - 1 : index + 1]]
 
     def upsample_options(self, artwork: str, level: str | int, contents: Sequence[str]) -> str:
         """`impasto upsample`'s options for a level."""
@@ -141,7 +106,7 @@ class JobFiles:
     def partition_records(self, artwork: str) -> list[str]:
         """What was recorded of the images in parts that an artwork uses."""
         return [
-            f"{self.mask_files.partition_folder(key)}.json"
+            f"{self.shared.masks.partition_folder(key)}.json"
             for key in self.collection.plans[artwork].partitions
         ]
 
@@ -156,18 +121,18 @@ class JobFiles:
         """The style images as the highest level used them, and what mixtures were made from, once each."""
         plan = self.collection.plans[artwork]
         if plan.is_painted:
-            return [self.prepared_file(key) for key in dict.fromkeys(self._painting(artwork).styles)]
+            return [self.shared.prepared_file(key) for key in dict.fromkeys(self._painting(artwork).styles)]
         used = [self.collection.targets[key].image for key in plan.levels[-1].targets]
         sources = [source for key in used if key in plan.mixes for source in plan.mixed_from(key)]
-        return [self.image_file(image) for image in dict.fromkeys(used + sources)]
+        return [self.shared.image_file(image) for image in dict.fromkeys(used + sources)]
 
     def artwork_weights(self, artwork: str) -> list[str]:
         """The model files that an artwork needs."""
-        return [self.weights_file(name) for name in self.collection.plans[artwork].weights]
+        return [self.shared.weights_file(name) for name in self.collection.plans[artwork].weights]
 
     def channel_means(self, artwork: str) -> list[str]:
         """The user's channel means of an artwork's network: a list of one file, or of none."""
-        return list(self._means(self.collection.plans[artwork].settings.network).values())
+        return list(self.shared.channel_means(self.collection.plans[artwork].settings.network).values())
 
     def artwork_sources(self, artwork: str) -> list[str]:
         """The images and masks that an artwork is made from, as the user wrote them."""
@@ -224,14 +189,14 @@ class JobFiles:
         targets = [self.collection.targets[key] for level in plan.levels for key in level.targets]
         return {
             "image": f"{self.collection.results}/{artwork}/assembled.tif",
-            "weights": self.weights_file(plan.settings.network.name),
-            "content": self.prepared_file(plan.content),
+            "weights": self.shared.weights_file(plan.settings.network.name),
+            "content": self.shared.prepared_file(plan.content),
             "results": self.level_results(artwork),
             "records": self.level_records(artwork),
-            "contents": [self.image_file(level.content) for level in plan.levels],
-            "styles": list(dict.fromkeys(self.image_file(target.image) for target in targets)),
+            "contents": [self.shared.image_file(level.content) for level in plan.levels],
+            "styles": list(dict.fromkeys(self.shared.image_file(target.image) for target in targets)),
             "guides": [file for level in plan.levels for file in self.guides(artwork, level.level_px)],
-            "masks": self.mask_files.inputs(target.mask for target in targets if target.mask is not None),
+            "masks": self.shared.masks.inputs(target.mask for target in targets if target.mask is not None),
         }
 
     def assess_task(self, artwork: str) -> str:
@@ -240,7 +205,7 @@ class JobFiles:
         levels = tuple(
             LevelTask(
                 level_px=level.level_px,
-                content=Path(self.image_file(level.content)),
+                content=Path(self.shared.image_file(level.content)),
                 result=Path(result),
                 record=Path(record),
                 guides=next(iter(map(Path, self.guides(artwork, level.level_px))), None),
@@ -253,13 +218,13 @@ class JobFiles:
                 plan.levels, self.level_results(artwork), self.level_records(artwork), strict=True
             )
         )
-        content = Path(self.prepared_file(plan.content))
+        content = Path(self.shared.prepared_file(plan.content))
         return Task(artwork=artwork, content=content, levels=levels).model_dump_json()
 
     def _style_task(self, weighted: WeightedTarget) -> StyleTask:
         target = self.collection.targets[weighted.target]
-        mask = None if target.mask is None else self.mask_files.word(target.mask)
-        return StyleTask(image=Path(self.image_file(target.image)), mask=mask, weight=weighted.weight)
+        mask = None if target.mask is None else self.shared.masks.word(target.mask)
+        return StyleTask(image=Path(self.shared.image_file(target.image)), mask=mask, weight=weighted.weight)
 
     def proofs(self, artwork: str) -> list[str]:
         """The soft proof's record of an artwork with a profile: a list of one file, or of none."""
@@ -293,77 +258,28 @@ class JobFiles:
 
     def guide_masks(self, artwork: str) -> list[str]:
         """The masks that an artwork's regions are made from, without repeats."""
-        return self.mask_files.inputs(self.collection.plans[artwork].areas.values())
+        return self.shared.masks.inputs(self.collection.plans[artwork].areas.values())
 
     def guide_options(self, artwork: str, level: str | int) -> str:
         """`impasto guide`'s options for this artwork's regions."""
         words: list[str] = []
         for name, area in self.collection.plans[artwork].areas.items():
-            words += ["--region", f"{name}={self.mask_files.word(area)}"]
-            if self.mask_files.may_be_empty(area):
+            words += ["--region", f"{name}={self.shared.masks.word(area)}"]
+            if self.shared.masks.may_be_empty(area):
                 words += ["--may-be-empty", name]
         return shlex.join([*words, "--size", str(self.collection.level(artwork, level).size)])
 
     def level_targets(self, artwork: str, level: str | int) -> list[str]:
         """The style statistics that a level needs, without repeats."""
-        return [self.target_file(key) for key in self.collection.level(artwork, level).targets]
+        return [self.shared.target_file(key) for key in self.collection.level(artwork, level).targets]
 
     def level_plan(self, artwork: str, level: str | int) -> str:
         """The part of an artwork's plan that a level is rendered by, as one line of JSON."""
         return self.collection.plans[artwork].excerpt(int(level)).model_dump_json()
 
-    # -- shared work -----------------------------------------------------------------------------
-
-    def crop_options(self, key: str) -> str:
-        """`impasto crop`'s options for this part of an image."""
-        crop = self.collection.crops[key]
-        focus = crop.focus if isinstance(crop.focus, str) else "{!r},{!r}".format(*crop.focus)
-        return shlex.join(["--size", str(crop.size), "--focus", focus])
-
-    def crop_mask_inputs(self, key: str) -> dict[str, str]:
-        """The files that a part of a mask is made from."""
-        crop = self.collection.mask_crops[key]
-        return {"mask": crop.file.as_posix(), "crop": self.crop_record(crop.crop)}
-
-    def recolour_inputs(self, key: str) -> dict[str, str | list[str]]:
-        """The files that an image at a level is made from."""
-        image = self.collection.images[key]
-        references = [how.reference for how in image.recolourings if how.reference is not None]
-        areas = [area for how in image.recolourings for area in how.areas]
-        return {
-            "image": self.prepared_file(image.prepared),
-            "references": [self.prepared_file(reference) for reference in dict.fromkeys(references)],
-            "masks": self.mask_files.inputs(areas),
-        }
-
-    def recolour_options(self, key: str) -> str:
-        """`impasto recolour`'s options for this image, but for its maps."""
-        image = self.collection.images[key]
-        return shlex.join(["--size", str(Size(image.height, image.width))])
-
-    def recolour_maps(self, key: str) -> str:
-        """The colour maps of this image as one line of JSON, as `impasto recolour --maps` reads them."""
-        maps = [
-            {
-                "mode": how.mode,
-                "transform": how.transform,
-                "reference": None if how.reference is None else self.prepared_file(how.reference),
-                "luma_match": how.luma_match,
-                "mask": None if how.area is None else self.mask_files.word(how.area),
-                "reference_mask": None
-                if how.reference_area is None
-                else self.mask_files.word(how.reference_area),
-                "everywhere": how.everywhere,
-                "measured_everywhere": how.measured_everywhere,
-                "may_be_empty": any(self.mask_files.may_be_empty(area) for area in how.areas),
-            }
-            for how in self.collection.images[key].recolourings
-        ]
-        return json.dumps(maps)
-
     def assemble_masks(self, artwork: str) -> list[str]:
         """The masks of the areas where an artwork's chroma is the content's."""
-        return self.mask_files.inputs(self.collection.plans[artwork].chroma or ())
+        return self.shared.masks.inputs(self.collection.plans[artwork].chroma or ())
 
     def assemble_options(self, artwork: str) -> str:
         """`impasto assemble`'s options for where an artwork's chroma is the content's."""
@@ -372,88 +288,15 @@ class JobFiles:
             return ""
         words = ["--colour", "luminance"]
         for area in areas:
-            words += ["--luminance-mask", self.mask_files.word(area)]
+            words += ["--luminance-mask", self.shared.masks.word(area)]
         return shlex.join(words)
-
-    def mix_inputs(self, key: str) -> dict[str, str]:
-        """The files that a mixture is made from."""
-        mix = self.collection.mixes[key]
-        inputs = {
-            "start": self.image_file(mix.start),
-            "fine": self.image_file(mix.fine),
-            "weights": self.weights_file(mix.network.name),
-        }
-        return inputs | self._means(mix.network)
-
-    def mix_plan(self, key: str) -> str:
-        """The part of a mixture's plan that its pixels depend on, as one line of JSON."""
-        return self.collection.mixes[key].without_costs().model_dump_json()
-
-    def _means(self, network: Network) -> dict[str, str]:
-        """The user's channel means of a network, as an input where there are some."""
-        return {} if network.channel_means is None else {"means": network.channel_means.as_posix()}
-
-    def segment_inputs(self, key: str) -> dict[str, str | list[str]]:
-        """The files that an automatic mask is made from."""
-        mask = self.collection.masks[key]
-        return {
-            "image": self.prepared_file(mask.prepared),
-            "weights": [self.weights_file(name) for name in mask.settings.weights],
-        }
-
-    def partition_inputs(self, key: str) -> dict[str, str]:
-        """The files that an image's parts are made from."""
-        cut = self.collection.partitions[key]
-        return {"image": self.prepared_file(cut.prepared), "weights": self.weights_file(cut.weights)}
-
-    def target_inputs(self, key: str) -> dict[str, str]:
-        """The files that style statistics are made from."""
-        target = self.collection.targets[key]
-        inputs = {
-            "image": self.image_file(target.image),
-            "weights": self.weights_file(target.network.name),
-        }
-        if target.mask is not None:
-            inputs["mask"] = self.mask_files.inputs([target.mask])[0]
-        return inputs | self._means(target.network)
-
-    def target_options(self, key: str) -> str:
-        """`impasto targets`' options for these statistics."""
-        target = self.collection.targets[key]
-        words = ["--network", target.network.name, "--pooling", target.network.pooling]
-        words += ["--layers", *target.network.style_layers, "--precision", target.precision]
-        words += ["--device", self.collection.config.compute.device, "--threads", "1"]
-        if target.mask is not None:
-            words += ["--mask", self.mask_files.word(target.mask), "--propagation", target.propagation]
-            words += ["--grow-units", str(target.grow_units)]
-        if target.network.normalised:
-            words.append("--normalised")
-        if target.network.channel_means is not None:
-            words += ["--channel-means", target.network.channel_means.as_posix()]
-        return shlex.join(words)
-
-    # -- transformation networks -------------------------------------------------------------------
-
-    @cached_property
-    def network_files(self) -> NetworkFiles:
-        """Where transformation networks lie, and how they are made."""
-        return NetworkFiles(f"{self.collection.results}/shared/networks", self.collection.networks)
-
-    def train_inputs(self, key: str) -> dict[str, str | list[str]]:
-        """The files and folders that a network is trained on."""
-        settings = self.collection.networks[key].settings
-        return {
-            "photographs": [path.as_posix() for path in settings.photographs],
-            "styles": [path.as_posix() for path in settings.styles.values()],
-            "weights": self.weights_file(settings.network),
-        }
 
     def apply_inputs(self, artwork: str) -> dict[str, str | list[str]]:
         """The files that a network paints an artwork's level from."""
         painting = self._painting(artwork)
         return {
-            "image": self.image_file(painting.content),
-            "network": self.network_files.file(painting.network),
+            "image": self.shared.image_file(painting.content),
+            "network": self.shared.networks.file(painting.network),
             "guides": self.guides(artwork, painting.level_px) if painting.channels else [],
         }
 
@@ -467,42 +310,10 @@ class JobFiles:
             raise KeyError(f"no network paints {artwork}")
         return found
 
-    def weights_inputs(self, name: str) -> list[str]:
-        """The user's own model file of this name: a list of one file, or of none."""
-        source = self.collection.weights[name]
-        return [] if source is None or source.path is None else [source.path.as_posix()]
-
-    def weights_options(self, name: str) -> str:
-        """`impasto fetch-weights`' options for this model file."""
-        source = self.collection.weights[name]
-        if source is None:
-            return ""
-        given = {"--path": source.path, "--url": source.url, "--sha256": source.sha256}
-        return shlex.join(
-            word for option, value in given.items() if value is not None for word in (option, str(value))
-        )
-
-    @property
-    def viewer(self) -> list[str]:
-        """The script that shows full images in the report: a list of one file, or of none."""
-        wanted = self.collection.config.report.viewer != "none"
-        return [f"{self.collection.resources}/viewer/{viewer.FILE}"] if wanted else []
-
-    @property
-    def viewer_inputs(self) -> list[str]:
-        """The user's own viewer: a list of one file, or of none."""
-        own = self.collection.config.report.viewer
-        return [own.as_posix()] if isinstance(own, Path) else []
-
-    @property
-    def viewer_options(self) -> str:
-        """`impasto fetch-viewer`'s options."""
-        return shlex.join(word for file in self.viewer_inputs for word in ("--path", file))
-
     @property
     def report_options(self) -> str:
         """`impasto report`'s options."""
-        return shlex.join(word for file in self.viewer for word in ("--viewer", file))
+        return shlex.join(word for file in self.shared.viewer for word in ("--viewer", file))
 
     def plan_sizes(self, artwork: str) -> str:
         """What of the image headers an artwork's plan depends on, as one line; or why it cannot be made."""

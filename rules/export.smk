@@ -4,7 +4,9 @@
 rule assemble:
     input:
         result=lambda w: FILES.top_result(w.artwork),
-        content=lambda w: FILES.prepared_file(COLLECTION.plans[w.artwork].content),
+        content=lambda w: FILES.shared.prepared_file(
+            COLLECTION.plans[w.artwork].content
+        ),
         masks=lambda w: FILES.assemble_masks(w.artwork),
     output:
         temp(f"{RESULTS}/{{artwork}}/assembled.tif"),
@@ -202,7 +204,9 @@ rule preview:
     input:
         plan=f"{RESULTS}/{{artwork}}/plan.json",
         image=f"{RESULTS}/{{artwork}}/assembled.tif",
-        content=lambda w: FILES.prepared_file(COLLECTION.plans[w.artwork].content),
+        content=lambda w: FILES.shared.prepared_file(
+            COLLECTION.plans[w.artwork].content
+        ),
         styles=lambda w: FILES.top_styles(w.artwork),
         levels=lambda w: FILES.level_results(w.artwork),
         guides=lambda w: FILES.guides(
@@ -263,7 +267,7 @@ rule report:
             FILES.deepzooms(artwork)
             for artwork in COLLECTION.artworks(on_demand=False)
         ],
-        viewer=FILES.viewer,
+        viewer=FILES.shared.viewer,
         figures=[
             FILES.assessed(artwork) for artwork in COLLECTION.artworks(on_demand=False)
         ],
@@ -313,7 +317,7 @@ rule report_on_demand:
             f"{RESULTS}/{{artwork}}/pictures",
             artwork=COLLECTION.artworks(on_demand=True),
         ),
-        viewer=FILES.viewer,
+        viewer=FILES.shared.viewer,
         figures=[
             FILES.assessed(artwork) for artwork in COLLECTION.artworks(on_demand=True)
         ],

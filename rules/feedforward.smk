@@ -3,7 +3,7 @@
 
 rule train:
     input:
-        unpack(lambda w: FILES.train_inputs(w.key)),
+        unpack(lambda w: FILES.shared.train_inputs(w.key)),
     output:
         network=f"{RESULTS}/shared/networks/{{key}}.safetensors",
         record=f"{RESULTS}/shared/networks/{{key}}.json",
@@ -19,7 +19,7 @@ rule train:
         disk_mb=lambda w: NEEDS.train(w.key).disk_mib,
         gpu=lambda w: NEEDS.train(w.key).gpus,
     params:
-        options=lambda w: FILES.network_files.train_options(w.key),
+        options=lambda w: FILES.shared.networks.train_options(w.key),
         code=fingerprint("train"),
     shell:
         "exec impasto --end-with-parent train {input.photographs:q} {params.options} --weights {input.weights:q} "

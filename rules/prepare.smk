@@ -9,7 +9,7 @@ localrules:
 
 rule fetch_weights:
     input:
-        lambda w: FILES.weights_inputs(w.weights),
+        lambda w: FILES.shared.weights_inputs(w.weights),
     output:
         f"{RESOURCES}/weights/{{weights}}.safetensors",
     log:
@@ -22,7 +22,7 @@ rule fetch_weights:
         runtime=60,
         disk_mb=2048,
     params:
-        options=lambda w: FILES.weights_options(w.weights),
+        options=lambda w: FILES.shared.weights_options(w.weights),
         code=fingerprint("fetch-weights"),
     shell:
         "exec impasto --end-with-parent fetch-weights {wildcards.weights} {params.options} "
@@ -31,7 +31,7 @@ rule fetch_weights:
 
 rule fetch_viewer:
     input:
-        FILES.viewer_inputs,
+        FILES.shared.viewer_inputs,
     output:
         f"{RESOURCES}/viewer/openseadragon.min.js",
     log:
@@ -44,7 +44,7 @@ rule fetch_viewer:
         runtime=30,
         disk_mb=16,
     params:
-        options=FILES.viewer_options,
+        options=FILES.shared.viewer_options,
         code=fingerprint("fetch-viewer"),
     shell:
         "exec impasto --end-with-parent fetch-viewer {params.options} --output {output:q} > {log:q} 2>&1"
@@ -104,7 +104,7 @@ rule crop:
         runtime=lambda w, attempt: NEEDS.crop(w.key).runtime_min(attempt),
         disk_mb=lambda w: NEEDS.crop(w.key).disk_mib,
     params:
-        options=lambda w: FILES.crop_options(w.key),
+        options=lambda w: FILES.shared.crop_options(w.key),
         code=fingerprint("crop"),
     shell:
         "exec impasto --end-with-parent crop {input:q} {params.options} --output {output.image:q} "
@@ -113,7 +113,7 @@ rule crop:
 
 rule crop_mask:
     input:
-        unpack(lambda w: FILES.crop_mask_inputs(w.key)),
+        unpack(lambda w: FILES.shared.crop_mask_inputs(w.key)),
     output:
         f"{RESULTS}/shared/masks/cropped/{{key}}.tif",
     log:
@@ -134,7 +134,7 @@ rule crop_mask:
 
 rule segment:
     input:
-        unpack(lambda w: FILES.segment_inputs(w.key)),
+        unpack(lambda w: FILES.shared.segment_inputs(w.key)),
     output:
         mask=f"{RESULTS}/shared/masks/{{key}}.tif",
         record=f"{RESULTS}/shared/masks/{{key}}.json",
@@ -158,7 +158,7 @@ rule segment:
 
 rule partition:
     input:
-        unpack(lambda w: FILES.partition_inputs(w.key)),
+        unpack(lambda w: FILES.shared.partition_inputs(w.key)),
     output:
         masks=directory(f"{RESULTS}/shared/masks/parts/{{key}}"),
         record=f"{RESULTS}/shared/masks/parts/{{key}}.json",
@@ -183,7 +183,7 @@ rule partition:
 
 rule combine:
     input:
-        lambda w: FILES.mask_files.combine_inputs(w.key),
+        lambda w: FILES.shared.masks.combine_inputs(w.key),
     output:
         f"{RESULTS}/shared/masks/combined/{{key}}.tif",
     log:
@@ -196,7 +196,7 @@ rule combine:
         runtime=lambda w, attempt: NEEDS.combine(w.key).runtime_min(attempt),
         disk_mb=lambda w: NEEDS.combine(w.key).disk_mib,
     params:
-        options=lambda w: FILES.mask_files.combine_options(w.key),
+        options=lambda w: FILES.shared.masks.combine_options(w.key),
         code=fingerprint("combine"),
     shell:
         "exec impasto --end-with-parent combine {params.options} --output {output:q} > {log:q} 2>&1"
@@ -204,7 +204,7 @@ rule combine:
 
 rule recolour:
     input:
-        unpack(lambda w: FILES.recolour_inputs(w.key)),
+        unpack(lambda w: FILES.shared.recolour_inputs(w.key)),
     output:
         f"{RESULTS}/shared/images/{{key}}.tif",
     log:
@@ -217,8 +217,8 @@ rule recolour:
         runtime=lambda w, attempt: NEEDS.recolour(w.key).runtime_min(attempt),
         disk_mb=lambda w: NEEDS.recolour(w.key).disk_mib,
     params:
-        options=lambda w: FILES.recolour_options(w.key),
-        maps=lambda w: FILES.recolour_maps(w.key),
+        options=lambda w: FILES.shared.recolour_options(w.key),
+        maps=lambda w: FILES.shared.recolour_maps(w.key),
         code=fingerprint("recolour"),
     shell:
         "exec impasto --end-with-parent recolour {input.image:q} {params.options} --maps - "

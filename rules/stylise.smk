@@ -48,7 +48,7 @@ rule guide:
 
 rule mix:
     input:
-        unpack(lambda w: FILES.mix_inputs(w.key)),
+        unpack(lambda w: FILES.shared.mix_inputs(w.key)),
     output:
         image=f"{RESULTS}/shared/mixed/{{key}}.tif",
         record=f"{RESULTS}/shared/mixed/{{key}}.json",
@@ -63,7 +63,7 @@ rule mix:
         disk_mb=lambda w: NEEDS.mix(w.key).disk_mib,
         gpu=lambda w: NEEDS.mix(w.key).gpus,
     params:
-        plan=lambda w: FILES.mix_plan(w.key),
+        plan=lambda w: FILES.shared.mix_plan(w.key),
         code=fingerprint("mix"),
     shell:
         "exec impasto --end-with-parent mix {input.start:q} --fine {input.fine:q} --plan - "
@@ -73,7 +73,7 @@ rule mix:
 
 rule targets:
     input:
-        unpack(lambda w: FILES.target_inputs(w.key)),
+        unpack(lambda w: FILES.shared.target_inputs(w.key)),
     output:
         f"{RESULTS}/shared/targets/{{key}}.safetensors",
     log:
@@ -88,7 +88,7 @@ rule targets:
         disk_mb=lambda w: NEEDS.targets(w.key).disk_mib,
         gpu=lambda w: NEEDS.target_gpus(local=workflow.local_exec),
     params:
-        options=lambda w: FILES.target_options(w.key),
+        options=lambda w: FILES.shared.target_options(w.key),
         code=fingerprint("targets"),
     shell:
         "exec impasto --end-with-parent targets {input.image:q} --weights {input.weights:q} {params.options} "
@@ -97,11 +97,13 @@ rule targets:
 
 rule stylise:
     input:
-        weights=lambda w: FILES.weights_file(
+        weights=lambda w: FILES.shared.weights_file(
             COLLECTION.plans[w.artwork].settings.network.name
         ),
         means=lambda w: FILES.channel_means(w.artwork),
-        content=lambda w: FILES.image_file(COLLECTION.level(w.artwork, w.level).content),
+        content=lambda w: FILES.shared.image_file(
+            COLLECTION.level(w.artwork, w.level).content
+        ),
         targets=lambda w: FILES.level_targets(w.artwork, w.level),
         guides=lambda w: FILES.guides(w.artwork, w.level),
         start=lambda w: FILES.starts(w.artwork),
@@ -161,11 +163,13 @@ rule upsample:
 
 rule refine:
     input:
-        weights=lambda w: FILES.weights_file(
+        weights=lambda w: FILES.shared.weights_file(
             COLLECTION.plans[w.artwork].settings.network.name
         ),
         means=lambda w: FILES.channel_means(w.artwork),
-        content=lambda w: FILES.image_file(COLLECTION.level(w.artwork, w.level).content),
+        content=lambda w: FILES.shared.image_file(
+            COLLECTION.level(w.artwork, w.level).content
+        ),
         targets=lambda w: FILES.level_targets(w.artwork, w.level),
         guides=lambda w: FILES.guides(w.artwork, w.level),
         start=f"{RESULTS}/{{artwork}}/levels/{{level}}/start.tif",

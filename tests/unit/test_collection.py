@@ -4,41 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pictures import gradient, save
+from two_artworks import resolved
 
-from pipeline.collection import Collection, open_collection, resolve_collection
+from pipeline.collection import open_collection, resolve_collection
 from pipeline.errors import ConfigError, InputError
 from pipeline.geometry import Size
 
-RAW: dict[str, Any] = {
-    "title": "T",
-    "results_dir": "out/r",
-    "resources_dir": "res",
-    "compute": {"threads": 3, "memory_budget_mib": 2048, "device": "cpu"},
-    "defaults": {"levels": [128, 256], "iterations": [9, 5]},
-    "artworks": {
-        "two": {
-            "content": "in/c d.png",
-            "regions": [
-                {"where": "person", "style": "s.png"},
-                {"where": "background", "styles": [{"image": "s.png"}, {"image": "t.png", "mask": "n.png"}]},
-                {"where": "in/it's.png", "style": "s.png", "name": "sky"},
-            ],
-        },
-        "one": {"content": "in/c d.png", "style": "s.png", "colour": {"mode": "style_to_content"}},
-    },
-}
-
-
-def collection(**changes: Any) -> Collection:
-    return resolve_collection({**RAW, **changes}, lambda _: Size(200, 300))
-
 
 def test_equal_work_is_listed_once() -> None:
-    found = collection()
+    found = resolved()
     assert sorted(map(str, found.sources.values())) == ["in/c d.png", "s.png", "t.png"]
     assert len(found.masks) == 1
     # The content and two styles at two levels, and the recoloured style of the other artwork.

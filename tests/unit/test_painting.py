@@ -103,7 +103,7 @@ def test_the_jobs_of_a_painting() -> None:
     words = shlex.split(found.apply_options("a"))
     assert words[words.index("--channels") :] == ["--channels", "wide", "fine"]
     assert words[words.index("--memory-budget-mib") + 1] == "3396"
-    assert found.train_inputs(key) == {
+    assert found.shared.train_inputs(key) == {
         "photographs": ["p1.png", "folder"],
         "styles": ["f.png", "w.png"],
         "weights": "resources/weights/vgg16.safetensors",
@@ -119,7 +119,7 @@ def test_every_option_of_a_training_is_handed_on() -> None:
         network={"mask": "varied", "balance": "styles", "size_px": 96, "patience": 2, "licence": "CC0"}
     )
     (key,) = found.collection.networks
-    words = shlex.split(found.network_files.train_options(key))
+    words = shlex.split(found.shared.networks.train_options(key))
     told = dict(zip(words[4::2], words[5::2], strict=True))
     assert words[:4] == ["--style", "fine=f.png", "--style", "wide=w.png"]
     assert (told["--training-mask"], told["--balance"], told["--size-px"]) == ("varied", "styles", "96")
