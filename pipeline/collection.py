@@ -169,8 +169,12 @@ def _resolved(
     for name in config.artworks:
         try:
             plan = resolve(config, name, size_of, where)
-            trained = [each.settings for each in plan.networks.values() if each.settings.file is None]
-            losses |= weights_sources(config, name, [each.network for each in trained], where)
+            used = [
+                each.settings
+                for each in plan.networks.values()
+                if each.settings.file is None or plan.is_painted
+            ]
+            losses |= weights_sources(config, name, [each.network for each in used], where)
             plans[name] = plan
         except InputError as error:
             plans.refused[name] = InputError.stating(_placed(str(error), name, places, where))

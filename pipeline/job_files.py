@@ -16,8 +16,9 @@ from typing import final
 
 from pipeline.collection import Collection
 from pipeline.config.reading import for_artwork
-from pipeline.level_plans import PaintingPlan, WeightedTarget
+from pipeline.level_plans import LevelPlan, PaintingPlan, WeightedTarget
 from pipeline.network_files import painting_options
+from pipeline.plan import Plan
 from pipeline.quality.task import LevelTask, RegionTask, StyleTask, Task
 from pipeline.shared_files import SharedFiles
 
@@ -187,14 +188,15 @@ class JobFiles:
         """The files that an artwork's figures are had from."""
         plan = self.collection.plans[artwork]
         targets = [self.collection.targets[key] for level in plan.levels for key in level.targets]
+        styles = [self.shared.image_file(target.image) for target in targets]
         return {
             "image": f"{self.collection.results}/{artwork}/assembled.tif",
-            "weights": self.shared.weights_file(plan.settings.network.name),
+            "weights": self.shared.weights_file(plan.judging_network),
             "content": self.shared.prepared_file(plan.content),
             "results": self.level_results(artwork),
             "records": self.level_records(artwork),
             "contents": [self.shared.image_file(level.content) for level in plan.levels],
-            "styles": list(dict.fromkeys(self.shared.image_file(target.image) for target in targets)),
+            "styles": self.top_styles(artwork) if plan.is_painted else list(dict.fromkeys(styles)),
             "guides": [file for level in plan.levels for file in self.guides(artwork, level.level_px)],
             "masks": self.shared.masks.inputs(target.mask for target in targets if target.mask is not None),
         }
@@ -210,9 +212,10 @@ class JobFiles:
                 record=Path(record),
                 guides=next(iter(map(Path, self.guides(artwork, level.level_px))), None),
                 regions=tuple(
-                    RegionTask(label=region.label, styles=tuple(map(self._style_task, region.targets)))
-                    for region in level.regions
+                    RegionTask(label=region.label, styles=styles)
+                    for region, styles in zip(level.regions, self._style_tasks(plan, level), strict=True)
                 ),
+                painted=plan.is_painted,
             )
             for level, result, record in zip(
                 plan.levels, self.level_results(artwork), self.level_records(artwork), strict=True
@@ -220,6 +223,15 @@ class JobFiles:
         )
         content = Path(self.shared.prepared_file(plan.content))
         return Task(artwork=artwork, content=content, levels=levels).model_dump_json()
+
+    def _style_tasks(self, plan: Plan, level: LevelPlan) -> list[tuple[StyleTask, ...]]:
+        """The styles of each region of a level; those of a network at the size that it learnt them at."""
+        if not plan.is_painted:
+            return [tuple(map(self._style_task, region.targets)) for region in level.regions]
+        painting = self._painting(plan.artwork)
+        area_px = self.collection.networks[painting.network].settings.style_px
+        files = [Path(self.shared.prepared_file(key)) for key in painting.styles]
+        return [(StyleTask(image=file, mask=None, weight=1, area_px=area_px),) for file in files]
 
     def _style_task(self, weighted: WeightedTarget) -> StyleTask:
         target = self.collection.targets[weighted.target]
@@ -238,15 +250,12 @@ class JobFiles:
             raise KeyError(f"{artwork} has no print.profile")
         return found.as_posix()
 
-    def assessed(self, artwork: str) -> list[str]:
-        """An artwork's figures: a list of one file, or of none where a trained network paints it."""
-        painted = self.collection.plans[artwork].is_painted
-        return [] if painted else [f"{self.collection.results}/{artwork}/quality.json"]
+    def assessed(self, artwork: str) -> str:
+        """An artwork's figures."""
+        return f"{self.collection.results}/{artwork}/quality.json"
 
     def judged(self, artwork: str) -> list[str]:
         """What says that an artwork is within its limits: a list of one file, or of none without limits."""
-        if self.collection.plans[artwork].is_painted:
-            return []
         limits = self.collection.plans[artwork].settings.quality.limits
         asked = limits.model_dump(exclude_none=True)
         return [f"{self.collection.results}/{artwork}/quality.passed"] if asked else []

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pipeline.config.masks import mask_files
 from pipeline.config.models import Artwork, Compute, WeightsSource
-from pipeline.config.sections import Model
+from pipeline.config.sections import Model, NetworkName
 from pipeline.errors import InputError
 from pipeline.level_plans import LevelPlan, MixPlan, PaintingPlan
 from pipeline.print_layout import PrintLayout
@@ -111,6 +111,13 @@ class Plan(Model):
     def is_painted(self) -> bool:
         """Whether a trained network paints the result, instead of levels that are optimised."""
         return self.settings.method == "feedforward"
+
+    @property
+    def judging_network(self) -> NetworkName:
+        """The network that figures are had from: what rendered it, or what its painter was trained with."""
+        if self.is_painted and self.painting is not None:
+            return self.networks[self.painting.network].settings.network
+        return self.settings.network.name
 
     @property
     def inputs(self) -> tuple[Path, ...]:

@@ -60,4 +60,6 @@ rule demo_feedforward:
             file=["preview.png", "plan.json", "provenance.json"],
         ),
         [FILES.prints(artwork) for artwork in COLLECTION.artworks(on_demand=True)],
+        [FILES.assessed(artwork) for artwork in COLLECTION.artworks(on_demand=True)],
+        [FILES.judged(artwork) for artwork in COLLECTION.artworks(on_demand=True)],
         f"{RESULTS}/on_demand.html",

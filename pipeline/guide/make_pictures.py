@@ -1,10 +1,12 @@
 """Makes the guide's pictures: renders controls.yaml and joins its results, one strip for each control.
 
 Run `python pipeline/guide/make_pictures.py` in a checkout; it takes about a quarter of an hour on two cores.
+`python pipeline/guide/make_pictures.py fast` makes those of fast.md instead, from `demo_feedforward`.
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,6 +18,7 @@ from pipeline import canvas
 
 GUIDE = Path(__file__).parent
 RESULTS = Path("results/guide")
+FAST_RESULTS = Path("results")
 DEMO = Path("resources/demo")
 HEIGHT_PX = 288
 HORIZON = 0.55
@@ -49,16 +52,30 @@ STRIPS: Mapping[str, tuple[str, ...]] = {
     "normalised": ("content-5", "normalised"),
     "total-variation": ("content-5", "smooth"),
 }
+FAST_STRIPS: Mapping[str, tuple[str, ...]] = {
+    "fast-portrait": ("demo:astronaut", "fast_portrait", "fast_portrait_swapped"),
+    "fast-subjects": ("demo:coffee", "fast_coffee", "demo:chelsea", "fast_cat"),
+}
 
 
 def main() -> None:
     """Renders what is missing and writes every strip."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("which", nargs="?", choices=("controls", "fast"), default="controls")
+    if parser.parse_args().which == "fast":
+        subprocess.run(["snakemake", "--cores", "all", "demo_feedforward"], check=True)
+        _join(FAST_STRIPS, FAST_RESULTS)
+        return
     RESULTS.mkdir(parents=True, exist_ok=True)
     _write_masks()
     command = ["snakemake", "--cores", "all", "--configfile", str(GUIDE / "controls.yaml")]
     subprocess.run(command, check=True)
-    for name, panels in STRIPS.items():
-        files = [_file(panel) for panel in panels]
+    _join(STRIPS, RESULTS)
+
+
+def _join(strips: Mapping[str, tuple[str, ...]], results: Path) -> None:
+    for name, panels in strips.items():
+        files = [_file(panel, results) for panel in panels]
         canvas.join_pictures(files, GUIDE / "pictures" / f"{name}.jpg", HEIGHT_PX)
         sys.stdout.write(f"{name}: {', '.join(panels)}\n")
 
@@ -73,13 +90,13 @@ def _write_masks() -> None:
             canvas.write_png(mask, np.repeat(light[:, None], 256, axis=1))
 
 
-def _file(panel: str) -> Path:
+def _file(panel: str, results: Path) -> Path:
     if panel == "mixture":
-        (mixture,) = (RESULTS / "shared" / "mixed").glob("*.tif")
+        (mixture,) = (results / "shared" / "mixed").glob("*.tif")
         return mixture
     if panel.startswith("demo:"):
         return DEMO / f"{panel.removeprefix('demo:')}.png"
-    return RESULTS / panel / "preview.png"
+    return results / panel / "preview.png"
 
 
 if __name__ == "__main__":

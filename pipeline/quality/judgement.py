@@ -14,7 +14,9 @@ from numpy import ndarray
 
 from pipeline import canvas
 from pipeline.canvas import Mask
+from pipeline.colour import LUMA_WEIGHTS
 from pipeline.evaluation import STRIDE_PX, Gram, Picture, distance, gram_matrices, similarities
+from pipeline.feedforward.record import read_painting
 from pipeline.files import scratch_path
 from pipeline.geometry import Box, Size
 from pipeline.machine import Machine
@@ -90,11 +92,13 @@ def _style_distances(
     """The style distance of each region at one scale: the result shrunk to it, the styles as used there."""
     with scratch_path(scratch, "scale") as scaled:
         image = _at_size(result, canvas.size_of(level.result), scaled)
-        found = _grams(image, level.guides, [region.label for region in level.regions], weights, machine)
+        luma = level.painted and read_painting(level.record).model["colour"] == "luminance"
+        names = [region.label for region in level.regions]
+        found = _grams(image, level.guides, names, weights, machine, luma=luma)
         size = canvas.size_of(image)
     regions: dict[str, dict[str, Any]] = {}
     for region, gram in zip(level.regions, found, strict=True):
-        wanted = _style_gram(region.styles, weights, machine, scratch)
+        wanted = _style_gram(region.styles, weights, machine, scratch, luma=luma)
         if not wanted.keys() & gram.keys():
             regions[region.label] = {"distance": None, "layers": {}, "left_out": []}
             continue
@@ -120,18 +124,21 @@ def _at_size(image: Path, size: Size, scratch: Path) -> Path:
 
 
 def _style_gram(
-    styles: Sequence[StyleTask], weights: Weights, machine: Machine, scratch: Path
+    styles: Sequence[StyleTask], weights: Weights, machine: Machine, scratch: Path, *, luma: bool
 ) -> dict[str, Gram]:
     """The weighted mean of the styles' Gram matrices, over the layers that all of them have."""
     total = sum(style.weight for style in styles)
     found: list[dict[str, Gram]] = []
     for style in styles:
-        with scratch_path(scratch, "style-mask") as masks:
-            guides = None
+        with scratch_path(scratch, "style") as scaled, scratch_path(scratch, "style-mask") as masks:
+            size, guides = canvas.size_of(style.image), None
+            if style.area_px is not None:
+                size = size.of_area(style.area_px)
+            image = _at_size(style.image, size, scaled)
             if style.mask is not None:
-                canvas.compose_guides([Mask.parse(style.mask)], masks, canvas.size_of(style.image))
+                canvas.compose_guides([Mask.parse(style.mask)], masks, size)
                 guides = masks
-            found += _grams(style.image, guides, [EVERYTHING], weights, machine)
+            found += _grams(image, guides, [EVERYTHING], weights, machine, luma=luma)
     layers = [layer for layer in found[0] if all(layer in gram for gram in found)]
     return {
         layer: sum(
@@ -143,9 +150,15 @@ def _style_gram(
 
 
 def _grams(
-    image: Path, guides: Path | None, names: Sequence[str], weights: Weights, machine: Machine
+    image: Path,
+    guides: Path | None,
+    names: Sequence[str],
+    weights: Weights,
+    machine: Machine,
+    *,
+    luma: bool,
 ) -> list[dict[str, Gram]]:
-    picture, masks = _pictures(image, guides, len(names))
+    picture, masks = _pictures(image, guides, len(names), luma=luma)
     cores = _cores(picture.size, masks)
     return gram_matrices(
         picture,
@@ -159,12 +172,24 @@ def _grams(
     )
 
 
-def _pictures(image: Path, guides: Path | None, regions: int) -> tuple[Picture, Picture | None]:
+def _pictures(
+    image: Path, guides: Path | None, regions: int, *, luma: bool = False
+) -> tuple[Picture, Picture | None]:
+    def read(box: Box) -> Float32[ndarray, "height width 3"]:
+        pixels = canvas.read(image, box)[..., :3].clip(0, 1)
+        return _as_luma(pixels) if luma else pixels
+
     size = canvas.size_of(image)
-    picture = Picture(size, lambda box: canvas.read(image, box)[..., :3].clip(0, 1))
+    picture = Picture(size, read)
     if guides is None:
         return picture, None
     return picture, Picture(size, lambda box: canvas.read(guides, box)[..., :regions])
+
+
+def _as_luma(pixels: Float32[ndarray, "height width 3"]) -> Float32[ndarray, "height width 3"]:
+    """The Rec.601 luma in three equal channels."""
+    luma = pixels @ np.array(LUMA_WEIGHTS, dtype=np.float32)
+    return np.repeat(luma[..., None], 3, axis=2)
 
 
 def _cores(size: Size, masks: Picture | None) -> list[Box] | None:
@@ -273,7 +298,10 @@ def _seams(task: Task) -> list[dict[str, Any]]:
     """The seams of each level that was made in tiles and has enough of their borders to tell."""
     found = []
     for level in task.levels:
-        tile_px = read_record(level.record).level.tile_px
+        if level.painted:
+            tile_px: int | None = read_painting(level.record).application.tile_px
+        else:
+            tile_px = read_record(level.record).level.tile_px
         if tile_px is None:
             continue
         joints = seams(_reader(level.result), canvas.size_of(level.result), tile_px)

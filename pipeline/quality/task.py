@@ -16,11 +16,13 @@ class StyleTask(Model):
         image: As the level used it.
         mask: `FILE` or `not:FILE`, or None for all of it.
         weight: Relative to the region's other styles.
+        area_px: The square root of the area that the image is brought to first; None leaves it as it is.
     """
 
     image: Path
     mask: str | None
     weight: float
+    area_px: int | None = None
 
 
 @final
@@ -42,6 +44,7 @@ class LevelTask(Model):
         record: What was recorded of that.
         guides: The regions' guidance channels in their order, or None when one style covers everything.
         regions: The regions.
+        painted: Whether a trained network painted it, and the record is one of that.
     """
 
     level_px: int
@@ -50,6 +53,7 @@ class LevelTask(Model):
     record: Path
     guides: Path | None
     regions: tuple[RegionTask, ...]
+    painted: bool = False
 
 
 @final

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Mapping
@@ -114,6 +115,24 @@ def test_the_jobs_of_a_painting() -> None:
     assert [str(path) for path in styles] == ["w.png", "f.png"]
 
 
+def test_a_painting_is_judged_by_what_its_network_learnt() -> None:
+    found = files(
+        {"quality": {"limits": {"style_distance": 0.3}}},
+        {"network": "vgg19", "style_px": 192},
+        weights={"vgg19": {"path": __file__}},
+    )
+    assert found.assessed("a") == "results/a/quality.json"
+    assert found.judged("a") == ["results/a/quality.passed"]
+    inputs = found.assess_inputs("a")
+    assert inputs["weights"] == "resources/weights/vgg19.safetensors"
+    task = json.loads(found.assess_task("a"))
+    (level,) = task["levels"]
+    assert (level["painted"], level["record"]) == (True, "results/a/levels/512/painted.json")
+    styles = [style for region in level["regions"] for style in region["styles"]]
+    assert [style["area_px"] for style in styles] == [192, 192]
+    assert [style["image"] for style in styles] == inputs["styles"] == found.top_styles("a")
+
+
 def test_every_option_of_a_training_is_handed_on() -> None:
     found = files(
         network={"mask": "varied", "balance": "styles", "size_px": 96, "patience": 2, "licence": "CC0"}
@@ -149,7 +168,9 @@ def test_a_network_of_the_users_needs_no_training(tmp_path: Path) -> None:
     file.touch()
     found = files(network={"photographs": None, "file": str(file)})
     assert found.apply_inputs("a")["network"] == file.as_posix()
-    assert found.collection.weights == {}
+    # What paints is the user's; what judges it is fetched.
+    assert set(found.collection.weights) == {"vgg16"}
+    assert found.artwork_weights("a") == []
 
 
 def test_one_style_needs_no_guides() -> None:

@@ -34,6 +34,7 @@ FAST: dict[str, Any] = {
             "feedforward": {"network": "both"},
             "content": "inputs/content.png",
             "regions": REGIONS,
+            "quality": {"limits": {"clipping": 1}},
         },
         "started": {
             "on_demand": True,
@@ -58,6 +59,7 @@ def test_a_network_is_trained_once_for_all_that_it_paints(tmp_path: Path) -> Non
         "train key=both", "plan artwork=painted", "guide artwork=painted, level=80",
         "apply artwork=painted, level=80", "assemble artwork=painted", "preview artwork=painted",
         "export_print artwork=painted, extension=tif", "record artwork=painted",
+        "assess artwork=painted", "judge artwork=painted",
     }  # fmt: skip
     assert not any("started" in job for job in made)
     results = tmp_path / "results"
@@ -72,6 +74,9 @@ def test_a_network_is_trained_once_for_all_that_it_paints(tmp_path: Path) -> Non
     assert "painted in one pass by a network trained on" in (results / "report" / "painted.html").read_text(
         encoding="utf-8"
     )
+    figures = json.loads((results / "painted/quality.json").read_text(encoding="utf-8"))
+    assert set(figures["style"][0]["regions"]) == {"right", "left"}
+    assert figures["figures"]["style_distance"] > 0
     assert (
         canvas.size_of(results / "painted/print.tif").area
         == canvas.size_of(results / "painted/levels/80/painted.tif").area
