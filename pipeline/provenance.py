@@ -62,7 +62,7 @@ class LevelRecord:
         iterations: Steps that the optimiser accepted.
         passes: The work done: forward and gradient passes over the image, counted together.
         loss_first: Loss of the level's start image; None where a trained network painted it.
-        loss_last: Loss of the level's result; None there too.
+        loss_last: Loss of the level's result; None there too, and where the last step was not checked.
         seconds: Wall time.
         peak_memory_mib: The process's peak at the end of the level.
     """

@@ -117,7 +117,9 @@ class View:
     def content(self, tile: Tile) -> dict[str, Tensor]:
         """The content image's features over the tile's core, by layer name."""
         pixels = self._content_pixels(tile)
-        return {} if pixels is None else self._content_of(pixels, tile)
+        features = {} if pixels is None else self._content_of(pixels, tile)
+        # Copied: what is kept would hold on to the halo as well.
+        return {name: values.clone() for name, values in features.items()}
 
     def _content_pixels(self, tile: Tile) -> Float[Tensor, "3 t_height t_width"] | None:
         if self._content is None or not self._loss.content_layers:
@@ -126,8 +128,7 @@ class View:
 
     @torch.no_grad()
     def _content_of(self, pixels: Float[Tensor, "3 t_height t_width"], tile: Tile) -> dict[str, Tensor]:
-        features = self._features(pixels, self._loss.content_layers, tile)
-        return {name: values.clone() for name, values in features.items()}
+        return self._features(pixels, self._loss.content_layers, tile)
 
     def _features(
         self, pixels: Float[Tensor, "3 t_height t_width"], layers: Iterable[Layer], tile: Tile

@@ -248,8 +248,9 @@ def _finish(output: Output, iterations: int, rendered: Rendered, group: Group) -
     write_text(output.record, record.model_dump_json(indent=2) + "\n")
     rendered.discard_state()
     ending = "" if record.ending == "iterations" else f" ({record.ending})"
+    reached = "not evaluated" if cost.loss_last is None else f"{cost.loss_last:.4g}"
     say(
-        f"{output.image}: {output.size} px, loss {record.trace[0].loss:.4g} -> {record.trace[-1].loss:.4g}, "
+        f"{output.image}: {output.size} px, loss {record.trace[0].loss:.4g} -> {reached}, "
         f"{cost.iterations} of {iterations} iterations{ending}, {cost.seconds:.1f} s, "
         f"{record.precision}, {cost.peak_memory_mib:.0f} MiB"
     )

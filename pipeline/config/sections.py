@@ -192,6 +192,12 @@ class Optimiser(Section):
         3, ge=0, le=4, description="L-BFGS: scales of the multiscale initial Hessian; 0 is the plain one."
     )
     learning_rate_grey_levels: Positive = Field(3.0, description="Adam: the step size, of 255.")
+    check_last_step: bool = Field(
+        True,
+        description="Evaluate the loss once more after a level's last step; L-BFGS then shortens the step if "
+        "the loss has not fallen enough. `false` saves the time, about a third of a huge level that takes "
+        "one step, and the loss of the result is not known.",
+    )
 
 
 @final

@@ -34,12 +34,14 @@ class Adam:
         learning_rate_grey_levels: Size of a step in 1/255.
         betas: Decay of the running means of the gradient and of its square.
         eps: Added to the root of the latter.
+        check_last_step: Whether the last image's loss is evaluated.
     """
 
     iterations: int
     learning_rate_grey_levels: float = 8.0
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
+    check_last_step: bool = True
 
     def __post_init__(self) -> None:
         if self.iterations < 0 or not self.learning_rate_grey_levels > 0 or not self.eps > 0:
@@ -97,7 +99,7 @@ def run_adam(
     """Runs Adam on `state` until it ends; arguments as those of `run_lbfgs`.
 
     An image's loss is known, and reported, only when the next step evaluates it; the last image costs one
-    more forward pass.
+    more forward pass, unless its loss is not asked for.
 
     Raises:
         PipelineError: A loss is not finite.
@@ -119,6 +121,9 @@ def _run(
 ) -> Ending:
     tiles = sweep_tiles(part.strip, MultiscaleHessian(0), 2)
     while True:
+        if 0 < settings.iterations <= state.work.iteration and not settings.check_last_step:
+            watch.report(None, 1.0)
+            return "iterations"
         trial = evaluated(objective, state.image, state.work, watch)
         if state.work.forward_passes == state.work.iteration:
             state.work.forward_passes += 1

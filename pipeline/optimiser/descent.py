@@ -35,6 +35,11 @@ class Work:
     gradient_passes: int = 0
     seconds: float = 0.0
 
+    @property
+    def passes(self) -> int:
+        """Passes of either kind."""
+        return self.forward_passes + self.gradient_passes
+
     def numbers(self) -> dict[str, Any]:
         """The counts and the seconds."""
         return asdict(self)
@@ -46,12 +51,13 @@ class Watch:
     """Whom a method tells what it does, and who may stop it.
 
     Attributes:
-        report: Called with the trial of the state's image and the step length, after each iteration.
+        report: Called with the trial of the state's image and the step length, after each iteration; None is
+            an image whose loss was not asked for.
         keep: Called when the state is one from which the run can go on, and everything else may go.
         should_stop: Asked before each tile and after each iteration.
     """
 
-    report: Callable[[Trial, float], None]
+    report: Callable[[Trial | None, float], None]
     keep: Callable[[], None]
     should_stop: Callable[[], bool]
 

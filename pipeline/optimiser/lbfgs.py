@@ -56,6 +56,8 @@ class Lbfgs:
         max_backtracks: Shorter trials after the first one before the line search gives up.
         hessian_scales: K of the multiscale initial Hessian; None for a multiple of the identity.
         tolerance: Converged when the slope promises a decrease of at most this share of the loss.
+        check_last_step: Whether the last step's loss is evaluated; else it is taken in full, and reported
+            without a trial.
     """
 
     iterations: int
@@ -66,6 +68,7 @@ class Lbfgs:
     max_backtracks: int = 10
     hessian_scales: int | None = 3
     tolerance: float = 1e-9
+    check_last_step: bool = True
 
     def __post_init__(self) -> None:
         if self.iterations < 0 or self.history < 1 or self.max_backtracks < 0:
@@ -248,10 +251,12 @@ class _Run:
                 return found
             trial, step_length = found
             del found
+            if trial is not None:
+                state.loss = trial.loss
             self._completed(trial, step_length)
         return "iterations"
 
-    def _completed(self, trial: Trial, step_length: float) -> None:
+    def _completed(self, trial: Trial | None, step_length: float) -> None:
         self._watch.report(trial, step_length)
         self._watch.keep()
         with self._group.together():
@@ -292,11 +297,11 @@ class _Run:
         state.gradient, state.step = gradient, None
         state.work.gradient_passes += 1
 
-    def _advance(self) -> tuple[Trial, float] | Literal["converged", "line search failed"]:
+    def _advance(self) -> tuple[Trial | None, float] | Literal["converged", "line search failed"]:
         """Moves the state to an accepted trial, and returns that with its step length, or why not.
 
-        A direction that does not descend, or along which no trial is accepted, clears the history, and
-        steepest descent gets one try.
+        There is no trial when the last step goes unchecked. A direction that does not descend, or along which
+        no trial is accepted, clears the history, and steepest descent gets one try.
         """
         state, settings = self._state, self._settings
         if state.gradient is None or state.projection is None:
@@ -312,6 +317,9 @@ class _Run:
             if -direction.slope <= settings.tolerance * abs(state.loss):
                 return "converged"
             line = self._line(direction, state.gradient, history)
+            if self._is_last and not settings.check_last_step:
+                trial = None
+                break
             trial, tried = self._search(line, direction.slope)
             passes += tried
             if trial is not None:
@@ -323,20 +331,23 @@ class _Run:
         line.settle(self._sweeper)
         state.image, state.step = line.end, line.step
         state.history, state.projection = history, None
-        state.loss = trial.loss
         state.work.forward_passes += passes
         state.work.iteration += 1
         return trial, step_length
 
     def _line(self, direction: Direction, gradient: Store, history: History) -> _Line:
         """The line from the state's image to the one that is a full step along `direction`."""
-        image, work = self._state.image, self._state.work
+        image = self._state.image
         end = self._new("image", image.dtype)
         # After the last iteration no gradient is asked for, so no pair is made.
-        last = work.iteration + 1 == self._settings.iterations
-        step = None if last else self._new("step", self._settings.history_dtype)
+        step = None if self._is_last else self._new("step", self._settings.history_dtype)
         self._sweeper.write_image(direction, gradient, history.pairs, start=image, end=end, step=step)
         return _Line(image, end, step)
+
+    @property
+    def _is_last(self) -> bool:
+        """Whether the next step is the last that was asked for."""
+        return self._state.work.iteration + 1 == self._settings.iterations
 
     def _search(self, line: _Line, slope: float) -> tuple[Trial | None, int]:
         """The first trial along `line` that meets Armijo's condition, or None; and how many were tried.

@@ -22,7 +22,7 @@ from pipeline.geometry import Box
 from pipeline.groups import Part
 from pipeline.objective import Objective, Trial
 from pipeline.optimiser.adam import Adam, AdamState, run_adam
-from pipeline.optimiser.descent import Ending, Watch
+from pipeline.optimiser.descent import Ending, Watch, Work
 from pipeline.optimiser.lbfgs import Lbfgs, LbfgsState, run_lbfgs
 from pipeline.rasters import Raster
 from pipeline.stores import Store, TensorStore
@@ -66,11 +66,25 @@ class Step:
 @final
 @dataclass(frozen=True)
 class Result:
-    """The image, every step since the start image, and why the run ended."""
+    """The image, what is known of how it came about, and why the run ended.
+
+    Attributes:
+        store: The image.
+        trace: Every step since the start image whose loss was evaluated.
+        work: Everything that was done, a last step that was not checked included.
+        ending: Why the run ended.
+    """
 
     store: Store
     trace: tuple[Step, ...]
+    work: Work
     ending: Ending
+
+    @property
+    def loss(self) -> float | None:
+        """Of the image; None when the last step was not checked."""
+        last = self.trace[-1]
+        return last.loss if last.iteration == self.work.iteration else None
 
     @property
     def image(self) -> Float[Tensor, "3 height width"]:
@@ -92,11 +106,13 @@ class _Progress:
     def __post_init__(self) -> None:
         self.earlier_s = self.state.work.seconds
 
-    def report(self, trial: Trial, step_length: float) -> None:
-        """Records the state's image, whose loss `trial` is."""
+    def report(self, trial: Trial | None, step_length: float) -> None:
+        """Records the state's image, whose loss `trial` is, if it was evaluated."""
         work = self.state.work
         elapsed_s = time.perf_counter() - self.started_s
         work.seconds = self.earlier_s + elapsed_s
+        if trial is None:
+            return
         step = Step(
             iteration=work.iteration,
             of=self.of,
@@ -175,7 +191,7 @@ def minimise(
         elif checkpoint.due(state.vectors()):
             save()
 
-    def report(trial: Trial, step_length: float) -> None:
+    def report(trial: Trial | None, step_length: float) -> None:
         progress.report(trial, step_length)
         if on_image is not None:
             on_image(state.image)
@@ -193,7 +209,7 @@ def minimise(
         # What becomes of the image may need the room.
         state.forget()
         keep()
-    return Result(state.image, tuple(progress.trace), ending)
+    return Result(state.image, tuple(progress.trace), state.work, ending)
 
 
 def _begun(

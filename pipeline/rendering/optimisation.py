@@ -228,20 +228,20 @@ def optimise(
         should_stop=run.should_stop,
         part=part,
     )
+    done = result.work
     if result.ending == "stopped":
-        return Stopped(result.trace[-1].iteration if result.trace else 0)
-    last = result.trace[-1]
+        return Stopped(done.iteration)
     record = RenderingRecord(
         level=provenance.LevelRecord(
             level_px=work.level_px,
             height_px=work.size.height,
             width_px=work.size.width,
             tile_px=tile_px,
-            iterations=last.iteration,
-            passes=last.passes,
+            iterations=done.iteration,
+            passes=done.passes,
             loss_first=result.trace[0].loss,
-            loss_last=last.loss,
-            seconds=last.seconds,
+            loss_last=result.loss,
+            seconds=done.seconds,
             peak_memory_mib=provenance.peak_memory_mib(),
         ),
         precision=machine.precision,
@@ -264,11 +264,14 @@ def _deviation(planned_px: int | None, used_px: int | None) -> Iterator[str]:
 
 def _settings(optimiser: Optimiser, iterations: int) -> Settings:
     if optimiser.method == "adam":
-        return Adam(iterations, optimiser.learning_rate_grey_levels)
+        return Adam(
+            iterations, optimiser.learning_rate_grey_levels, check_last_step=optimiser.check_last_step
+        )
     return Lbfgs(
         iterations,
         history=optimiser.history,
         history_dtype=torch.bfloat16 if optimiser.history_precision == "bfloat16" else torch.float32,
         first_step_grey_levels=optimiser.first_step_grey_levels,
         hessian_scales=optimiser.hessian_scales or None,
+        check_last_step=optimiser.check_last_step,
     )

@@ -269,6 +269,7 @@ def _level(results: _Results, level: LevelPlan, record: RenderingRecord) -> Leve
             name: [(point.passes, point.terms[name]) for point in record.trace if name in point.terms]
             for name in names
         },
+        is_last_step_checked=record.level.loss_last is not None,
     )
 
 

@@ -177,6 +177,7 @@ class LevelResult:
         tile_px: Side of a tile's core, None where the level was computed as a whole.
         memory_mib: The most that was in memory, None where it was not measured.
         painted_by: The styles of the trained network that painted it; empty where it was optimised.
+        is_last_step_checked: Whether the trace ends with the loss of the result.
     """
 
     level_px: int
@@ -190,6 +191,7 @@ class LevelResult:
     tile_px: int | None = None
     memory_mib: float | None = None
     painted_by: str = ""
+    is_last_step_checked: bool = True
 
     @property
     def loss_first(self) -> float | None:
@@ -198,8 +200,8 @@ class LevelResult:
 
     @property
     def loss_last(self) -> float | None:
-        """The last loss of the trace; None when there is no trace."""
-        return self.trace[-1][1] if self.trace else None
+        """Of the result; None when it was not evaluated."""
+        return self.trace[-1][1] if self.trace and self.is_last_step_checked else None
 
 
 @final
@@ -287,7 +289,7 @@ class Artwork:
 
     @property
     def loss_last(self) -> float | None:
-        """The last level's last loss; None when it left no trace."""
+        """Of the last level's result; None when it was not evaluated."""
         return self.levels[-1].loss_last if self.levels else None
 
     @property

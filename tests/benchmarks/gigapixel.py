@@ -131,6 +131,8 @@ def _config(side_px: int, iterations: int, threads: int) -> dict[str, Any]:
                     {"where": f"inputs/{mask}.png", "style": {"image": f"inputs/{style}.png", "scale": scale}}
                     for mask, style in (("left", "painted_fields"), ("right", "painted_night"))
                 ],
+                # One evaluation and a step; with more iterations each is checked.
+                "optimiser": {"check_last_step": iterations > 1},
                 "network": {"style_layers": ["relu1_1", "relu2_1"], "content_layers": ["relu2_2"]},
             }
         },

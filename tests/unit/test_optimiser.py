@@ -6,7 +6,7 @@ import json
 import math
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -537,6 +537,29 @@ def test_progress_events(settings: Lbfgs | Adam) -> None:
     assert steps[0].step_length == 0.0
     seconds = [step.seconds for step in steps]
     assert seconds == sorted(seconds)
+
+
+@pytest.mark.parametrize("settings", [Lbfgs(4), Adam(4)], ids=["lbfgs", "adam"])
+def test_a_last_step_that_is_not_checked_is_the_same_step_for_a_pass_less(settings: Lbfgs | Adam) -> None:
+    checked, _ = quadratic(10.0)
+    expected = minimise(checked, noise(*SHAPE), settings)
+    assert {step.step_length for step in expected.trace[1:]} == {1.0}
+    assert expected.loss == expected.trace[-1].loss
+
+    objective, _ = quadratic(10.0)
+    steps: list[Step] = []
+    result = minimise(
+        objective, noise(*SHAPE), replace(settings, check_last_step=False), on_progress=steps.append
+    )
+    assert result.image.equal(expected.image)
+    assert objective.forwards == checked.forwards[:-1]
+    assert [step.iteration for step in steps] == [step.iteration for step in result.trace] == [0, 1, 2, 3]
+    assert (result.work.iteration, result.work.passes, result.loss, result.ending) == (
+        4,
+        8,
+        None,
+        "iterations",
+    )
 
 
 @pytest.mark.parametrize("settings", [Lbfgs(4), Adam(4)], ids=["lbfgs", "adam"])

@@ -326,6 +326,14 @@ def test_the_record_tells_what_happened(scene: Scene) -> None:
     assert record.device["device"] == "cpu"
 
 
+def test_the_record_has_no_loss_that_was_not_evaluated(tmp_path: Path, network: Path) -> None:
+    _, checked = make_scene(tmp_path, network).render()
+    _, record = make_scene(tmp_path, network, optimiser={"check_last_step": False}).render()
+    assert [point.loss for point in record.trace] == [point.loss for point in checked.trace[:-1]]
+    assert (record.level.iterations, record.level.loss_last) == (checked.level.iterations, None)
+    assert record.level.passes == checked.level.passes - 1
+
+
 def test_same_files_same_bits(scene: Scene) -> None:
     np.testing.assert_array_equal(scene.render()[0], scene.render()[0])
 

@@ -801,6 +801,8 @@ def test_print_size_and_totals(tmp_path: Path) -> None:
     assert artwork.seconds == pytest.approx(24.8)
     assert artwork.loss_last == 4.82e5
     assert make_artwork(tmp_path, levels=[]).loss_last is None
+    unchecked = make_level(tmp_path, 512, [3e7, 2e6], is_last_step_checked=False)
+    assert (unchecked.loss_first, unchecked.loss_last) == (3e7, None)
 
 
 def test_a_finished_print_may_differ_from_the_result_in_size(tmp_path: Path) -> None:

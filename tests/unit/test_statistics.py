@@ -128,6 +128,35 @@ def test_bfloat16_features_are_multiplied_exactly_and_summed_in_float32() -> Non
         torch.testing.assert_close(found.to(torch.float64), exact, rtol=1e-5, atol=1e-2)
 
 
+def test_many_bfloat16_positions_are_multiplied_in_chunks_whose_roundings_cancel() -> None:
+    features = noise(8, 256, 300).to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
+    moment = second_moment(features)
+    assert moment.dtype == torch.float32
+    reference = second_moment(features.to(torch.float64))
+    # A single product would be off by up to 2^-9; the ten chunks' errors are independent.
+    error = (moment.to(torch.float64) - reference).norm() / reference.norm()
+    assert float(error) < 2**-10
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_positions_outside_the_guide_count_nothing(dtype: torch.dtype) -> None:
+    features = noise(4, 256, 320).to(dtype).contiguous(memory_format=torch.channels_last)
+    guide = torch.zeros(256, 320)
+    guide[100:130] = make_image(30, 320, seed=1, channels=1)[0]
+    derivative = make_image(4, 4, seed=3, channels=1)[0].to(torch.float32)
+    for statistic, incoming in ((second_moment, derivative), (first_moment, derivative[0])):
+        leaf = features.clone(memory_format=torch.preserve_format).requires_grad_()
+        found = statistic(leaf, guide)
+        (gradient,) = torch.autograd.grad(found, leaf, incoming)
+        inside = statistic(
+            features[:, :, 100:130].contiguous(memory_format=torch.channels_last), guide[100:130]
+        )
+        torch.testing.assert_close(found, inside, rtol=1e-5, atol=1e-2)
+        assert not gradient[:, :, :100].any()
+        assert not gradient[:, :, 130:].any()
+        assert gradient[:, :, 100:130].any()
+
+
 def test_bfloat16_moments_are_within_the_rounding_of_the_features() -> None:
     exact, guide = noise(8, 64, 64), make_image(64, 64, seed=1, channels=1)[0]
     rounded = second_moment(exact.to(torch.bfloat16), guide.to(torch.float32)).to(torch.float64)
