@@ -25,7 +25,7 @@ from pipeline.geometry import Box, Size
 from pipeline.inspection import check_prints
 
 Image.MAX_IMAGE_PIXELS = None
-CAPTION = Caption("A <harbour> & boats", "Ada Künstler", "© 2026 A. K.", '{"seed": 1}')
+CAPTION = Caption("A <harbour> & boats", "Ateliér 7", "© 2026 Ateliér", '{"seed": 1}')
 
 
 def bundled(name: str) -> bytes:
@@ -63,7 +63,7 @@ def test_other_software_finds_size_resolution_profile_and_caption(tmp_path: Path
             dpi, xmp = image.info["dpi"][0], _tiff_xmp(target)
         else:
             exif = image.getexif()
-            assert (exif[0x8298], exif[0x013B]) == ("(C) 2026 A. K.", "Ada Kunstler")
+            assert (exif[0x8298], exif[0x013B]) == ("(C) 2026 Atelier", "Atelier 7")
             dpi, xmp = exif[282], image.info.get("xmp") or image.info["XML:com.adobe.xmp"].encode()
         assert float(dpi) == pytest.approx(200, abs=0.01)
         pixels = np.asarray(image.convert("RGB"), dtype=np.float64) / 255
@@ -71,8 +71,8 @@ def test_other_software_finds_size_resolution_profile_and_caption(tmp_path: Path
     root = ET.fromstring(re.sub(rb"<\?xpacket[^>]*\?>", b"", xmp))
     found = {element.tag.rpartition("}")[2]: "".join(element.itertext()).strip() for element in root.iter()}
     assert found["title"] == "A <harbour> & boats"
-    assert found["creator"] == "Ada Künstler"
-    assert found["rights"] == "© 2026 A. K."
+    assert found["creator"] == "Ateliér 7"
+    assert found["rights"] == "© 2026 Ateliér"
     assert found["provenance"] == '{"seed": 1}'
 
 
