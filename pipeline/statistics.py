@@ -108,13 +108,13 @@ class _SecondMoment(Function):
         features, guide = ctx.saved_tensors
         symmetric = (derivative + derivative.t()).to(features.dtype)
         rows = _as_rows(features)
-        if guide is None:
-            return _as_map(rows @ symmetric, *features.shape[2:]), None
-        weights = guide.reshape(-1, 1)
-        gradient = torch.zeros(rows.shape, dtype=rows.dtype, device=rows.device)
+        weights = None if guide is None else guide.square().reshape(-1, 1).to(rows.dtype)
+        if weights is None or rows.device.type != "cpu":
+            gradient = rows @ symmetric
+            return _as_map(gradient if weights is None else gradient.mul_(weights), *features.shape[2:]), None
+        gradient = torch.zeros(rows.shape, dtype=rows.dtype)
         for chunk in _chunks(rows, weights):
-            some = torch.mm(rows[chunk], symmetric, out=gradient[chunk])
-            some.mul_(weights[chunk].square().to(rows.dtype))
+            torch.mm(rows[chunk], symmetric, out=gradient[chunk]).mul_(weights[chunk])
         return _as_map(gradient, *features.shape[2:]), None
 
 
