@@ -48,13 +48,13 @@ def main() -> None:
     write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
     command = ["snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(folder)]
     command += ["--cores", str(arguments.threads), "--configfile", str(folder / "config.yaml")]
-    levels = [folder / "results" / start / "levels" / str(arguments.level_px) for start in STARTS]
+    levels = [Path("results", start, "levels", str(arguments.level_px)) for start in STARTS]
     # Each job takes all threads, so that they run one after another.
     command += [str(level / "stylised.tif") for level in levels]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     subprocess.run(command, cwd=folder, env=environment, check=True)
-    plain, started = (read_record(level / "stylised.json") for level in levels)
-    painting_s = read_painting(levels[1] / "painted.json").application.seconds
+    plain, started = (read_record(folder / level / "stylised.json") for level in levels)
+    painting_s = read_painting(folder / levels[1] / "painted.json").application.seconds
     _tell(plain, started, painting_s, Results(f"a feed-forward start, {levels[0].name} px", arguments.output))
 
 

@@ -79,6 +79,11 @@ SHAPES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     ),
 }
 """A region's places by rows and columns from -0.5 to 0.5; the person covers a third."""
+OF_THE_CONTENTS = {"top and bottom": 0.25, "left and right": 0.25, "circle": 0.4, "person": 0.35}
+"""How much of the photograph's distance to its style is left in a region, at most.
+
+Shapes that halve the image, as the mask in training does, are painted best.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -117,5 +122,4 @@ def test_each_region_takes_its_own_style(trained: Trained, shape: str, swapped: 
     for mask, own, other in ((first, "cool", "warm"), (1 - first, "warm", "cool")):
         near = trained.distance(painted, mask, own)
         assert near <= trained.distance(painted, mask, other) / 2
-        if shape == "top and bottom":
-            assert near <= trained.distance(photograph, mask, own) / 4
+        assert near <= OF_THE_CONTENTS[shape] * trained.distance(photograph, mask, own)
