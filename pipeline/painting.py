@@ -163,6 +163,9 @@ def _layers(settings: TrainedNetwork) -> tuple[Convolution, ...]:
 def _check_files(settings: TrainedNetwork, size_of: SizeOf, at: str) -> None:
     for style, image in settings.styles.items():
         checked_size(size_of, image, f"{at}.styles.{style}")
+    for index, photograph in enumerate(settings.photographs):
+        if not photograph.is_dir():
+            checked_size(size_of, photograph, f"{at}.photographs.{index}")
     if settings.file is not None and not settings.file.is_file():
         raise InputError(f"{at}.file", expected="a trained network", found=f"none at {settings.file}")
 

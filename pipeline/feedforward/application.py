@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -130,7 +129,7 @@ def paint(
         picture: What it is applied to.
         output: The painted image, nominally sRGB in [0, 1], never clipped.
         moments: `exact`, or `thumbnail` for those of a small copy, which spares all passes but the last.
-        thumbnail_px: The square root of the thumbnail's area; never above the image's own.
+        thumbnail_px: The square root of the thumbnail's area; an image no larger is painted with its own.
         memory_budget_mib: What tiles and held layers may take.
         machine: Device and precision.
         layers_folder: Where layers are held that do not fit; the caller deletes it.
@@ -152,15 +151,15 @@ def paint(
 
     streamed = applied(image, guides)
     bands = streamed.bands
-    small = image.size.of_area(min(thumbnail_px, math.isqrt(image.size.area)))
+    used: Moments = "exact" if thumbnail_px**2 >= image.size.area else moments
     deviation, workspace = None, _workspace(trained, image.size, memory_budget_mib, machine, layers_folder)
-    if moments == "exact":
+    if used == "exact":
         total = streamed.tiles_to_settle + bands
         streamed.settle(workspace, lambda done: show(done, total))
     else:
         total = bands
         with ExitStack() as scratch:
-            thumbnail = _thumbnail(picture, small, output, scratch)
+            thumbnail = _thumbnail(picture, image.size.of_area(thumbnail_px), output, scratch)
             shrunk = applied(
                 FileRaster(thumbnail.image, 3, luma=luma),
                 _guide_raster(thumbnail, network.guides),
@@ -176,7 +175,7 @@ def paint(
     return ApplicationRecord(
         height_px=image.size.height,
         width_px=image.size.width,
-        moments=moments,
+        moments=used,
         deviation=deviation,
         tile_px=tile_px,
         store="files" if isinstance(workspace, FolderWorkspace) else "memory",

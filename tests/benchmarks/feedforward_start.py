@@ -46,11 +46,10 @@ def main() -> None:
     settings = _config(arguments.network.resolve(), arguments.level_px, arguments.iterations)
     settings["compute"] = {"device": "cpu", "threads": arguments.threads}
     write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
-    command = ["snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(folder)]
-    command += ["--cores", str(arguments.threads), "--configfile", str(folder / "config.yaml")]
     levels = [Path("results", start, "levels", str(arguments.level_px)) for start in STARTS]
-    # Each job takes all threads, so that they run one after another.
-    command += [str(level / "stylised.tif") for level in levels]
+    command = ["snakemake", *(str(level / "stylised.tif") for level in levels)]
+    command += ["--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(folder)]
+    command += ["--cores", str(arguments.threads), "--configfile", str(folder / "config.yaml")]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     subprocess.run(command, cwd=folder, env=environment, check=True)
     plain, started = (read_record(folder / level / "stylised.json") for level in levels)

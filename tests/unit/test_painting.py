@@ -274,6 +274,8 @@ def test_networks_that_cannot_be_are_refused(network: Mapping[str, Any], said: s
 def test_files_that_are_not_there_are_told() -> None:
     with pytest.raises(InputError, match=r"networks\.two\.styles\.wide: gone\.png: expected an image file"):
         plan(network={"styles": {"fine": "f.png", "wide": "gone.png"}})
+    with pytest.raises(InputError, match=r"networks\.two\.photographs\.1: gone\.png: expected an image file"):
+        plan(network={"photographs": ["p1.png", "gone.png"]})
     with pytest.raises(InputError, match=r"networks\.two\.file: expected a trained network; found none at x"):
         plan(network={"photographs": None, "file": "x"})
 
