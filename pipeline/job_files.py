@@ -118,6 +118,11 @@ class JobFiles:
             for key in self.collection.plans[artwork].mixes
         ]
 
+    def crop_records(self, artwork: str) -> list[str]:
+        """What was recorded of the part of the content that is shown: a list of one file, or of none."""
+        plan = self.collection.plans[artwork]
+        return [self.shared.crop_record(plan.content)] if plan.content in plan.crops else []
+
     def top_styles(self, artwork: str) -> list[str]:
         """The style images as the highest level used them, and what mixtures were made from, once each."""
         plan = self.collection.plans[artwork]
@@ -145,12 +150,19 @@ class JobFiles:
         return [f"{self.collection.results}/{artwork}/print.{form.extension}" for form in forms]
 
     def delivered(self) -> list[str]:
-        """What is copied to where finished artworks are delivered, as it is called below the results."""
+        """What is copied to where finished artworks are delivered, as it is called below the results.
+
+        Names without a dot are folders: panels, and what the report shows and consists of.
+        """
         found = []
         for artwork in self.collection.artworks(on_demand=False):
-            prints = [Path(file).name for file in self.prints(artwork)]
-            found += [f"{artwork}/{name}" for name in (*prints, "preview.png", "provenance.json")]
-        return [*found, "report.html"]
+            made = [*self.prints(artwork), self.assessed(artwork)]
+            made += [*self.panels(artwork), *self.deepzooms(artwork)]
+            names = [*(Path(file).name for file in made), "preview.png", "provenance.json", "pictures"]
+            if self.proofs(artwork):
+                names += ["proof.png", "gamut.png", "proof.json"]
+            found += [f"{artwork}/{name}" for name in names]
+        return [*found, "report.html", "report"]
 
     def panels(self, artwork: str) -> list[str]:
         """The folder of an artwork's panels: a list of one, or of none where its print is whole."""
@@ -180,6 +192,7 @@ class JobFiles:
             "partitions": self.partition_records(artwork),
             "mixtures": self.mixture_records(artwork),
             "painting": self.start_records(artwork),
+            "crop": self.crop_records(artwork),
             "weights": self.artwork_weights(artwork),
             "sources": self.artwork_sources(artwork),
         }

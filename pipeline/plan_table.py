@@ -100,7 +100,8 @@ def _printed(plan: Plan) -> Iterator[str]:
         yield f"file: {sheet.size} px with {bleed}{' and crop marks' if sheet.marks else ''}"
     crop = plan.crops.get(plan.content)
     if crop is not None:
-        focus = crop.focus if isinstance(crop.focus, str) else ", ".join(f"{each:g}" for each in crop.focus)
+        found_later = isinstance(crop.focus, str)
+        focus = "what draws the eye" if found_later else ", ".join(f"{each:g}" for each in crop.focus)
         yield f"content: cropped to {crop.size} px around {focus}"
     if layout.panels:
         last = layout.panels[-1]

@@ -176,6 +176,7 @@ def record(
     masks: Mapping[str, Any] | None = None,
     mixtures: Mapping[str, Any] | None = None,
     painting: Mapping[str, Any] | None = None,
+    crop: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything that is needed to make the artwork again, as plain JSON values.
 
@@ -193,6 +194,7 @@ def record(
         masks: What is known of each automatic mask, by its key.
         mixtures: What is known of each mixture of styles, by its key.
         painting: What is known of the trained network and what it painted, where one took part.
+        crop: Which part of the content the print shows, where it does not show all of it.
 
     Raises:
         InputError: One of the inputs or outputs cannot be read.
@@ -210,6 +212,7 @@ def record(
         "masks": plain(masks or {}),
         "mixtures": plain(mixtures or {}),
         "painting": None if painting is None else plain(painting),
+        "crop": None if crop is None else plain(crop),
         "inputs": file_records(inputs),
         "outputs": file_records(outputs),
         "deviations": list(deviations),

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import final
 
+from pipeline.canvas import MAX_AREA_PX, MAX_SIDE_PX
 from pipeline.config.models import SMALLEST_LEVEL_PX, ArtworkSettings
 from pipeline.errors import ConfigError
 from pipeline.geometry import Size
@@ -52,13 +53,14 @@ def levels(settings: ArtworkSettings, content: Size, where: str) -> tuple[Level,
         where: The artwork's key in the configuration, for errors.
 
     Raises:
-        ConfigError: A level would be thinner than 32 pixels, or the print smaller than the smallest level; or
-            the levels do not end at the print.
+        ConfigError: A level would be thinner than 32 pixels, or larger than what can be written, or the print
+            smaller than the smallest level; or the levels do not end at the print.
     """
     layout = of_size(settings.print, content, where)
     given = tuple(level.px for level in settings.levels or ())
     if layout is None:
         found = tuple(Level(px, content.of_area(px)) for px in given or DEFAULT_LEVELS_PX)
+        _check_largest(found[-1], content, where)
     else:
         found = _print_levels(layout, given, content, where)
     thin = found[0].size
@@ -70,6 +72,26 @@ def levels(settings: ArtworkSettings, content: Size, where: str) -> tuple[Level,
             fix="Raise the lowest level, or crop the content image",
         )
     return found
+
+
+def _check_largest(top: Level, content: Size, where: str) -> None:
+    if _can_be_written(top.size):
+        return
+    longer = max(content.height, content.width)
+    most = min(math.isqrt(MAX_AREA_PX), math.floor(MAX_SIDE_PX * math.sqrt(content.area) / longer))
+    # Sides are rounded, so that the area may be a little larger than its name says.
+    while not _can_be_written(content.of_area(most)):
+        most -= 1
+    raise ConfigError(
+        f"{where}.levels",
+        expected=f"at most {most} last, for sides of at most {MAX_SIDE_PX} px and {MAX_AREA_PX / 1e9:g} "
+        "gigapixels in all",
+        found=f"{top.px}, {top.size} px (height x width)",
+    )
+
+
+def _can_be_written(size: Size) -> bool:
+    return max(size.height, size.width) <= MAX_SIDE_PX and size.area <= MAX_AREA_PX
 
 
 def _print_levels(

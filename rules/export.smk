@@ -51,8 +51,8 @@ rule export_print:
     shell:
         "exec impasto --end-with-parent export-print {input.image:q} --plan {input.plan:q} "
         "--records {input.records:q} --masks {input.masks:q} --partitions {input.partitions:q} "
-        "--mixtures {input.mixtures:q} --weights {input.weights:q} --painting {input.painting:q} "
-        "--output {output:q} > {log:q} 2>&1"
+        "--mixtures {input.mixtures:q} --crop {input.crop:q} --weights {input.weights:q} "
+        "--painting {input.painting:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule export_panels:
@@ -75,7 +75,8 @@ rule export_panels:
     shell:
         "exec impasto --end-with-parent export-panels {input.image:q} --plan {input.plan:q} "
         "--records {input.records:q} --masks {input.masks:q} --partitions {input.partitions:q} "
-        "--mixtures {input.mixtures:q} --weights {input.weights:q} --output {output:q} > {log:q} 2>&1"
+        "--mixtures {input.mixtures:q} --crop {input.crop:q} --weights {input.weights:q} "
+        "--painting {input.painting:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule export_deepzoom:
@@ -120,8 +121,8 @@ rule record:
     shell:
         "exec impasto --end-with-parent record {input.prints:q} --plan {input.plan:q} "
         "--records {input.records:q} --masks {input.masks:q} --partitions {input.partitions:q} "
-        "--mixtures {input.mixtures:q} --weights {input.weights:q} --painting {input.painting:q} "
-        "--output {output:q} > {log:q} 2>&1"
+        "--mixtures {input.mixtures:q} --crop {input.crop:q} --weights {input.weights:q} "
+        "--painting {input.painting:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule proof:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 from pipeline import provenance, weights
+from pipeline.crop_record import CropRecord, read_crop_record
 from pipeline.errors import InputError
 from pipeline.feedforward.record import PaintingRecord, read_painting
 from pipeline.mask_record import MaskRecord, read_mask_record, read_partition_record
@@ -49,6 +50,13 @@ def add_record_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mixtures", type=Path, nargs="*", default=[], help="what mix recorded of each mixture"
     )
+    parser.add_argument(
+        "--crop",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="what crop recorded of the content, where the print shows a part of it",
+    )
 
 
 @final
@@ -68,6 +76,7 @@ def read_recorded(arguments: argparse.Namespace) -> Recorded:
     """
     plan = read_plan(arguments.plan)
     records, painting = _made(plan, arguments.records, arguments.painting)
+    crop = _crop(plan, arguments.crop)
     model_files = [weights.load(path) for path in arguments.weights]
     masks = {path.stem: read_mask_record(path) for path in arguments.masks}
     for path in arguments.partitions:
@@ -77,9 +86,8 @@ def read_recorded(arguments: argparse.Namespace) -> Recorded:
     _check(plan, records, model_files)
     _check_keys("--masks and --partitions", plan.automatic_masks, masks)
     _check_keys("--mixtures", plan.mixes, mixtures)
-    return Recorded(
-        plan, _provenance(plan, records, model_files, masks, mixtures=mixtures, painting=painting)
-    )
+    facts = _provenance(plan, records, model_files, masks, mixtures=mixtures, painting=painting, crop=crop)
+    return Recorded(plan, facts)
 
 
 @final
@@ -111,6 +119,23 @@ def _made(plan: Plan, paths: list[Path], paintings: list[Path]) -> tuple[list[_M
     found = read_painting(paths[0])
     level, application = found.as_level(plan.levels[-1].level_px), found.application
     return [_Made(level, application.precision, application.device, found.warnings)], found
+
+
+def _crop(plan: Plan, paths: list[Path]) -> CropRecord | None:
+    """Where the part of the content lies that a print shows; None where it shows all of it."""
+    wanted = plan.crops.get(plan.content)
+    if len(paths) != (0 if wanted is None else 1):
+        raise InputError(
+            "--crop",
+            expected="none: the print shows the whole content" if wanted is None else "what crop recorded",
+            found=_listed(paths) or "none",
+        )
+    if wanted is None:
+        return None
+    found = read_crop_record(paths[0])
+    if found.box.size != wanted.size:
+        raise InputError(paths[0], expected=f"a part of {wanted.size} px", found=f"{found.box.size} px")
+    return found
 
 
 def _check(plan: Plan, records: list[_Made], model_files: list[weights.Weights]) -> None:
@@ -149,6 +174,7 @@ def _provenance(
     *,
     mixtures: Mapping[str, RenderingRecord],
     painting: PaintingRecord | None,
+    crop: CropRecord | None,
 ) -> dict[str, object]:
     return provenance.record(
         artwork=plan.artwork,
@@ -177,6 +203,7 @@ def _provenance(
             for key, record in mixtures.items()
         },
         painting=None if painting is None else painting.model_dump(mode="json"),
+        crop=None if crop is None else _placed(plan, crop),
         inputs={path.as_posix(): path for path in plan.inputs},
         outputs={},
         deviations=[
@@ -184,3 +211,9 @@ def _provenance(
             *(deviation for mixture in mixtures.values() for deviation in mixture.warnings),
         ],
     )
+
+
+def _placed(plan: Plan, crop: CropRecord) -> dict[str, object]:
+    chosen = "smart" if plan.crops[plan.content].focus == "smart" else "given"
+    record = crop.model_dump(mode="json")
+    return {"image": plan.source_of(plan.content), "chosen": chosen, "record": record}

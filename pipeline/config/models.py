@@ -327,8 +327,9 @@ class Config(Section):
     deliver_to: str | None = Field(
         None,
         pattern=r"^[a-z][a-z0-9]*://[^\s{}?#]*[^\s{}?#/]$",
-        description="Where prints, previews, records and the report are copied when they are finished: an "
-        "address that one of Snakemake's storage plugins knows, such as `s3://bucket/folder`.",
+        description="Where prints, panels, deep-zoom tiles, previews, figures, proofs, records and the "
+        "report are copied when they are finished: an address that one of Snakemake's storage plugins "
+        "knows, such as `s3://bucket/folder`.",
     )
     compute: Compute = Field(Compute(), description="Device, precision, threads, memory.")
     report: Report = Field(Report(), description="The report over the collection.")

@@ -57,6 +57,12 @@ def read_proof(folder: Path, artwork: str) -> Picture | None:
     return Picture(path, f"{artwork} as it will be printed") if path.is_file() else None
 
 
+def read_gamut(folder: Path, artwork: str) -> Picture | None:
+    """The picture of what cannot be printed, if there is one."""
+    path = folder / "gamut.png"
+    return Picture(path, f"{artwork} with what cannot be printed in magenta") if path.is_file() else None
+
+
 def read_stages(folder: Path) -> list[Stage]:
     """What the artwork's jobs took, as the workflow measured it, in the order in which they ended."""
     benchmarks = folder.parent / "benchmarks" / folder.name

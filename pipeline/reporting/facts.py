@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, final
+from typing import Any, Literal, TypeAlias, TypeVar, final
 
 import numpy as np
 from pydantic import ValidationError
 
 from pipeline import canvas
 from pipeline.config.sections import Model
+from pipeline.crop_record import CropRecord
 from pipeline.errors import InputError
 from pipeline.mask_record import MaskRecord
 from pipeline.plan import Plan
 from pipeline.provenance import LevelRecord
-from pipeline.reporting.model import AutomaticMask, Cover, Picture
+from pipeline.reporting.model import AutomaticMask, Cover, Crop, Picture
 from pipeline.shared_plans import Area
 
 VISIBLE = 1e-3
@@ -47,6 +48,15 @@ class _MaskFacts(Model):
 
     image: str
     record: MaskRecord
+
+
+@final
+class _CropFacts(Model):
+    """What the record of a print says of the part of the content that it shows."""
+
+    image: str
+    chosen: Literal["smart", "given"]
+    record: CropRecord
 
 
 Found: TypeAlias = Mapping[str, AutomaticMask]
@@ -93,6 +103,27 @@ def mixtures(plan: Plan, provenance: Mapping[str, Any], path: Path) -> dict[str,
         InputError: A mixture's facts are missing or are something else.
     """
     return {key: _facts(provenance, "mixtures", key, MixtureFacts, path) for key in plan.mixes}
+
+
+def crop(plan: Plan, provenance: Mapping[str, Any], path: Path) -> Crop | None:
+    """Which part of its content a print shows, as its record has it; None where it shows all.
+
+    Raises:
+        InputError: The facts are missing or are something else.
+    """
+    if plan.content not in plan.crops:
+        return None
+    try:
+        facts = _CropFacts.model_validate(provenance["crop"])
+    except (KeyError, ValidationError) as error:
+        raise InputError(
+            path,
+            expected="which part of the content is shown, under crop",
+            found="something else" if isinstance(error, ValidationError) else "nothing",
+            fix="Run `impasto record` again",
+        ) from None
+    found = facts.record
+    return Crop(found.size, found.box, found.focus, facts.chosen == "smart")
 
 
 def _facts(provenance: Mapping[str, Any], kind: str, key: str, model: type[_Facts], path: Path) -> _Facts:

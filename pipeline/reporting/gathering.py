@@ -16,12 +16,13 @@ from pipeline.feedforward.record import PaintingRecord, read_painting
 from pipeline.level_plans import LevelPlan
 from pipeline.plan import Plan, PrintPlan, read_plan
 from pipeline.rendering.record import RenderingRecord, read_record
-from pipeline.reporting.extras import read_proof, read_quality, read_stages, read_tiles
+from pipeline.reporting.extras import read_gamut, read_proof, read_quality, read_stages, read_tiles
 from pipeline.reporting.facts import (
     Found,
     MixtureFacts,
     automatic_masks,
     cover,
+    crop,
     mixtures,
     within,
 )
@@ -133,8 +134,10 @@ def _artwork(folder: Path, plan: Plan, uncovered: Path) -> Artwork:
         tiles=read_tiles(folder),
         quality=read_quality(folder),
         proof=read_proof(folder, plan.artwork),
+        gamut=read_gamut(folder, plan.artwork),
         stages=read_stages(folder),
         finished_mm=None if plan.print is None else (plan.print.width_mm, plan.print.height_mm),
+        crop=crop(plan, results.provenance, folder / "provenance.json"),
         remarks=[] if plan.print is None else list(_remarks(plan.print)),
     )
 

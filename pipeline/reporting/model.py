@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-from pipeline.geometry import Size
+from pipeline.geometry import Box, Size
 
 MM_PER_INCH = 25.4
 
@@ -46,6 +46,24 @@ class Tiles:
     tile_px: int
     overlap_px: int
     format: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """The part of the content image that a print shows.
+
+    Attributes:
+        size: The whole image's.
+        box: The part, in its pixels.
+        focus: The point that the part was laid around, as (x, y) in shares of the image.
+        found: Whether the point was found; else it is the user's.
+    """
+
+    size: Size
+    box: Box
+    focus: tuple[float, float]
+    found: bool
 
 
 @final
@@ -231,6 +249,8 @@ class Artwork:
         finished_mm: Width and height of the finished print, where bleed or paper make it another size than
             the result; None takes the result's.
         remarks: What there is to know of the print, a few words each.
+        crop: Which part of the content is shown; None where it is all of it.
+        gamut: The result with what its profile cannot print marked.
     """
 
     name: str
@@ -253,6 +273,8 @@ class Artwork:
     stages: Sequence[Stage] = ()
     finished_mm: tuple[float, float] | None = None
     remarks: Sequence[str] = ()
+    crop: Crop | None = None
+    gamut: Picture | None = None
 
     @property
     def small(self) -> Picture:

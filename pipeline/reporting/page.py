@@ -182,10 +182,11 @@ class _Named:
 
 
 def _pictures(artwork: Artwork) -> list[_Named]:
-    """What can be looked at and compared: result, content, levels, proof."""
+    """What can be looked at and compared: result, content, levels, proof, what cannot be printed."""
     found = [_Named("Result", artwork.result), _Named("Content", artwork.content)]
     found += [_Named(f"Level {level.level_px}", level.picture) for level in artwork.levels]
-    return found + ([_Named("Soft proof", artwork.proof)] if artwork.proof else [])
+    found += [_Named("Soft proof", artwork.proof)] if artwork.proof else []
+    return found + ([_Named("Out of gamut", artwork.gamut)] if artwork.gamut else [])
 
 
 def _tiles(tiles: Tiles, folder: Path) -> dict[str, Any]:

@@ -13,6 +13,14 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NARROW_SPACE = "\u202f"
 TIMES = "\u00d7"
 _NO_VALUE = "\u2013"
+_MEANINGS = {
+    "style_distance": "0 is the style's own texture, 1 no likeness",
+    "content_similarity": "1 keeps all of the photograph's shapes",
+    "colour_to_content": "CIEDE2000, seen from afar",
+    "colour_to_style": "CIEDE2000, of the range of colours",
+    "seams": "0 where tiles join without a trace",
+    "clipping": "the share of pixels at black or white",
+}
 
 
 def integer(value: float) -> str:
@@ -93,10 +101,17 @@ def figure_rows(quality: Mapping[str, Any]) -> list[tuple[str, str]]:
     if not isinstance(figures, Mapping):
         return []
     return [
-        (str(name).replace("_", " ").capitalize(), scientific(value))
+        (str(name).replace("_", " ").capitalize(), _figure(str(name), value))
         for name, value in figures.items()
         if value is None or isinstance(value, int | float)
     ]
+
+
+def _figure(name: str, value: float | None) -> str:
+    if name == "seams" and value is None:
+        return "no tile borders to measure"
+    meaning = _MEANINGS.get(name)
+    return f"{scientific(value)} ({meaning})" if meaning else scientific(value)
 
 
 def setting_rows(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -14,10 +14,11 @@ from tiny_artwork import HIGHEST, Artwork
 from pipeline import canvas
 from pipeline.config.reading import parse
 from pipeline.config.sections import Masks
-from pipeline.geometry import Size
+from pipeline.crop_record import CropRecord
+from pipeline.geometry import Box, Size
 from pipeline.plan import Plan
 from pipeline.planning import resolve
-from pipeline.shared_plans import MaskPlan
+from pipeline.shared_plans import CropPlan, MaskPlan
 
 OUTPUT = ["--output", "print.tif"]
 RECORD = ["--output", "provenance.json"]
@@ -107,6 +108,43 @@ def test_what_is_known_of_masks_and_mixtures_is_recorded(
     assert (mixture["ending"], mixture["warnings"]) == ("converged", ["Layer relu9_9 is empty."])
     assert mixture["level"] == record["levels"][0]
     assert record["deviations"] == ["Layer relu9_9 is empty."]
+
+
+@pytest.fixture
+def cropped(impasto: Impasto, artwork: Artwork, words: dict[str, list[Any]]) -> CropRecord:
+    """The artwork as if its print showed a part of its content; the part's record."""
+    crop = CropPlan(prepared=artwork.plan.content, height=60, width=80, focus="smart")
+    plan = artwork.plan.model_copy(update={"content": "part-0", "crops": {"part-0": crop}})
+    (impasto.folder / "cropped.json").write_text(plan.model_dump_json())
+    record = CropRecord(size=Size(100, 80), box=Box(40, 0, 100, 80), focus=(0.5, 0.75))
+    (impasto.folder / "part-0.json").write_text(record.model_dump_json())
+    words["--plan"] = ["cropped.json"]
+    words["--crop"] = ["part-0.json"]
+    return record
+
+
+def test_where_a_crop_fell_is_recorded(
+    impasto: Impasto, words: dict[str, list[Any]], cropped: CropRecord
+) -> None:
+    save(impasto.folder / "good.png", gradient(*HIGHEST))
+    impasto.works("record", "good.png", *given(words), *RECORD)
+    assert json.loads((impasto.folder / "provenance.json").read_text())["crop"] == {
+        "image": "content.png",
+        "chosen": "smart",
+        "record": cropped.model_dump(mode="json"),
+    }
+
+
+def test_another_crop_is_told_in_one_line(
+    impasto: Impasto, words: dict[str, list[Any]], cropped: CropRecord
+) -> None:
+    other = cropped.model_copy(update={"box": Box(41, 0, 100, 80)})
+    (impasto.folder / "part-0.json").write_text(other.model_dump_json())
+    line = impasto.refuses("export-print", "good.png", *given(words), *OUTPUT)
+    assert "part-0.json: expected a part of 60x80 px; found 59x80 px." in line
+    words["--crop"] = []
+    line = impasto.refuses("export-print", "good.png", *given(words), *OUTPUT)
+    assert "--crop: expected what crop recorded; found none." in line
 
 
 @pytest.mark.parametrize(

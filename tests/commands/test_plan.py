@@ -77,14 +77,16 @@ def test_warnings_are_told_beside_the_file(impasto: Impasto) -> None:
 def test_what_no_disk_of_this_machine_holds_is_refused_with_the_largest_that_would_fit(
     impasto: Impasto,
 ) -> None:
-    write_inputs(impasto.folder, changed("defaults.levels", [1_000_000]))
+    # 8 TB.
+    most = {"optimiser": {"history": 100, "history_precision": "float32"}, "iterations": 1000}
+    write_inputs(impasto.folder, changed("defaults", {**most, "levels": [60_000]}))
     told = impasto.refuses("plan")
     assert told.startswith("results: expected a disk of ")
-    assert " for level 1000000 (1118034x894427 px) of halves; found one of " in told
+    assert " for level 60000 (67082x53666 px) of halves; found one of " in told
     (ending,) = re.findall(r"End at level (\d+) \(\d+x\d+ px\), the largest that fits\.", told)
-    write_inputs(impasto.folder, changed("defaults.levels", [int(ending)]))
+    write_inputs(impasto.folder, changed("defaults", {**most, "levels": [int(ending)]}))
     impasto.works("plan")
-    write_inputs(impasto.folder, changed("defaults.levels", [int(ending) + 1]))
+    write_inputs(impasto.folder, changed("defaults", {**most, "levels": [int(ending) + 1]}))
     assert "results: expected a disk of " in impasto.refuses("plan")
     # A plan for another machine can be written all the same: it knows nothing of disks.
     impasto.works("plan", "--artwork", "halves", "--output", "plan.json")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pyvips
 from two_artworks import RAW, resolved
 
 from pipeline.job_files import JobFiles
@@ -244,3 +245,34 @@ def test_a_change_of_one_artwork_leaves_the_others_settings() -> None:
     assert before.level_plan("two", 128) == after.level_plan("two", 128)
     assert "\n" not in before.plan_settings("two")
     assert list(json.loads(before.plan_settings("two"))["artworks"]) == ["two"]
+
+
+def test_what_is_delivered(tmp_path: Path) -> None:
+    profile = tmp_path / "press.icc"
+    profile.write_bytes(pyvips.Image.profile_load("cmyk"))
+    artwork = {"content": "c.png", "style": "s.png"}
+    printed = {"format": ["tiff", "jpeg"], "profile": str(profile), "panels": {"columns": 2}}
+    found = collection(
+        artworks={
+            "large": {**artwork, "print": printed},
+            "plain": {**artwork, "deepzoom": "none"},
+            "aside": {**artwork, "on_demand": True},
+        }
+    )
+    large = "print.tif print.jpg quality.json panels deepzoom preview.png provenance.json pictures proof.png"
+    plain = "print.tif quality.json preview.png provenance.json pictures"
+    assert found.delivered() == [
+        *(f"large/{name}" for name in (*large.split(), "gamut.png", "proof.json")),
+        *(f"plain/{name}" for name in plain.split()),
+        "report.html",
+        "report",
+    ]
+
+
+def test_a_print_of_a_part_of_its_content_is_recorded_with_it() -> None:
+    artwork = {"content": "c.png", "style": "s.png", "levels": "auto"}
+    printed = {"width": "20 cm", "height": "20 cm", "dpi": 100, "focus": "smart"}
+    found = collection(artworks={"part": {**artwork, "print": printed}, "whole": artwork})
+    content = found.collection.plans["part"].content
+    assert found.recorded("part")["crop"] == [f"out/r/shared/cropped/{content}.json"]
+    assert found.recorded("whole")["crop"] == []

@@ -55,6 +55,7 @@ def make_record(tmp_path: Path, **changes: Any) -> dict[str, Any]:
         "deviations": ["The tile was halved: the device had no memory left."],
         "masks": {"harbour-0": {"image": Path("photos/content.png"), "coverage": 0.25}},
         "mixtures": {"wave-0": {"ending": "converged", "warnings": ("Nothing is left.",)}},
+        "crop": {"image": Path("photos/content.png"), "chosen": "smart"},
     }
     return provenance.record(**arguments | changes)
 
@@ -96,6 +97,7 @@ def test_a_record_holds_what_it_was_given(tmp_path: Path) -> None:
         "masks": {"harbour-0": {"image": "photos/content.png", "coverage": 0.25}},
         "mixtures": {"wave-0": {"ending": "converged", "warnings": ["Nothing is left."]}},
         "painting": None,
+        "crop": {"image": "photos/content.png", "chosen": "smart"},
     }
     assert set(versions) == {"impasto", "python", "torch", "pyvips", "libvips", "numpy", "snakemake"}
     assert versions["python"] == platform.python_version()

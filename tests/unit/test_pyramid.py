@@ -89,6 +89,29 @@ def test_a_level_too_thin_for_the_network_is_refused() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("content", "largest", "found", "level"),
+    [
+        # 4e9 px in all.
+        (Size(1000, 1000), 63245, 63246, "63246x63246"),
+        (LANDSCAPE, 63245, 65536, "53510x80265"),
+        # 200,000 px a side.
+        (Size(400, 40000), 20000, 20001, "2000x200010"),
+    ],
+)
+def test_a_level_larger_than_what_can_be_written_is_refused(
+    content: Size, largest: int, found: int, level: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        levels(artwork(levels=[512, found]), content, "config.yaml: artworks.a")
+    assert str(caught.value) == (
+        f"config.yaml: artworks.a.levels: expected at most {largest} last, for sides of at most 200000 px "
+        f"and 4 gigapixels in all; found {found}, {level} px (height x width)."
+    )
+    top = levels(artwork(levels=[512, largest]), content, "config.yaml: artworks.a")[-1]
+    assert top.size.area <= 4e9
+
+
 def test_a_print_too_small_for_any_level_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         levels(artwork(print={"width": "5 mm", "dpi": 72}), LANDSCAPE, "config.yaml: artworks.a")

@@ -44,7 +44,7 @@ from pipeline.reporting import (
     write_report,
 )
 from pipeline.reporting.curves import loss_curve, term_curve, term_names
-from pipeline.reporting.extras import read_proof, read_quality, read_stages, read_tiles
+from pipeline.reporting.extras import read_gamut, read_proof, read_quality, read_stages, read_tiles
 from pipeline.reporting.facts import cover
 from pipeline.reporting.gathering import credits_of, gather, short
 from pipeline.reporting.page import page_names
@@ -253,7 +253,7 @@ def test_every_fact_is_on_the_pages(tmp_path: Path) -> None:
                 "62 % of the picture, the rest",
                 "512 1024 × 256 whole 31 3 3.00 × 10⁷ 6.00 × 10⁵ – 12 s",  # noqa: RUF001
                 "1024 2048 × 512 of 384 px 31 2 9.00 × 10⁵ 4.82 × 10⁵ 1.7 GiB 12 s",  # noqa: RUF001
-                "Colour to style 12.3 Seams \u2013",
+                "Colour to style 12.3 (CIEDE2000, of the range of colours) Seams no tile borders to measure",
                 "style.relu1_1 0.25",
                 "refine 1024 31 s 870 MiB plan 0.80 s –",  # noqa: RUF001
                 "harbour: content: harbour.jpg levels: [512, 1024] colour: {mode: none}",
@@ -516,6 +516,38 @@ def test_facts_of_masks_that_are_something_else_are_told(tmp_path: Path) -> None
         gather([tmp_path], "T", "today", tmp_path / "scratch")
 
 
+CROPPED = {
+    "image": "in/c.png",
+    "chosen": "smart",
+    "record": {
+        "size": {"height": 90, "width": 90},
+        "box": {"top": 12, "left": 0, "bottom": 57, "right": 90},
+        "focus": [0.5, 0.375],
+    },
+}
+
+
+def test_where_a_crop_fell_is_beside_the_content(tmp_path: Path) -> None:
+    printed = {"width": "100 px", "height": "50 px", "dpi": 25.4, "focus": "smart"}
+    artwork = {"content": "in/c.png", "style": "in/s.png", "levels": "auto", "print": printed}
+    write_results(tmp_path, artwork, {"crop": CROPPED})
+    found = gather([tmp_path], "T", "today", tmp_path / "scratch").artworks[0].crop
+    assert found is not None
+    text = " ".join(sheet(tmp_path, make_artwork(tmp_path, crop=found)).text.split())
+    words = "Content 90 × 45 of its 90 × 90 px, around 50 % from the left and 38 % from the top"  # noqa: RUF001
+    assert f"{words}, found automatically" in text.replace("\u202f", " ")
+    asked = dataclasses.replace(found, found=False)
+    assert "from the top, as asked for" in sheet(tmp_path, make_artwork(tmp_path, crop=asked)).text
+    for provenance, said in (
+        ({}, "nothing"),
+        ({"crop": None}, "something else"),
+        ({"crop": CROPPED | {"record": 3}}, "something else"),
+    ):
+        (tmp_path / "provenance.json").write_text(json.dumps(provenance))
+        with pytest.raises(InputError, match=f"is shown, under crop; found {said}"):
+            gather([tmp_path], "T", "today", tmp_path / "scratch")
+
+
 def test_masks_facts_are_on_the_page(tmp_path: Path) -> None:
     found = AutomaticMask("person + sam_vit_b", "c.png", 0.382, 0.873, [0.91, 0.6], [HOSTILE])
     alone = AutomaticMask("subject", "s.png", 0.5, 0.7)
@@ -720,8 +752,15 @@ def test_tiles_quality_proof_and_stages_are_read_where_they_are(tmp_path: Path) 
     proof = read_proof(folder, "harbour")
     assert proof is not None
     quality = read_quality(folder)
-    text = sheet(tmp_path, make_artwork(tmp_path, proof=proof, quality=quality)).text
-    assert "Soft proof out_of_gamut 0.02" in " ".join(text.split())
+    assert read_gamut(folder, "harbour") is None
+    png(folder / "gamut.png")
+    gamut = read_gamut(folder, "harbour")
+    assert gamut is not None
+    page = sheet(tmp_path, make_artwork(tmp_path, proof=proof, gamut=gamut, quality=quality))
+    text = " ".join(page.text.split())
+    assert "out_of_gamut 0.02" in text
+    assert "Out of gamut in magenta, what the profile cannot print" in text
+    assert [shown["name"] for shown in page.data()["pictures"]][-2:] == ["Soft proof", "Out of gamut"]
     benchmarks = tmp_path / "results" / "benchmarks" / "harbour"
     benchmarks.mkdir(parents=True)
     for time, (name, row) in enumerate(

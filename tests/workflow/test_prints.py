@@ -59,8 +59,11 @@ def test_a_cropped_print_is_that_of_a_photograph_cropped_by_hand(tmp_path: Path)
     # Dithering depends on a pixel's place on the sheet.
     assert np.abs(sheet[5:-5, 5:-5].astype(int) - plain).max() <= 1
     (record,) = (results / "shared" / "cropped").glob("*.json")
-    box = json.loads(record.read_text())["box"]
-    assert box == {"top": 38, "left": 0, "bottom": 100, "right": 80}
+    crop = json.loads(record.read_text())
+    assert crop["box"] == {"top": 38, "left": 0, "bottom": 100, "right": 80}
+    printed_file = pyvips.Image.tiffload(str(results / "cropped" / "print.tif"))
+    inside = json.loads(printed_file.get("image-description"))
+    assert inside["crop"] == {"image": "inputs/whole.png", "chosen": "given", "record": crop}
     right = np.asarray(
         pyvips.Image.tiffload(str(results / "cropped" / "panels" / "row-1-column-2.tif")).numpy()
     )

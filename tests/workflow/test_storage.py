@@ -40,13 +40,18 @@ def test_finished_artworks_are_delivered_to_a_bucket_and_only_once(
         assert checkout.snakemake("--cores", 2).returncode == 0
         done = run(command, checkout.folder, checkout.env)
         assert done.returncode == 0, done.stdout + done.stderr
-        files = ["preview.png", "print.tif", "provenance.json"]
-        names = [f"autumn/{artwork}/{file}" for artwork in ("halves", "scene") for file in files]
+        files = ["preview.png", "print.tif", "provenance.json", "quality.json"]
+        names = {f"autumn/{artwork}/{file}" for artwork in ("halves", "scene") for file in files}
+        # The report with all that it shows.
+        folders = [rendered.results / folder for folder in ("halves/pictures", "scene/pictures", "report")]
+        shown = [path.relative_to(rendered.results) for folder in folders for path in folder.iterdir()]
+        names |= {f"autumn/{path}" for path in shown if not path.name.startswith(".")}
+        assert {"autumn/halves/pictures/result.jpg", "autumn/report/scene.html"} <= names
         found = store.list_objects_v2(Bucket="prints")["Contents"]
-        assert sorted(entry["Key"] for entry in found) == sorted([*names, "autumn/report.html"])
+        assert {entry["Key"] for entry in found} == names | {"autumn/report.html"}
         kept = store.get_object(Bucket="prints", Key="autumn/scene/print.tif")["Body"].read()
         assert kept == (rendered.results / "scene" / "print.tif").read_bytes()
-        assert {job.split()[0] for job in jobs(done)} == {"deliver"}
+        assert {job.split()[0] for job in jobs(done)} == {"deliver", "deliver_folder"}
         again = run(command, checkout.folder, checkout.env)
         assert jobs(again) == set()
     finally:
