@@ -13,7 +13,7 @@ from pipeline.budget import PROCESS_MIB, DoesNotFitError
 from pipeline.config.models import Artwork, Compute, Config
 from pipeline.config.networks import TrainedNetwork
 from pipeline.errors import ConfigError, InputError
-from pipeline.inspection import SizeOf, checked_size
+from pipeline.inspection import SizeOf, checked_size, weights_sources
 from pipeline.level_plans import LevelPlan, PaintingPlan, RegionPlan
 from pipeline.pyramid import Level
 from pipeline.shared_plans import NetworkPlan, make_key
@@ -41,7 +41,7 @@ def network_of(config: Config, name: str, size_of: SizeOf, where: str) -> tuple[
         where: The configuration's name, for errors.
 
     Raises:
-        ConfigError: There is no such network, or it cannot paint the artwork.
+        ConfigError: There is no such network, it cannot paint the artwork, or its loss network cannot be had.
         InputError: One of its files cannot be read.
     """
     artwork = config.artworks[name]
@@ -57,6 +57,9 @@ def network_of(config: Config, name: str, size_of: SizeOf, where: str) -> tuple[
     settings = config.networks[chosen]
     _check_files(settings, size_of, f"{where}: networks.{chosen}")
     _check_regions(artwork, settings, at)
+    if settings.file is None or artwork.method == "feedforward":
+        # Training needs the loss network, and so do the figures of what is painted.
+        weights_sources(config, name, [settings.network], where)
     plan = NetworkPlan(name=chosen, settings=settings, compute=config.compute.for_pixels())
     return make_key(chosen, plan.model_dump(mode="json", exclude={"name"})), plan
 

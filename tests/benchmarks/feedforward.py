@@ -7,7 +7,9 @@ Painting: the `narrow` network with two regions and seeded random weights, whose
 work; the demo's astronaut enlarged, in a file; two soft regions; the default memory budget. One process for
 each size. Anonymous memory is what no file stands behind (RssAnon), read ten times a second; `more` is what
 that is above the process with its network before the first tile. For the thumbnail, the deviation that the
-record tells stands beside.
+record tells stands beside; an image no larger than the thumbnail has none. Any size can be a command of
+its own: `--megapixels 1000 --precisions bfloat16 --moments exact --training-iterations 0` is a
+gigapixel, which takes about 60 GB of FOLDER.
 
 Training: the same network at the authors' settings (256 px, batches of 4) against the real VGG-16.
 """
@@ -80,6 +82,8 @@ def main() -> None:
                     f"{found['peak_mib'] - found['before_mib']:>7.0f}{found['tile_px']:>6}"
                     f"{found['store']:>11}  {found['deviation']}"
                 )
+                # Whoever ends it in hours keeps what there is.
+                results.save()
     if arguments.training_iterations:
         results.say("")
         for precision in arguments.precisions:

@@ -264,6 +264,7 @@ def test_what_a_network_cannot_paint_is_refused(
         ({"size_px": 40}, "networks.two.size_px"),
         ({"iteration": 4}, "Perhaps iterations was meant"),
         ({"mask": "square"}, "networks.two.mask"),
+        ({"network": "vgg19_oxford"}, "weights.vgg19_oxford: expected its path, or its url and sha256"),
     ],
 )
 def test_networks_that_cannot_be_are_refused(network: Mapping[str, Any], said: str) -> None:
