@@ -41,11 +41,12 @@ LEVELS = [256, 512]
 rule all:
     input:
         expand("r/{{a}}/{{f}}", a=A, f=["print.tif", "provenance.json", "preview.png", "plan.json"]),
+        expand("r/{{a}}/{{f}}", a=A, f=["quality.json", "deepzoom"]),
         "r/report.html"
 rule weights:
-    output: "w/vgg16"
-    log: "r/logs/weights.log"
-    benchmark: "r/benchmarks/weights.tsv"
+    output: "w/{{name}}"
+    log: "r/logs/weights-{{name}}.log"
+    benchmark: "r/benchmarks/weights-{{name}}.tsv"
     shell: "x"
 rule plan:
     output: "r/{{a}}/plan.json"
@@ -75,13 +76,13 @@ def style(w):
     return f"s{{int(w.a[1:]) % 10}}"
 rule stylise:
     input: lambda w: ["w/vgg16", f"r/shared/images/{{w.a}}-256.tif", f"r/shared/targets/{{style(w)}}-256"]
-    output: "r/{{a}}/256.tif", "r/{{a}}/256.json"
+    output: "r/{{a}}/levels/256.tif", "r/{{a}}/levels/256.json"
     log: "r/logs/{{a}}/stylise.log"
     benchmark: "r/benchmarks/{{a}}/stylise.tsv"
     params: plan=lambda w: w.a * 400
     shell: "x"
 rule upsample:
-    input: "r/{{a}}/256.tif"
+    input: "r/{{a}}/levels/256.tif", "r/shared/images/{{a}}-256.tif", "r/shared/images/{{a}}-512.tif"
     output: temp("r/{{a}}/start.tif")
     log: "r/logs/{{a}}/upsample.log"
     benchmark: "r/benchmarks/{{a}}/upsample.tsv"
@@ -90,38 +91,62 @@ rule refine:
     input:
         "w/vgg16", "r/{{a}}/start.tif", "r/shared/images/{{a}}-512.tif",
         lambda w: f"r/shared/targets/{{style(w)}}-512"
-    output: "r/{{a}}/512.tif", "r/{{a}}/512.json"
+    output: "r/{{a}}/levels/512.tif", "r/{{a}}/levels/512.json"
     log: "r/logs/{{a}}/refine.log"
     benchmark: "r/benchmarks/{{a}}/refine.tsv"
     params: plan=lambda w: w.a * 400
     shell: "x"
 rule assemble:
-    input: "r/{{a}}/512.tif", "r/shared/prepared/{{a}}.tif"
+    input: "r/{{a}}/levels/512.tif", "r/shared/prepared/{{a}}.tif"
     output: temp("r/{{a}}/assembled.tif")
     log: "r/logs/{{a}}/assemble.log"
     benchmark: "r/benchmarks/{{a}}/assemble.tsv"
     shell: "x"
+def recorded(w):
+    levels = [f"r/{{w.a}}/levels/{{level}}.json" for level in LEVELS]
+    return [f"r/{{w.a}}/plan.json", *levels, "w/vgg16", f"inputs/{{w.a}}.png", f"inputs/{{style(w)}}.png"]
 rule export_print:
-    input: "r/{{a}}/assembled.tif", "r/{{a}}/plan.json", "r/{{a}}/256.json", "r/{{a}}/512.json", "w/vgg16"
+    input: recorded, "r/{{a}}/assembled.tif"
     output: "r/{{a}}/print.tif"
     log: "r/logs/{{a}}/export.log"
     benchmark: "r/benchmarks/{{a}}/export.tsv"
     shell: "x"
+rule export_deepzoom:
+    input: "r/{{a}}/assembled.tif"
+    output: directory("r/{{a}}/deepzoom")
+    log: "r/logs/{{a}}/deepzoom.log"
+    benchmark: "r/benchmarks/{{a}}/deepzoom.tsv"
+    shell: "x"
 rule record:
-    input: "r/{{a}}/print.tif", "r/{{a}}/plan.json", "r/{{a}}/256.json", "r/{{a}}/512.json", "w/vgg16"
+    input: recorded, "r/{{a}}/print.tif"
     output: "r/{{a}}/provenance.json"
     log: "r/logs/{{a}}/record.log"
     benchmark: "r/benchmarks/{{a}}/record.tsv"
     shell: "x"
+def seen(w):
+    images = [f"r/shared/images/{{key}}-{{level}}.tif" for level in LEVELS for key in (w.a, style(w))]
+    made = [f"r/{{w.a}}/levels/{{level}}.{{kind}}" for level in LEVELS for kind in ("tif", "json")]
+    return [*images, *made]
+rule assess:
+    input: seen, "r/{{a}}/assembled.tif", "r/shared/prepared/{{a}}.tif", "w/vgg16"
+    output: "r/{{a}}/quality.json"
+    log: "r/logs/{{a}}/assess.log"
+    benchmark: "r/benchmarks/{{a}}/assess.tsv"
+    params: task=lambda w: w.a * 100
+    shell: "x"
 rule preview:
-    input: "r/{{a}}/assembled.tif", "r/{{a}}/plan.json", "r/{{a}}/256.tif", "r/{{a}}/512.tif"
+    input:
+        "r/{{a}}/assembled.tif", "r/{{a}}/plan.json", "r/{{a}}/levels/256.tif", "r/{{a}}/levels/512.tif",
+        "r/shared/prepared/{{a}}.tif", lambda w: f"r/shared/images/{{style(w)}}-512.tif"
     output: "r/{{a}}/preview.png", directory("r/{{a}}/pictures")
     log: "r/logs/{{a}}/preview.log"
     benchmark: "r/benchmarks/{{a}}/preview.tsv"
     shell: "x"
 rule report:
-    input: expand("r/{{a}}/{{f}}", a=A, f=["plan.json", "provenance.json", "preview.png", "pictures"])
-    output: "r/report.html"
+    input:
+        expand("r/{{a}}/{{f}}", a=A, f=["plan.json", "provenance.json", "preview.png", "pictures"]),
+        expand("r/{{a}}/quality.json", a=A)
+    output: "r/report.html", directory("r/report")
     log: "r/logs/report.log"
     benchmark: "r/benchmarks/report.tsv"
     shell: "x"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,8 +38,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def forget() -> None:
-    fingerprint.cache_clear()
-    module._imported.cache_clear()
+    for cached in (fingerprint, module._imported, module._files, module._digest):
+        cached.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,33 @@ def test_it_changes_with_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_command_has_one(verb: str) -> None:
     assert re.fullmatch("[0-9a-f]{12}", fingerprint(verb))
     assert fingerprint(verb) == fingerprint(verb.replace("-", "_"))
+
+
+def parsed(path: Path) -> set[str]:
+    """The modules that a file may import, by Python's own parser."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in found if name.startswith("pipeline.")}
+
+
+def test_no_import_is_missed() -> None:
+    for path in sorted(module._ROOT.rglob("*.py")):
+        missed = {file for name in parsed(path) for file in module._files(name)} - set(module._imported(path))
+        assert not missed, path
+
+
+def test_imports_of_all_forms_are_seen(package: Path) -> None:
+    (package / "commands/look.py").write_text(
+        "def f():\n    from pipeline import (  # both\n        a as z,  # and\n        b,\n    )\n"
+        "    import os, pipeline.p.deep as deep\n"
+    )
+    forget()
+    seen = {file.relative_to(package).as_posix() for file in module._imported(package / "commands/look.py")}
+    assert seen == {"a.py", "b/__init__.py", "b/page.html", "p/__init__.py", "p/deep.py"}
 
 
 def test_commands_differ() -> None:
