@@ -12,7 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, final
 
@@ -22,6 +22,7 @@ from pipeline.plan import Plan
 
 State = Literal["done", "running", "failed", "stopped", "to do"]
 IN_USE = ".in-use"
+STATES: tuple[State, ...] = ("done", "running", "failed", "stopped", "to do")
 _PAUSE_TO_LOOK = 50  # so that looking takes at most two per cent of a core
 _LOG_END_BYTES = 4096
 _MISTAKE = re.compile(r"impasto [a-z-]+: .+")
@@ -53,6 +54,7 @@ class ArtworkState:
         iterations: How many there will be.
         reason: Why it failed, as the job said it.
         log: Where it said so.
+        on_demand: Whether a plain `snakemake` leaves it out.
     """
 
     artwork: str
@@ -63,6 +65,7 @@ class ArtworkState:
     iterations: int | None = None
     reason: str = ""
     log: str = ""
+    on_demand: bool = False
 
     @property
     def told(self) -> str:
@@ -81,21 +84,36 @@ class Survey:
     artworks: tuple[ArtworkState, ...]
     at_work: bool
 
-    def of(self, state: State) -> tuple[ArtworkState, ...]:
-        """The artworks in this state."""
-        return tuple(artwork for artwork in self.artworks if artwork.state == state)
+    def of(self, state: State, *, on_demand: bool | None = None) -> tuple[ArtworkState, ...]:
+        """The artworks in this state: all, those that a plain `snakemake` leaves out, or the others."""
+        asked = (False, True) if on_demand is None else (on_demand,)
+        return tuple(one for one in self.artworks if one.state == state and one.on_demand in asked)
 
     @property
     def line(self) -> str:
-        """The whole collection in one line."""
-        counts = [f"{len(self.of('done'))} of {len(self.artworks)} artworks done"]
-        counts += [f"{len(self.of(s))} {s}" for s in ("running", "failed", "stopped", "to do") if self.of(s)]
-        share = sum(artwork.share for artwork in self.artworks) / max(1, len(self.artworks))
+        """All that a plain `snakemake` makes in one line, and of the others those that were begun."""
+        asked = [one for one in self.artworks if not one.on_demand]
+        share = sum(artwork.share for artwork in asked) / max(1, len(asked))
+        told = f"{self._counted(on_demand=False)} ({share:.0%} of the rendering)" if asked else ""
+        if not asked or any(
+            one.state in ("running", "stopped", "failed") for one in self.artworks if one.on_demand
+        ):
+            told = "; ".join(filter(None, (told, self.on_demand_line)))
         rendering = [f"{one.artwork} {one.told}" for one in self.of("running") if one.iteration is not None]
         more = f", and {len(rendering) - 2} more" if len(rendering) > 2 else ""
-        return f"{', '.join(counts)} ({share:.0%} of the rendering)" + (
-            f". At work: {', '.join(rendering[:2])}{more}" if rendering else ""
-        )
+        return told + (f". At work: {', '.join(rendering[:2])}{more}" if rendering else "")
+
+    @property
+    def on_demand_line(self) -> str:
+        """The artworks that a plain `snakemake` leaves out, in one line; empty where there are none."""
+        none = not any(one.on_demand for one in self.artworks)
+        return "" if none else f"on demand: {self._counted(on_demand=True)}"
+
+    def _counted(self, *, on_demand: bool) -> str:
+        number = sum(one.on_demand == on_demand for one in self.artworks)
+        found: dict[State, int] = {state: len(self.of(state, on_demand=on_demand)) for state in STATES}
+        others = [f"{count} {state}" for state, count in found.items() if count and state != "done"]
+        return ", ".join([f"{found['done']} of {number} artworks done", *others])
 
 
 @final
@@ -186,8 +204,11 @@ def survey(files: JobFiles, *, ended: bool = False) -> Survey:
     at_work = not ended and is_held(lock)
     since = lock.stat().st_mtime if (at_work or ended) and lock.exists() else 0.0
     logs = _Logs(files, at_work=at_work, since=since)
-    order = files.collection.config.artworks
-    return Survey(tuple(_artwork(files, name, logs, ended=ended) for name in order), at_work)
+    found = (
+        replace(_artwork(files, name, logs, ended=ended), on_demand=artwork.on_demand)
+        for name, artwork in files.collection.config.artworks.items()
+    )
+    return Survey(tuple(found), at_work)
 
 
 def failures(files: JobFiles) -> list[str]:

@@ -14,7 +14,7 @@ from pipeline.commands.options import positive
 from pipeline.config.reading import read_yaml
 from pipeline.console import say
 from pipeline.job_files import JobFiles
-from pipeline.progress import Survey, survey
+from pipeline.progress import STATES, Survey, survey
 
 _HEADERS = Path(".snakemake/impasto-headers.json")
 
@@ -53,6 +53,8 @@ def run(arguments: argparse.Namespace) -> None:
         return
     listed = ("running", "failed", "stopped", *(("done", "to do") if arguments.all else ()))
     lines = [found.line]
+    if found.on_demand_line and found.on_demand_line not in found.line:
+        lines.append(f"  {found.on_demand_line} (not part of a plain `snakemake`)")
     lines += [
         f"  {one.state}: {one.artwork} {one.told}".rstrip() for one in found.artworks if one.state in listed
     ]
@@ -81,11 +83,14 @@ def _watch(files: JobFiles, seconds: int) -> None:
 
 def _as_json(collection: Collection, found: Survey) -> str:
     """The survey as JSON, with the title of the collection."""
-    counts = {state: len(found.of(state)) for state in ("done", "running", "failed", "stopped", "to do")}
+    asked, on_demand = (
+        {state: len(found.of(state, on_demand=each)) for state in STATES} for each in (False, True)
+    )
     whole = {
         "title": collection.config.title,
         "at_work": found.at_work,
-        "counts": counts,
+        "counts": asked,
+        "counts_on_demand": on_demand,
         "artworks": [asdict(artwork) for artwork in found.artworks],
     }
     return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"

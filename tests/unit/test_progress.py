@@ -110,6 +110,25 @@ def test_a_level_that_a_network_paints_has_no_iterations(files: JobFiles) -> Non
     assert of(painted, "a").state == "to do"
 
 
+def test_what_is_made_on_demand_is_told_apart(files: JobFiles) -> None:
+    artworks = dict(files.collection.config.artworks)
+    artworks["b"] = artworks["b"].model_copy(update={"on_demand": True})
+    del artworks["gone"]
+    config = files.collection.config.model_copy(update={"artworks": artworks})
+    split = JobFiles(dataclasses.replace(files.collection, config=config, refused={}))
+    made("a/plan.json", "a/provenance.json", "a/preview.png", "a/print.tif")
+    found = survey(split)
+    assert found.line == "1 of 1 artworks done (100% of the rendering)"
+    assert found.on_demand_line == "on demand: 0 of 1 artworks done, 1 to do"
+    assert [one.on_demand for one in found.artworks] == [False, True]
+    # Who makes one sees it in the run's line.
+    ran("b/stylise-64", "b 64: 4/10. loss 3\n", done=False)
+    assert survey(split).line == (
+        "1 of 1 artworks done (100% of the rendering); on demand: 0 of 1 artworks done, 1 stopped"
+    )
+    assert survey(files).on_demand_line == ""
+
+
 def test_done_is_what_has_all_its_files(files: JobFiles) -> None:
     (print_file,) = files.prints("a")
     made("a/plan.json", "a/provenance.json", "a/preview.png")
