@@ -153,6 +153,15 @@ rule report:
 """
 """The graph of a style per artwork at two levels from wildcards alone: what Snakemake itself takes for it."""
 
+_STATED = """    threads: 1
+    resources:
+        mem_mb=lambda w, attempt: 1024 * attempt,
+        runtime=lambda w, attempt: 30 * attempt,
+        disk_mb=lambda w: 64
+    shell: "exec x {input:q} --output {output:q} > {log:q} 2>&1"
+"""
+"""What each rule states besides: resources that grow with each attempt can be said by functions only."""
+
 
 def _tell(line: str) -> None:
     sys.stdout.write(f"{line}\n")
@@ -196,9 +205,7 @@ def dry_run(artworks: int) -> None:
         (ours / "sheet.csv").write_text("name,content,style\n" + "\n".join(rows) + "\n")
         config = {"sheet": "sheet.csv", "defaults": {"levels": [256, 512]}, "report": {"viewer": "none"}}
         (ours / "config.yaml").write_text(yaml.safe_dump(config))
-        resources = "    resources: mem_mb=lambda w: 1024, runtime=30\n    shell:"
-        text = _ALONE.format(artworks=artworks).replace("    shell:", resources)
-        (alone / "Snakefile").write_text(text)
+        (alone / "Snakefile").write_text(_ALONE.format(artworks=artworks).replace('    shell: "x"', _STATED))
         shutil.copytree(REPOSITORY / "profiles", alone / "profiles")
         for name, folder in (("Snakemake alone", alone), ("first, reading headers", ours), ("again", ours)):
             seconds, count = _dry_run(folder)
