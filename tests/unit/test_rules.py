@@ -1,0 +1,66 @@
+"""What every rule of the workflow states, read from its text: a scheduler knows nothing else of a job."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline.commands import COMMANDS
+
+FILES = (Path(__file__).parents[2] / "Snakefile", *(Path(__file__).parents[2] / "rules").glob("*.smk"))
+ON_A_DEVICE = {"apply", "assess", "mix", "refine", "stylise", "targets", "train"}
+# Nothing of the plan is known to them, or their work does not depend on it.
+FIXED = {"fetch_viewer", "fetch_weights", "make_demo", "plan"}
+# Names for sets of files, without work of their own; and what copies files.
+WITHOUT_COMMAND = {"all", "demo_feedforward", "deliver"}
+
+
+def rules() -> dict[str, str]:
+    """The text of each rule by its name."""
+    found: dict[str, str] = {}
+    for file in FILES:
+        for block in re.split(r"^ *(?=rule \w+:)", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+            name, indent = block[len("rule ") : block.index(":")], re.search(r"\n( +)\w+:", block)
+            assert indent is not None, name
+            # What stands further left is not the rule's.
+            found[name] = "\n".join(line for line in block.splitlines()[1:] if line.startswith(indent[1]))
+    return found
+
+
+def section(text: str, key: str) -> str:
+    """What stands under a key of a rule; empty where it is missing."""
+    match = re.search(rf"^( *){key}:(.*(?:\n\1 +.*|\n *$)*)", text, re.MULTILINE)
+    return "" if match is None else match[2]
+
+
+RULES = rules()
+AT_WORK = sorted({*RULES} - {"all", "demo_feedforward"})
+
+
+def test_every_rule_is_read() -> None:
+    assert len(AT_WORK) >= 25
+    assert {*ON_A_DEVICE, *FIXED, *WITHOUT_COMMAND} <= RULES.keys()
+
+
+@pytest.mark.parametrize("rule", AT_WORK)
+def test_a_rule_states_what_its_jobs_need(rule: str) -> None:
+    text = RULES[rule]
+    assert section(text, "log"), "log"
+    assert section(text, "benchmark"), "benchmark"
+    assert section(text, "threads"), "threads"
+    stated = dict(
+        re.findall(r"^ +(\w+)=((?:.*\n?)(?: +(?! |\w+=).*\n?)*)", section(text, "resources"), re.MULTILINE)
+    )
+    assert {"mem_mb", "runtime", "disk_mb"} <= stated.keys()
+    assert ("gpu" in stated) == (rule in ON_A_DEVICE)
+    for name in ("mem_mb", "runtime", "disk_mb", "gpu"):
+        assert rule in FIXED or name not in stated or "NEEDS." in stated[name], name
+
+
+@pytest.mark.parametrize("rule", sorted(RULES.keys() - WITHOUT_COMMAND))
+def test_a_rule_runs_one_command_of_the_package(rule: str) -> None:
+    verbs = re.findall(r"exec impasto --end-with-parent ([a-z-]+)", section(RULES[rule], "shell"))
+    assert len(verbs) == 1
+    assert verbs[0] in COMMANDS
