@@ -22,6 +22,7 @@ from pipeline.plan import Plan
 
 State = Literal["done", "running", "failed", "stopped", "to do"]
 IN_USE = ".in-use"
+REPORT = "report.html"
 STATES: tuple[State, ...] = ("done", "running", "failed", "stopped", "to do")
 _PAUSE_TO_LOOK = 50  # so that looking takes at most two per cent of a core
 _LOG_END_BYTES = 4096
@@ -217,6 +218,21 @@ def failures(files: JobFiles) -> list[str]:
     return [f"{artwork.artwork}: {artwork.told}" for artwork in failed]
 
 
+def unreported(files: JobFiles) -> list[str]:
+    """The folders of the finished artworks, if the report is older than one of them; else none.
+
+    A run that fails does not come to the rule that makes the report: it needs all artworks.
+    """
+    results = Path(files.collection.results)
+    folders = [results / artwork for artwork in files.collection.artworks(on_demand=False)]
+    needed = ("plan.json", "provenance.json", "preview.png", "pictures")
+    finished = [folder for folder in folders if all((folder / file).exists() for file in needed)]
+    page = results / REPORT
+    made = page.stat().st_mtime if page.exists() else 0.0
+    newer = any((folder / file).stat().st_mtime > made for folder in finished for file in needed)
+    return [folder.as_posix() for folder in finished] if newer else []
+
+
 def follow(files: JobFiles, tell: Callable[[str], object], every_s: float = 30.0) -> None:
     """Tells the collection's line whenever it has changed, from a thread that ends with this process.
 
@@ -246,7 +262,10 @@ def _artwork(files: JobFiles, name: str, logs: _Logs, *, ended: bool) -> Artwork
         return ArtworkState(name, "failed", reason=refused)
     folder = Path(files.collection.results) / name
     made = [folder / file for file in ("provenance.json", "preview.png", "plan.json")]
-    if all(file.exists() for file in (*made, *map(Path, files.prints(name)))):
+    # What `rule all` asks for: a print that fails its limits of quality is not done.
+    asked = (files.prints, files.assessed, files.judged, files.panels, files.deepzooms)
+    made += [Path(file) for each in asked for file in each(name)]
+    if all(file.exists() for file in made):
         return ArtworkState(name, "done", share=1.0)
     share, iteration = _rendered(files, name, logs)
     at: dict[State, tuple[Job, str]] = {}

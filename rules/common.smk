@@ -1,5 +1,7 @@
 # The configuration, resolved once for all rules. Everything with logic in it lives in the package.
 
+import os
+
 from snakemake.exceptions import WorkflowError
 
 from pipeline.collection import open_collection
@@ -8,7 +10,7 @@ from pipeline.files import hold
 from pipeline.fingerprint import fingerprint
 from pipeline.job_files import JobFiles
 from pipeline.job_resources import JobResources
-from pipeline.progress import failures, follow, survey
+from pipeline.progress import failures, follow, survey, unreported
 
 # A configuration named on the command line stands alone: the demo's artworks are not mixed into it.
 if not workflow.config_settings.configfiles:
@@ -70,3 +72,13 @@ onerror:
     logger.error(survey(FILES, ended=True).line)
     for line in failures(FILES):
         logger.error(f"  {line}")
+    # The report rule waits for all artworks: those that are finished are shown all the same.
+    finished = unreported(FILES)
+    if finished:
+        shell(
+            "impasto report {finished:q} --title {COLLECTION.config.title:q} {FILES.report_options} "
+            "--output {RESULTS:q}/report.html > {RESULTS:q}/logs/report.log 2>&1"
+        )
+        # Older than all that it needs, so that the next run makes it anew.
+        os.utime(f"{RESULTS}/report.html", (1, 1))
+        logger.error(f"  {RESULTS}/report.html shows what is finished.")

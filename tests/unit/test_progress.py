@@ -20,7 +20,7 @@ from pipeline.errors import InputError
 from pipeline.files import is_held
 from pipeline.geometry import Size
 from pipeline.job_files import JobFiles
-from pipeline.progress import ArtworkState, failures, follow, survey
+from pipeline.progress import ArtworkState, failures, follow, survey, unreported
 
 STARTED = 1_000_000_000.0
 """When the run began, in seconds: other times are told from it."""
@@ -64,6 +64,15 @@ def made(*files: str) -> None:
         path = Path("results", file)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+
+
+FINISHED = ("plan.json", "provenance.json", "preview.png", "print.tif", "quality.json", "deepzoom")
+
+
+def finish(files: JobFiles, artwork: str) -> None:
+    """Everything that a plain `snakemake` makes of it."""
+    assert files.prints(artwork) == [f"results/{artwork}/print.tif"]
+    made(*(f"{artwork}/{file}" for file in FINISHED))
 
 
 @contextmanager
@@ -116,7 +125,7 @@ def test_what_is_made_on_demand_is_told_apart(files: JobFiles) -> None:
     del artworks["gone"]
     config = files.collection.config.model_copy(update={"artworks": artworks})
     split = JobFiles(dataclasses.replace(files.collection, config=config, refused={}))
-    made("a/plan.json", "a/provenance.json", "a/preview.png", "a/print.tif")
+    finish(files, "a")
     found = survey(split)
     assert found.line == "1 of 1 artworks done (100% of the rendering)"
     assert found.on_demand_line == "on demand: 0 of 1 artworks done, 1 to do"
@@ -130,11 +139,41 @@ def test_what_is_made_on_demand_is_told_apart(files: JobFiles) -> None:
 
 
 def test_done_is_what_has_all_its_files(files: JobFiles) -> None:
-    (print_file,) = files.prints("a")
-    made("a/plan.json", "a/provenance.json", "a/preview.png")
-    assert of(files, "a").state == "to do"
-    Path(print_file).touch()
+    finish(files, "a")
     assert of(files, "a") == ArtworkState("a", "done", share=1.0)
+    for file in FINISHED:
+        path = Path("results/a", file)
+        path.rename("aside")
+        assert of(files, "a").state == "to do", file
+        Path("aside").rename(path)
+
+
+def test_a_print_that_fails_its_limits_is_not_done(files: JobFiles) -> None:
+    plans = dict(files.collection.plans)
+    settings = plans["a"].settings
+    limits = settings.quality.limits.model_copy(update={"clipping": 0.1})
+    quality = settings.quality.model_copy(update={"limits": limits})
+    plans["a"] = plans["a"].model_copy(update={"settings": settings.model_copy(update={"quality": quality})})
+    limited = JobFiles(dataclasses.replace(files.collection, plans=plans))
+    finish(files, "a")
+    line = "impasto judge: results/a/quality.json: expected at most 0.1 clipped; found 0.2."
+    ran("a/judge", line, done=False)
+    assert (of(limited, "a").state, of(limited, "a").reason) == ("failed", line)
+    made("a/quality.passed")
+    assert of(limited, "a").state == "done"
+
+
+def test_finished_artworks_are_reported_though_others_failed(files: JobFiles) -> None:
+    assert unreported(files) == []
+    finish(files, "b")
+    assert unreported(files) == []
+    made("b/pictures/content.jpg")
+    assert unreported(files) == ["results/b"]
+    made("report.html")
+    os.utime("results/report.html", (STARTED, 2 * STARTED))
+    assert unreported(files) == []
+    os.utime("results/report.html", (1, 1))
+    assert unreported(files) == ["results/b"]
 
 
 def test_a_level_at_work_tells_its_iteration(files: JobFiles) -> None:
@@ -209,11 +248,6 @@ def test_who_follows_is_told_of_changes_alone(files: JobFiles) -> None:
     follow(files, lines.append, every_s=0.01)
     assert threading.active_count() == before + 1
     assert within(10, lambda: len(lines) == 1)
-    made(
-        "a/plan.json",
-        "a/provenance.json",
-        "a/preview.png",
-        Path(files.prints("a")[0]).relative_to("results").as_posix(),
-    )
+    finish(files, "a")
     assert within(10, lambda: len(lines) == 2)
     assert lines[1].startswith("1 of 3 artworks done, ")
