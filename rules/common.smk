@@ -1,6 +1,7 @@
 # The configuration, resolved once for all rules. Everything with logic in it lives in the package.
 
 import os
+from subprocess import CalledProcessError
 
 from snakemake.exceptions import WorkflowError
 
@@ -75,10 +76,15 @@ onerror:
     # The report rule waits for all artworks: those that are finished are shown all the same.
     finished = unreported(FILES)
     if finished:
-        shell(
-            "impasto report {finished:q} --title {COLLECTION.config.title:q} {FILES.report_options} "
-            "--output {RESULTS:q}/report.html > {RESULTS:q}/logs/report.log 2>&1"
-        )
-        # Older than all that it needs, so that the next run makes it anew.
-        os.utime(f"{RESULTS}/report.html", (1, 1))
-        logger.error(f"  {RESULTS}/report.html shows what is finished.")
+        try:
+            shell(
+                "impasto report {finished:q} --title {COLLECTION.config.title:q} {FILES.report_options} "
+                "--output {RESULTS:q}/report.html > {RESULTS:q}/logs/report.log 2>&1"
+            )
+            # Older than all that it needs, so that the next run makes it anew.
+            os.utime(f"{RESULTS}/report.html", (1, 1))
+            logger.error(f"  {RESULTS}/report.html shows what is finished.")
+        except CalledProcessError:
+            logger.error(
+                f"  No report of what is finished ({RESULTS}/logs/report.log)."
+            )

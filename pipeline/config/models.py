@@ -30,6 +30,8 @@ from pipeline.config.viewing import Preview, Report
 
 SMALLEST_LEVEL_PX = 64
 LARGEST_LEVEL_PX = 1_000_000
+LONGEST_NAME = 200
+"""An artwork's name is a folder's, for which file systems allow 255 bytes."""
 RESERVED_NAMES = ("shared", "logs", "benchmarks")
 
 _Value = TypeVar("_Value")
@@ -352,6 +354,10 @@ class Config(Section):
             if name.lower() in RESERVED_NAMES:
                 raise ValueError(
                     f"must not use the name {name!r}, a folder beside the artworks' own; found it"
+                )
+            if len(name) > LONGEST_NAME:
+                raise ValueError(
+                    f"must have names of at most {LONGEST_NAME} characters; found {len(name)} in {name}"
                 )
         for first, second in _same_but_for_case(artworks):
             raise ValueError(

@@ -47,6 +47,14 @@ def test_a_style_by_region_displaces_an_inherited_one() -> None:
     assert list(combined({"contents": "a.png"}, defaults={"style": "s.png"}).artworks) == ["a"]
 
 
+def test_a_name_that_no_folder_can_have_is_refused() -> None:
+    contents, styles = {"a" * 120: "a.png"}, {"b" * 80: "b.png"}
+    with pytest.raises(
+        ConfigError, match="artworks must have names of at most 200 characters; found 201 in a"
+    ):
+        combined({"contents": contents, "styles": styles})
+
+
 def test_folders_and_patterns_in_the_order_of_their_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
