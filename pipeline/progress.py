@@ -263,8 +263,8 @@ def _artwork(files: JobFiles, name: str, logs: _Logs, *, ended: bool) -> Artwork
     folder = Path(files.collection.results) / name
     made = [folder / file for file in ("provenance.json", "preview.png", "plan.json")]
     # What `rule all` asks for: a print that fails its limits of quality is not done.
-    asked = (files.prints, files.assessed, files.judged, files.panels, files.deepzooms)
-    made += [Path(file) for each in asked for file in each(name)]
+    asked = [*files.prints(name), files.assessed(name), *files.judged(name)]
+    made += [Path(file) for file in (*asked, *files.panels(name), *files.deepzooms(name))]
     if all(file.exists() for file in made):
         return ArtworkState(name, "done", share=1.0)
     share, iteration = _rendered(files, name, logs)
