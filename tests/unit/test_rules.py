@@ -14,7 +14,7 @@ ON_A_DEVICE = {"apply", "assess", "mix", "refine", "stylise", "targets", "train"
 # Nothing of the plan is known to them, or their work does not depend on it.
 FIXED = {"fetch_viewer", "fetch_weights", "make_demo", "plan"}
 # Names for sets of files, without work of their own; and what copies files.
-WITHOUT_COMMAND = {"all", "demo_feedforward", "deliver"}
+WITHOUT_COMMAND = {"all", "demo_feedforward", "deliver", "deliver_folder"}
 
 
 def rules() -> dict[str, str]:
