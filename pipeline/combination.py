@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import PurePath
 from typing import Any, Final, Literal, TypeAlias, final, get_args
 
@@ -237,6 +238,7 @@ def label(expression: Expression) -> str:
     return name if isinstance(expression, str) else name[:_LONGEST_LABEL].rstrip("-")
 
 
+@cache
 def _label(expression: Expression) -> str:
     if isinstance(expression, str):
         return re.sub(r"[^A-Za-z0-9_-]+", "-", PurePath(expression).stem)

@@ -65,10 +65,10 @@ class Architecture:
         Raises:
             KeyError: There is none; the message lists the names there are.
         """
-        for layer in self:
-            if layer.name == name:
-                return layer
-        raise KeyError(f"{self.name} has no layer {name!r}; it has {', '.join(self.names)}")
+        found = _by_name(self).get(name)
+        if found is None:
+            raise KeyError(f"{self.name} has no layer {name!r}; it has {', '.join(self.names)}")
+        return found
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -83,6 +83,11 @@ class Architecture:
         """Every layer that must be computed to reach all the named ones, shallowest first."""
         deepest = self.deepest(names)
         return tuple(layer for layer in self if layer.receptive_field_px <= deepest.receptive_field_px)
+
+
+@cache
+def _by_name(architecture: Architecture) -> dict[str, Layer]:
+    return {layer.name: layer for layer in _chain(architecture)}
 
 
 @cache
