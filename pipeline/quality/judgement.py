@@ -92,7 +92,7 @@ def _style_distances(
     """The style distance of each region at one scale: the result shrunk to it, the styles as used there."""
     with scratch_path(scratch, "scale") as scaled:
         image = _at_size(result, canvas.size_of(level.result), scaled)
-        luma = level.painted and read_painting(level.record).model["colour"] == "luminance"
+        luma = level.painted and read_painting(level.record).model.get("colour") == "luminance"
         names = [region.label for region in level.regions]
         found = _grams(image, level.guides, names, weights, machine, luma=luma)
         size = canvas.size_of(image)
