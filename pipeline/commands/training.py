@@ -137,8 +137,9 @@ def teach(job: Job, split: Split) -> Ending:
     if arguments.report is not None and pictures is not None:
         _write_report(arguments.report, training, card, ending, pictures)
     shutil.rmtree(job.state, ignore_errors=True)
+    early = " (ended early: it learnt no more)" if ending == "early" else ""
     say(
-        f"{arguments.output}: {training.iteration} iterations ({ending}), validation loss "
+        f"{arguments.output}: {training.iteration} iterations{early}, validation loss "
         f"{training.validations[0].loss:.4g} -> {training.validations[-1].loss:.4g}, "
         f"{training.seconds:.1f} s, {figures['images_per_s']:.1f} images/s, {job.machine.precision}"
     )

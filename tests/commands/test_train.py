@@ -50,7 +50,7 @@ def test_a_network_is_trained_and_painted_with(studio: Impasto, vgg19: Path) -> 
     imported, done = studio.imports("train", "photos", *STYLES, *options(vgg19), *words)
     assert "torchvision" not in imported
     assert any(line.startswith("train net: 2/2. loss ") for line in done.said)
-    assert done.said[-1].startswith("net.safetensors: 2 iterations (iterations), validation loss ")
+    assert done.said[-1].startswith("net.safetensors: 2 iterations, validation loss ")
     card = load_network(studio.folder / "net.safetensors").card
     assert card.names == ("sky", "ground")
     assert [region.style for region in card.regions] == ["a.png", "b.png"]

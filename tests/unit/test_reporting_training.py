@@ -32,7 +32,7 @@ def test_the_page_shows_losses_pictures_and_card(tmp_path: Path) -> None:
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     for words in (
         "<title>Training of sky</title>",
-        "10 iterations\n(early)",
+        "10 iterations (ended early: it learnt no more) in",
         "After 10 iterations",
         "CC0-1.0",
     ):
