@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import settings
 from real_weights import real_weights
+from running import REPOSITORY
 
 # A busy machine is no reason to fail: tests have a time limit of their own.
 settings.register_profile("impasto", deadline=None)
@@ -24,8 +25,26 @@ def real_vgg16() -> Path:
     return real_weights("vgg16")
 
 
+LONGEST = (
+    "slurm/test_slurm.py",
+    "workflow/test_rendering.py",
+    "workflow/test_controls.py",
+    "properties/test_scale_control.py",
+    "properties/test_guidance_works.py",
+    "properties/test_feedforward_works.py",
+    "workflow/test_failures.py",
+    "workflow/test_prints.py",
+    "workflow/test_feedforward.py",
+    "workflow/test_segments.py",
+    "commands/test_train.py",
+)
+"""Files that take a minute or more, the longest first."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips the tests that need a CUDA device where there is none, and says so."""
+    """Has the longest files begin first, so that none is left alone at the end; skips what needs a GPU."""
+    places = {REPOSITORY / "tests" / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
     if torch.cuda.is_available():
         return
     for item in items:

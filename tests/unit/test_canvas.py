@@ -17,6 +17,8 @@ from pipeline.formats import Caption, Encoding
 from pipeline.geometry import Box, Size
 
 RNG_SEED = 7
+ICC_SIGNATURE = b"acsp"
+"""Every colour profile has it in its header; without it a profile is none."""
 
 
 def _image(array: np.ndarray, interpretation: str = "srgb") -> Any:
@@ -338,7 +340,7 @@ def test_prepare_ignores_a_profile_that_cannot_be_used(
     profile = "p3" if fault == "damaged" else "cmyk"
     _with_profile(_image(array, interpretation), profile).tiffsave(str(path))
     if fault == "damaged":
-        path.write_bytes(path.read_bytes().replace(b"acsp", b"xxxx"))
+        path.write_bytes(path.read_bytes().replace(ICC_SIGNATURE, bytes(len(ICC_SIGNATURE))))
     canvas.prepare(path, tmp_path / "p.tif")
     np.testing.assert_array_equal(_raw(tmp_path / "p.tif"), np.broadcast_to(array, (64, 64, 3)))
     assert capfd.readouterr() == ("", "")

@@ -1,4 +1,4 @@
-"""The tiny collection, rendered once for all tests that look at what came of it."""
+"""The tiny collection's inputs, and checkouts that start from them."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ import shutil
 from pathlib import Path
 
 import pytest
-from workflows import CONFIG, Checkout, RenderedCollection, write_inputs
+from workflows import Checkout, write_inputs
 
 
 @pytest.fixture(scope="session")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> RenderedCollection:
-    """The collection, rendered from nothing; a test that changes a thing changes it back."""
-    checkout = Checkout.make(tmp_path_factory.mktemp("checkout"))
-    write_inputs(checkout.folder)
-    checkout.configure(CONFIG)
-    return RenderedCollection.render(checkout)
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the files that the tiny collection's configuration names; nobody writes there."""
+    folder = tmp_path_factory.mktemp("collection")
+    write_inputs(folder)
+    return folder / "inputs"
 
 
 @pytest.fixture
-def fresh(rendered: RenderedCollection, tmp_path: Path) -> Checkout:
-    """A checkout with the same inputs, and nothing made yet."""
+def fresh(inputs: Path, tmp_path: Path) -> Checkout:
+    """A checkout with these inputs, and nothing made yet."""
     checkout = Checkout.make(tmp_path)
-    shutil.copytree(rendered.checkout.folder / "inputs", tmp_path / "inputs")
+    shutil.copytree(inputs, tmp_path / "inputs")
     return checkout

@@ -1,22 +1,59 @@
-"""The whole workflow on tiny images: what it makes, from wherever it is started."""
+"""The whole workflow on tiny images: what it makes, from wherever it is started, and what after a change.
+
+One rendering serves all tests here, which is why they share a file.
+"""
 
 from __future__ import annotations
 
 import copy
 import json
+import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
+import boto3
 import numpy as np
 import pytest
 import pyvips
-from running import snapshot
-from workflows import CONFIG, EVERYTHING, RenderedCollection
+from moto.server import ThreadedMotoServer
+from pictures import noise, save
+from running import REPOSITORY, run, snapshot
+from workflows import (
+    CONFIG,
+    CONTENTS,
+    EVERYTHING,
+    GUIDES,
+    HALVES,
+    SCENE,
+    SOCKETS,
+    STYLES,
+    Checkout,
+    RenderedCollection,
+    config_with,
+    jobs,
+    jobs_of_levels,
+)
 
 from pipeline import canvas
 from pipeline.colour import rgb_to_yiq
 from pipeline.geometry import Size
 
 pytestmark = pytest.mark.slow
+
+KEYS = {"ACCESS_KEY": "mine", "SECRET_KEY": "secret"}
+
+
+@pytest.fixture(scope="module")
+def rendered(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> RenderedCollection:
+    """The collection, rendered from nothing; a test that changes a thing changes it back."""
+    checkout = Checkout.make(tmp_path_factory.mktemp("checkout"))
+    shutil.copytree(inputs, checkout.folder / "inputs")
+    checkout.configure(CONFIG)
+    return RenderedCollection.render(checkout)
+
+
+# -- what it makes ---------------------------------------------------------------------------------
 
 
 def test_the_dry_run_told_the_truth(rendered: RenderedCollection) -> None:
@@ -99,3 +136,160 @@ def test_another_folder_and_configuration_give_the_same_pixels(
     assert rendered.checkout.renders(*words, cwd=tmp_path) == {"report"}
     assert "<title>Another" in (studio / "results" / "report.html").read_text(encoding="utf-8")
     assert rendered.checkout.would_render(*words) == set()
+
+
+# -- machines that compute need no network ---------------------------------------------------------
+
+
+def test_no_command_of_a_collection_opens_a_connection(rendered: RenderedCollection) -> None:
+    lines = (rendered.checkout.folder / SOCKETS).read_text(encoding="utf-8").splitlines()
+    begun = {line.removeprefix("begins ") for line in lines if line.startswith("begins ")}
+    assert begun >= {"prepare", "plan", "recolour", "guide", "targets", "stylise", "upsample", "refine"}
+    assert begun >= {"assemble", "export-print", "preview", "report"}
+    # The weights were given by path, so that not even fetch-weights needs it.
+    assert [line for line in lines if not line.startswith("begins ")] == []
+
+
+def test_a_connection_would_be_seen(tmp_path: Path) -> None:
+    program = tmp_path / "impasto"
+    program.write_text("import socket\nsocket.socket(socket.AF_UNIX)\nsocket.socket()\n")
+    env = {"PYTHONPATH": str(REPOSITORY / "tests" / "watching"), "WATCHED_SOCKETS": str(tmp_path / "seen")}
+    assert run([sys.executable, str(program), "--loud", "stylise"], tmp_path, env).returncode == 0
+    assert (tmp_path / "seen").read_text() == "begins stylise\nsocket stylise\n"
+
+
+# -- what is made again after a change: all that depends on it, and nothing else -------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("title", "Another", {"report"}),
+        ("artworks.halves.iterations", [2, 3], {"plan artwork=halves", *jobs_of_levels("halves", 80)}),
+        ("artworks.halves.regions.1.weight", 2, {"plan artwork=halves", *HALVES}),
+        ("artworks.halves.preview_px", 512, {"plan artwork=halves", *jobs_of_levels("halves")}),
+    ],
+)
+def test_a_changed_setting(rendered: RenderedCollection, path: str, value: Any, expected: set[str]) -> None:
+    with rendered.checkout.edited("config.yaml", config_with(path, value)):
+        assert rendered.checkout.would_render() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "expected"),
+    [
+        ("content.png", noise(100, 80, seed=9), {"prepare key=content", *CONTENTS, *HALVES}),
+        ("style.png", noise(90, 90, seed=9), {"prepare key=style", *STYLES["style"], *HALVES, *SCENE}),
+        ("other.png", noise(80, 96, seed=9) // 2, {"prepare key=other", *STYLES["other"], *HALVES}),
+        ("left.png", 255 - noise(50, 40, seed=9)[..., :1], {*GUIDES, *HALVES}),
+    ],
+)
+def test_a_changed_picture(
+    rendered: RenderedCollection, tmp_path: Path, name: str, pixels: np.ndarray, expected: set[str]
+) -> None:
+    other = save(tmp_path / "other.png", pixels).read_bytes()
+    with rendered.checkout.edited(f"inputs/{name}", other):
+        assert rendered.checkout.would_render() == expected
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("pipeline/reporting/report.css", {"report"}),
+        ("pipeline/losses.py", HALVES | SCENE),
+        ("pipeline/commands/guide.py", GUIDES | HALVES),
+        ("pipeline/segmentation/person.py", set()),
+    ],
+)
+def test_a_changed_module(rendered: RenderedCollection, module: str, expected: set[str]) -> None:
+    text = (rendered.checkout.folder / module).read_text(encoding="utf-8")
+    comment = "/* changed */" if module.endswith(".css") else "# changed"
+    with rendered.checkout.edited(module, f"{text}\n{comment}\n"):
+        assert rendered.checkout.would_render() == expected
+
+
+def test_a_moved_folder_changes_nothing(rendered: RenderedCollection, tmp_path: Path) -> None:
+    home, away = rendered.checkout.folder, tmp_path / "moved away"
+    home.rename(away)
+    try:
+        assert Checkout(away).would_render() == set()
+    finally:
+        away.rename(home)
+
+
+def test_another_version_makes_everything_again(rendered: RenderedCollection) -> None:
+    with rendered.checkout.edited("pipeline/__init__.py", '__version__ = "99.0.0"\n'):
+        assert rendered.checkout.would_render() == EVERYTHING
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (
+            "titel",
+            "Tiny",
+            "config.yaml: titel: expected a known key; found an unknown key with value 'Tiny'.",
+        ),
+        ("defaults.levels", [80, 64], "config.yaml: defaults.levels must increase; found 64 after 80."),
+    ],
+)
+def test_a_wrong_configuration_is_one_clear_message_and_no_work(
+    rendered: RenderedCollection, path: str, value: Any, said: str
+) -> None:
+    before = snapshot(rendered.results)
+    with rendered.checkout.edited("config.yaml", config_with(path, value)):
+        done = rendered.checkout.snakemake("--cores", 2)
+    assert done.returncode == 1
+    told = done.stdout + done.stderr
+    assert told.count(said) == 1
+    assert "Traceback" not in told
+    assert "Execute" not in told
+    assert snapshot(rendered.results) == before
+
+
+# -- delivered to object storage: a server of S3's protocol on this machine ------------------------
+
+
+def test_finished_artworks_are_delivered_to_a_bucket_and_only_once(
+    rendered: RenderedCollection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        address = f"http://{host}:{port}"
+        settings = {**KEYS, "ENDPOINT_URL": address, "REGION": "eu-west-1"}
+        for name, value in settings.items():
+            monkeypatch.setenv(f"SNAKEMAKE_STORAGE_S3_{name}", value)
+        store = boto3.client(
+            "s3",
+            endpoint_url=address,
+            region_name="eu-west-1",
+            aws_access_key_id="mine",
+            aws_secret_access_key="secret",
+        )
+        store.create_bucket(Bucket="prints", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        command = ["snakemake", "--cores", "2", "--config", "deliver_to=s3://prints/autumn"]
+        checkout = rendered.checkout
+        # What other tests changed is made again first.
+        assert checkout.snakemake("--cores", 2).returncode == 0
+        done = run(command, checkout.folder, checkout.env)
+        assert done.returncode == 0, done.stdout + done.stderr
+        files = ["preview.png", "print.tif", "provenance.json", "quality.json"]
+        names = {f"autumn/{artwork}/{file}" for artwork in ("halves", "scene") for file in files}
+        # The report with all that it shows.
+        folders = [rendered.results / folder for folder in ("halves/pictures", "scene/pictures", "report")]
+        shown = [path.relative_to(rendered.results) for folder in folders for path in folder.iterdir()]
+        names |= {f"autumn/{path}" for path in shown if not path.name.startswith(".")}
+        assert {"autumn/halves/pictures/result.jpg", "autumn/report/scene.html"} <= names
+        found = store.list_objects_v2(Bucket="prints")["Contents"]
+        assert {entry["Key"] for entry in found} == names | {"autumn/report.html"}
+        kept = store.get_object(Bucket="prints", Key="autumn/scene/print.tif")["Body"].read()
+        assert kept == (rendered.results / "scene" / "print.tif").read_bytes()
+        assert {job.split()[0] for job in jobs(done)} == {"deliver", "deliver_folder"}
+        again = run(command, checkout.folder, checkout.env)
+        assert jobs(again) == set()
+    finally:
+        server.stop()
+        for kind in ("logs", "benchmarks"):
+            shutil.rmtree(rendered.results / kind / "deliver", ignore_errors=True)
