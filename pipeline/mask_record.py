@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar, final
+from typing import final
 
-from pydantic import ValidationError
-
+from pipeline import record_files
 from pipeline.config.sections import Model
-from pipeline.errors import InputError
 
 
 @final
@@ -69,7 +67,7 @@ def read_mask_record(path: Path) -> MaskRecord:
     Raises:
         InputError: There is none, or it is no record of this version.
     """
-    return _read(path, MaskRecord, "segment")
+    return record_files.read(path, MaskRecord, "segment")
 
 
 def read_partition_record(path: Path) -> PartitionRecord:
@@ -78,15 +76,4 @@ def read_partition_record(path: Path) -> PartitionRecord:
     Raises:
         InputError: There is none, or it is no record of this version.
     """
-    return _read(path, PartitionRecord, "partition")
-
-
-_Record = TypeVar("_Record", MaskRecord, PartitionRecord)
-
-
-def _read(path: Path, kind: type[_Record], verb: str) -> _Record:
-    try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
-        found = error.strerror.lower() if isinstance(error, OSError) and error.strerror else "something else"
-        raise InputError(path, expected=f"a record made by `impasto {verb}`", found=found) from None
+    return record_files.read(path, PartitionRecord, "partition")

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, final
 
-from pydantic import ValidationError
-
+from pipeline import record_files
 from pipeline.config.sections import Model
-from pipeline.errors import InputError
 from pipeline.provenance import LevelRecord
 
 Moments = Literal["exact", "thumbnail"]
@@ -103,8 +101,4 @@ def read_painting(path: Path) -> PaintingRecord:
     Raises:
         InputError: There is none, or it is no record of this version.
     """
-    try:
-        return PaintingRecord.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
-        found = error.strerror.lower() if isinstance(error, OSError) and error.strerror else "something else"
-        raise InputError(path, expected="a record made by `impasto apply`", found=found) from None
+    return record_files.read(path, PaintingRecord, "apply")

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, final
 
-from pydantic import ValidationError
-
+from pipeline import record_files
 from pipeline.config.sections import Model
-from pipeline.errors import InputError
 from pipeline.provenance import LevelRecord
 
 
@@ -49,10 +47,4 @@ def read_record(path: Path) -> RenderingRecord:
     Raises:
         InputError: There is none, or it is no record of this version.
     """
-    try:
-        return RenderingRecord.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
-        found = error.strerror.lower() if isinstance(error, OSError) and error.strerror else "something else"
-        raise InputError(
-            path, expected="a record made by `impasto stylise` or `impasto refine`", found=found
-        ) from None
+    return record_files.read(path, RenderingRecord, "stylise", "refine")
