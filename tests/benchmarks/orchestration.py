@@ -2,11 +2,14 @@
 
     python tests/benchmarks/orchestration.py dry-run 500
     python tests/benchmarks/orchestration.py sharing
+    python tests/benchmarks/orchestration.py overhead RESOURCES
     python tests/benchmarks/orchestration.py finished RESULTS
 
 Processor seconds of the children are told, which a busy machine changes little. Every image is the same
-small file under many names. `finished` sums what the benchmark files of a finished run say, against the
-seconds that the loops of the optimiser recorded.
+small file under many names. `overhead` renders 24 small artworks with the weights in RESOURCES/weights, and
+tells the share of its wall time that is not computing: the demo's sizes take two minutes each on two cores,
+48 in all; `--artworks 2 --iterations 2` tries it out. `finished` sums what the benchmark files of a finished
+run say, against the seconds that the loops of the optimiser recorded.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -28,7 +32,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from pictures import gradient, save
+from pictures import gradient, noise, save
 from running import REPOSITORY, environment
 
 from pipeline.collection import resolve_collection
@@ -247,8 +251,8 @@ def sharing() -> None:
         )
 
 
-def finished(results: Path) -> None:
-    """Where the time of a finished run went, by rule."""
+def finished(results: Path) -> float:
+    """Tells where the time of a finished run went, by rule; the seconds in its loops."""
     seconds, processor, count = defaultdict[str, float](float), defaultdict[str, float](float), Counter[str]()
     for file in (results / "benchmarks").rglob("*.tsv"):
         own = (results / file.parent.name).is_dir()
@@ -264,9 +268,49 @@ def finished(results: Path) -> None:
     for rule in sorted(seconds, key=lambda name: -seconds[name]):
         _tell(f"{rule}: {count[rule]} jobs, {seconds[rule]:.1f} s, {processor[rule]:.1f} s of processor time")
     records = [json.loads(file.read_text()) for file in results.glob("*/levels/*/*.json")]
-    computed = sum(record["level"]["seconds"] for record in records)
+    computed = sum(float(record["level"]["seconds"]) for record in records)
     total = f"{sum(count.values())} jobs, {sum(seconds.values()):.1f} s"
     _tell(f"all: {total}, of these {computed:.1f} s in the loops")
+    return computed
+
+
+def overhead(resources: Path, artworks: int, iterations: int) -> None:
+    """What it takes to render so many small artworks, beside the seconds in the loops."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for name in ("Snakefile", "rules", "profiles"):
+            source = REPOSITORY / name
+            (shutil.copytree if source.is_dir() else shutil.copy2)(source, folder / name)
+        shutil.copytree(resources / "weights", folder / "resources" / "weights")
+        for seed in range(artworks):
+            save(folder / "inputs" / f"a{seed}.png", noise(400, 600, seed=seed))
+        config = {
+            "combine": {"contents": "inputs"},
+            "defaults": {
+                "style": "inputs/a0.png",
+                "levels": [256, 512],
+                "iterations": [iterations, iterations // 2],
+            },
+            "report": {"viewer": "none"},
+        }
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        begun = time.monotonic()
+        done = subprocess.run(
+            ["snakemake", "--cores", "2", "-q"],
+            cwd=folder,
+            env=environment({"PYTHONPATH": str(REPOSITORY)}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        wall_s = time.monotonic() - begun
+        assert done.returncode == 0, done.stdout + done.stderr
+        computed_s = finished(folder / "results")
+        around_s = wall_s - computed_s
+        _tell(
+            f"{artworks} artworks in {wall_s:.0f} s, {computed_s:.0f} s of them in the loops: "
+            f"{around_s / wall_s:.1%} is not computing, {around_s / artworks:.1f} s for each artwork"
+        )
 
 
 if __name__ == "__main__":
@@ -274,11 +318,17 @@ if __name__ == "__main__":
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("dry-run").add_argument("artworks", type=int)
     verbs.add_parser("sharing")
+    whole = verbs.add_parser("overhead")
+    whole.add_argument("resources", type=Path)
+    whole.add_argument("--artworks", type=int, default=24)
+    whole.add_argument("--iterations", type=int, default=60)
     verbs.add_parser("finished").add_argument("results", type=Path)
     given = parser.parse_args()
     if given.verb == "dry-run":
         dry_run(given.artworks)
     elif given.verb == "sharing":
         sharing()
+    elif given.verb == "overhead":
+        overhead(given.resources, given.artworks, given.iterations)
     else:
         finished(given.results)
