@@ -198,7 +198,7 @@ class Optimiser(Section):
     check_last_step: bool = Field(
         True,
         description="Evaluate the loss once more after a level's last step; L-BFGS then shortens the step if "
-        "the loss has not fallen enough. `false` saves the time, about a third of a huge level that takes "
+        "the loss has not fallen enough. `false` saves that pass, one of three at a huge level that takes "
         "one step, and the loss of the result is not known.",
     )
 
