@@ -79,6 +79,10 @@ class Term(Protocol):
     def measure(self, seen: Observation) -> Tensor:
         """The sum over the positions that are shown."""
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether the value is a multiple of the sum, so that its derivative is known before the sum is."""
+
     def judge(self, mean: Tensor) -> Float[Tensor, ""]:
         """The term's weighted value, given the sum divided by the number of positions of the level."""
 
@@ -113,6 +117,11 @@ class ContentTerm:
         """The squared difference at its layer, weighted when regions have weights."""
         weights = () if self.region_weights is None else (*self.region_weights, self.weight)
         return Statistic("squared_difference", self.layer.name, weights=weights)
+
+    @property
+    def is_linear(self) -> bool:
+        """Yes."""
+        return True
 
     def measure(self, seen: Observation) -> Float[Tensor, ""]:
         """The sum of (F(x) - F(content))^2, or of W times that, over the elements shown."""
@@ -166,6 +175,11 @@ class GramTerm:
         """The second moment at its layer, guided by its region."""
         return Statistic("second_moment", self.layer.name, self.region)
 
+    @property
+    def is_linear(self) -> bool:
+        """No."""
+        return False
+
     def measure(self, seen: Observation) -> Float[Tensor, "channels channels"]:
         """The sum of T^2 F F^T over the positions shown."""
         guide = None if self.region is None else seen.guides[self.layer.name][self.region]
@@ -214,6 +228,11 @@ class MeansTerm:
         """The first moment at its layer, guided by its region."""
         return Statistic("first_moment", self.layer.name, self.region)
 
+    @property
+    def is_linear(self) -> bool:
+        """No."""
+        return False
+
     def measure(self, seen: Observation) -> Float[Tensor, " channels"]:
         """The sum of T F over the positions shown."""
         guide = None if self.region is None else seen.guides[self.layer.name][self.region]
@@ -249,6 +268,11 @@ class TotalVariationTerm:
     def statistic(self) -> Statistic:
         """The total variation of the pixels."""
         return Statistic("total_variation", PIXELS.name)
+
+    @property
+    def is_linear(self) -> bool:
+        """Yes."""
+        return True
 
     def measure(self, seen: Observation) -> Float[Tensor, ""]:
         """The sum of squared steps from the pixels shown, in squares of 0..1."""
@@ -306,6 +330,17 @@ class Loss:
     def shared_layers(self) -> frozenset[Layer]:
         """Where the regions' shares of the units are needed."""
         return frozenset(term.layer for term in self.terms if term.statistic.weights)
+
+    @property
+    def statistics(self) -> frozenset[Statistic]:
+        """What is measured."""
+        return frozenset(term.statistic for term in self.terms)
+
+    @property
+    def curved(self) -> Loss:
+        """The terms whose sums must be known before any gradient is; all of them if no other is left."""
+        terms = tuple(term for term in self.terms if not term.is_linear)
+        return Loss(terms) if terms else self
 
     def measure(self, seen: Observation) -> dict[Statistic, Tensor]:
         """Every statistic the terms need, over the positions shown; each is computed once."""

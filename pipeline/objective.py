@@ -5,7 +5,10 @@ in two passes over tiles. Pass 1 adds the tiles' statistics, without gradients; 
 sums, and so does its derivative with respect to each sum. Pass 2 runs each tile forward and backward with
 those derivatives as incoming gradients of its own statistics. A tile measures its core only, so every feature
 is owned by one tile and autograd injects zero outside the core; the gradients of the haloed tiles ADD up to
-that of the whole image. pipeline/README.md tells why a halo of (R - s) / 2 makes this exact.
+that of the whole image. A term that is linear in its sum, as that of the content is, needs no pass 1 for its
+derivative: where the gradient is wanted whatever the loss, the term is left to pass 2, and pass 1 runs the
+network over the image alone and no further than the deepest layer of the other terms. pipeline/README.md
+tells why a halo of (R - s) / 2 makes this exact.
 
 Shapes: 3 height width, the level padded to a multiple of the deepest layer's stride. sRGB in [0, 1].
 """
@@ -42,11 +45,11 @@ class Trial(Protocol):
 
     @property
     def loss(self) -> float:
-        """The sum of the terms."""
+        """The sum of the terms. Not known before the gradient where that was to follow."""
 
     @property
     def terms(self) -> Mapping[str, float]:
-        """Each term's weighted value by name."""
+        """Each term's weighted value by name, known when the loss is."""
 
     def write_gradient(self, into: Store) -> None:
         """Writes the derivative of the loss by the image to a store that nothing was written to."""
@@ -59,8 +62,13 @@ class Objective(Protocol):
     def size(self) -> Size:
         """Height and width of the images it judges."""
 
-    def forward(self, image: Raster) -> Trial:
-        """The loss at this image."""
+    def forward(self, image: Raster, *, gradient_follows: bool = False) -> Trial:
+        """The loss at this image.
+
+        Args:
+            image: To be judged.
+            gradient_follows: The gradient is taken before the loss is asked for, which may spare work.
+        """
 
 
 @final
@@ -89,8 +97,13 @@ class WholeObjective:
         self._view = View(encoder, loss, content, guidance)
         self._content = self._view.content(Tile.whole(size))
 
-    def forward(self, image: Raster | Float[Tensor, "3 height width"]) -> _WholeTrial:
-        """The loss at this image."""
+    def forward(
+        self,
+        image: Raster | Float[Tensor, "3 height width"],
+        *,
+        gradient_follows: bool = False,  # noqa: ARG002 - one graph serves both passes
+    ) -> _WholeTrial:
+        """The loss at this image; a gradient that follows spares nothing."""
         whole = Tile.whole(self.size)
         read = self._view.read(_raster(image), whole, self._content)
         leaf = read.pixels.detach().requires_grad_()
@@ -160,36 +173,49 @@ class TiledObjective:
         self.tiles = part.strip.tiles(tile_px, halo_px, deepest.stride_px)
         self._loss = loss
         self._view = View(encoder, loss, content, guidance)
+        self._first_view = View(encoder, loss.curved, content, guidance)
         self._kept = frozenset(self.tiles[:keep_tiles])
         self._content: dict[Tile, Mapping[str, Tensor]] = {}
         with part.group.together():
             if cache_content:
                 self._content = {tile: self._view.content(tile) for tile in self.tiles}
 
-    def forward(self, image: Raster | Float[Tensor, "3 height width"]) -> TiledTrial:
-        """The loss at this image: pass 1."""
+    def forward(
+        self, image: Raster | Float[Tensor, "3 height width"], *, gradient_follows: bool = False
+    ) -> TiledTrial:
+        """The loss at this image: pass 1. A gradient that follows measures the linear terms itself."""
         image = _raster(image)
         sums: dict[Statistic, Tensor] = {}
         kept: dict[Tile, _MeasuredTile] = {}
+        first = self._first_view if gradient_follows else self._view
+
+        def view(tile: Tile) -> View:
+            return self._view if tile in self._kept else first
+
         with self.part.group.together(), Streaming(self._view.device) as stream:
-            for tile, read in stream.ahead(self.tiles, partial(self._read, image)):
+            for tile, read in stream.ahead(self.tiles, lambda tile: self._read(view(tile), image, tile)):
                 with torch.set_grad_enabled(tile in self._kept):
-                    measured = self._measure(read, tile)
+                    measured = _measured(view(tile), read, tile)
                 if tile in self._kept:
                     kept[tile] = measured
-                for statistic, value in measured.sums.items():
-                    exact = value.detach().to(torch.float64)
-                    sums[statistic] = sums[statistic] + exact if statistic in sums else exact
-        sums = self._of_all(sums)
+                _add(measured.sums, to=sums)
+        late = self._loss.statistics - first.loss.statistics
+        whole = self._of_all({name: value for name, value in sums.items() if name not in late})
+        nothing = {name: torch.zeros((), dtype=torch.float64, device=self._view.device) for name in late}
+        values, derivatives = self._judged({**whole, **nothing})
+        begun = {name: value for name, value in sums.items() if name in late}
+        found = None if late else _numbers(values)
+        return TiledTrial(self, image, whole, begun, derivatives, kept, found)
+
+    def _judged(self, sums: Mapping[Statistic, Tensor]) -> tuple[dict[str, Tensor], dict[Statistic, Tensor]]:
+        """The terms' values, and the derivative of the loss by each sum."""
         with torch.enable_grad():
             for value in sums.values():
                 value.requires_grad_()
             values = self._loss.judge(sums, self.part.strip.level)
             total = torch.stack(list(values.values())).sum()
-        derivatives = dict(zip(sums, torch.autograd.grad(total, list(sums.values())), strict=True))
-        # The one place where the host waits for the device.
-        loss, *terms = torch.stack([total, *values.values()]).tolist()
-        return TiledTrial(loss, dict(zip(values, terms, strict=True)), self, image, derivatives, kept)
+        derivatives = torch.autograd.grad(total, list(sums.values()))
+        return values, dict(zip(sums, derivatives, strict=True))
 
     def _of_all(self, sums: Mapping[Statistic, Tensor]) -> dict[Statistic, Tensor]:
         """The sums over the tiles of all processes, in one message."""
@@ -197,14 +223,9 @@ class TiledObjective:
         parts = torch.split(together, [value.numel() for value in sums.values()])
         return {name: part.view_as(sums[name]) for name, part in zip(sums, parts, strict=True)}
 
-    def _read(self, image: Raster, tile: Tile) -> Read:
-        """All that is read for a tile."""
-        return self._view.read(image, tile, self._content.get(tile), self.part.strip.local(tile.haloed))
-
-    def _measure(self, read: Read, tile: Tile) -> _MeasuredTile:
-        """The statistics of the tile's core; with gradients enabled, with their graph."""
-        pixels = read.pixels.detach().requires_grad_(torch.is_grad_enabled())
-        return _MeasuredTile(pixels, self._loss.measure(self._view.observe(pixels, read, tile)))
+    def _read(self, view: View, image: Raster, tile: Tile) -> Read:
+        """All that this view needs for a tile."""
+        return view.read(image, tile, self._content.get(tile), self.part.strip.local(tile.haloed))
 
 
 @final
@@ -216,17 +237,57 @@ class _MeasuredTile:
     sums: Mapping[Statistic, Tensor]
 
 
-@final
-@dataclass(frozen=True, eq=False, slots=True)
-class TiledTrial:
-    """The sums of pass 1, what the loss asks of each, and the tiles that kept their activations."""
+def _measured(view: View, read: Read, tile: Tile) -> _MeasuredTile:
+    """The statistics of the tile's core; with gradients enabled, with their graph."""
+    pixels = read.pixels.detach().requires_grad_(torch.is_grad_enabled())
+    return _MeasuredTile(pixels, view.loss.measure(view.observe(pixels, read, tile)))
 
-    loss: float
-    terms: Mapping[str, float]
+
+def _add(measured: Mapping[Statistic, Tensor], *, to: dict[Statistic, Tensor]) -> None:
+    """Adds a tile's sums to those of the tiles before it, in float64."""
+    for name, value in measured.items():
+        exact = value.detach().to(torch.float64)
+        to[name] = to[name] + exact if name in to else exact
+
+
+def _numbers(values: Mapping[str, Float[Tensor, ""]]) -> tuple[float, dict[str, float]]:
+    """The loss, and its terms by name: the one place where the host waits for the device."""
+    each = torch.stack(list(values.values()))
+    loss, *terms = torch.stack([each.sum(), *each]).tolist()
+    return loss, dict(zip(values, terms, strict=True))
+
+
+@final
+@dataclass(eq=False, slots=True)
+class TiledTrial:
+    """The sums of pass 1, what the loss asks of each, and the tiles that kept their activations.
+
+    Sums that pass 2 completes are here as far as the kept tiles measured them.
+    """
+
     _objective: TiledObjective
     _image: Raster
+    _sums: Mapping[Statistic, Tensor]
+    _begun: Mapping[Statistic, Tensor]
     _derivatives: Mapping[Statistic, Tensor]
     _kept: dict[Tile, _MeasuredTile]
+    _found: tuple[float, Mapping[str, float]] | None
+
+    @property
+    def loss(self) -> float:
+        """The sum of the terms."""
+        return self._known[0]
+
+    @property
+    def terms(self) -> Mapping[str, float]:
+        """Each term's weighted value by name."""
+        return self._known[1]
+
+    @property
+    def _known(self) -> tuple[float, Mapping[str, float]]:
+        if self._found is None:
+            raise ValueError("the loss is known once the gradient that was to follow is taken")
+        return self._found
 
     def gradient(self) -> Float[Tensor, "3 height width"]:
         """The derivative of the loss by the image, in the image's precision: pass 2, added up in memory."""
@@ -237,18 +298,28 @@ class TiledTrial:
 
     def write_gradient(self, into: Store) -> None:
         """Adds every tile's share to the store, in the order of the tiles."""
-        part = self._objective.part
+        part, late = self._objective.part, dict(self._begun)
         with part.group.together(), Streaming(self._objective._view.device) as stream:
-            for tile, share in self.tile_gradients(stream):
+            for tile, share in self.tile_gradients(stream, late):
                 stream.behind(partial(into.add, part.strip.local(tile.haloed), share), share)
         part.fold(into)
+        if self._found is None:
+            sums = {**self._sums, **self._objective._of_all(late)}
+            self._found = _numbers(self._objective._loss.judge(sums, part.strip.level))
 
-    def tile_gradients(self, stream: Streaming) -> Iterator[tuple[Tile, Float[Tensor, "3 t_height t_width"]]]:
-        """Pass 2: what each tile's core asks of the pixels of its haloed tile."""
-        kept = frozenset(self._kept)
+    def tile_gradients(
+        self, stream: Streaming, late: dict[Statistic, Tensor] | None = None
+    ) -> Iterator[tuple[Tile, Float[Tensor, "3 t_height t_width"]]]:
+        """Pass 2: what each tile's core asks of the pixels of its haloed tile.
+
+        Args:
+            stream: Reads ahead.
+            late: Where the tiles add to the sums that pass 1 left out.
+        """
+        kept, view = frozenset(self._kept), self._objective._view
 
         def read_unless_kept(tile: Tile) -> Read | None:
-            return None if tile in kept else self._objective._read(self._image, tile)
+            return None if tile in kept else self._objective._read(view, self._image, tile)
 
         for tile, read in stream.ahead(self._objective.tiles, read_unless_kept):
             if read is None:
@@ -256,7 +327,9 @@ class TiledTrial:
                 measured = self._kept.pop(tile)
             else:
                 with torch.enable_grad():
-                    measured = self._objective._measure(read, tile)
+                    measured = _measured(view, read, tile)
+                if late is not None:
+                    _add({name: v for name, v in measured.sums.items() if name not in self._sums}, to=late)
             derivatives = [self._derivatives[name].to(value.dtype) for name, value in measured.sums.items()]
             (share,) = torch.autograd.grad(list(measured.sums.values()), measured.pixels, derivatives)
             del measured

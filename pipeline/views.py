@@ -69,7 +69,7 @@ class View:
         if (loss.guided_layers or loss.shared_layers) and guidance is None:
             raise ValueError("a term has a region; give the channels as `guidance`")
         self._encoder = encoder
-        self._loss = loss
+        self.loss = loss
         self._content = content
         self._guidance = guidance
 
@@ -93,8 +93,8 @@ class View:
         guides: dict[str, Tensor] = {}
         shares: dict[str, Tensor] = {}
         if self._guidance is not None:
-            guides = self._guidance.at(self._loss.guided_layers, tile)
-            shares = self._guidance.shares(self._loss.shared_layers, tile)
+            guides = self._guidance.at(self.loss.guided_layers, tile)
+            shares = self._guidance.shares(self.loss.shared_layers, tile)
         return Read(
             pixels,
             {name: T.to(pixels.device) for name, T in guides.items()},
@@ -107,11 +107,11 @@ class View:
         """What is seen over the tile's core when its haloed part holds these pixels."""
         content = read.content if read.content_pixels is None else self._content_of(read.content_pixels, tile)
         return Observation(
-            self._features(pixels, self._loss.layers, tile),
+            self._features(pixels, self.loss.layers, tile),
             read.guides,
             content,
             read.shares,
-            _with_neighbours(pixels, tile.t_core) if self._loss.needs_pixels else None,
+            _with_neighbours(pixels, tile.t_core) if self.loss.needs_pixels else None,
         )
 
     def content(self, tile: Tile) -> dict[str, Tensor]:
@@ -122,13 +122,13 @@ class View:
         return {name: values.clone() for name, values in features.items()}
 
     def _content_pixels(self, tile: Tile) -> Float[Tensor, "3 t_height t_width"] | None:
-        if self._content is None or not self._loss.content_layers:
+        if self._content is None or not self.loss.content_layers:
             return None
         return self._content.read(tile.haloed).to(self._encoder.device)
 
     @torch.no_grad()
     def _content_of(self, pixels: Float[Tensor, "3 t_height t_width"], tile: Tile) -> dict[str, Tensor]:
-        return self._features(pixels, self._loss.content_layers, tile)
+        return self._features(pixels, self.loss.content_layers, tile)
 
     def _features(
         self, pixels: Float[Tensor, "3 t_height t_width"], layers: Iterable[Layer], tile: Tile

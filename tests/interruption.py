@@ -68,7 +68,7 @@ class Bowl:
             for top in range(0, self.size.height, 16)
         ]
 
-    def forward(self, image: Raster) -> BowlTrial:
+    def forward(self, image: Raster, *, gradient_follows: bool = False) -> BowlTrial:
         """The loss at this image."""
         loss = sum(self._loss(image, box) for box in self.boxes)
         return BowlTrial(self, image, loss, {"bowl": loss})

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from pipeline.groups import Part, StoppedError
-from pipeline.objective import Objective
-from pipeline.optimiser.descent import GREY_LEVEL, Ending, Watch, Work, evaluated
+from pipeline.objective import Objective, Trial
+from pipeline.optimiser.descent import GREY_LEVEL, Ending, Watch, Work, differentiated, evaluated
 from pipeline.optimiser.hessian import MultiscaleHessian
 from pipeline.optimiser.sweeps import sweep_tiles
 from pipeline.stores import Store
@@ -124,23 +124,28 @@ def _run(
         if 0 < settings.iterations <= state.work.iteration and not settings.check_last_step:
             watch.report(None, 1.0)
             return "iterations"
-        trial = evaluated(objective, state.image, state.work, watch)
-        if state.work.forward_passes == state.work.iteration:
-            state.work.forward_passes += 1
-            watch.report(trial, float(state.work.iteration > 0))
-            watch.keep()
-            with part.group.together():
-                watch.check()
         if state.work.iteration >= settings.iterations:
+            _report(evaluated(objective, state.image, state.work, watch), state.work, watch)
+            watch.keep()
             return "iterations"
         with part.group.together():
             gradient = workspace.new("gradient", state.image.channels, state.image.size, state.image.dtype)
-        trial.write_gradient(gradient)
-        del trial
+        # Every step wants the gradient, so the loss may come with it.
+        _report(differentiated(objective, state.image, gradient, state.work, watch), state.work, watch)
         with part.group.together():
             _update(state, gradient, settings, workspace, tiles)
         part.share(state.image)
         del gradient
+        watch.keep()
+        with part.group.together():
+            watch.check()
+
+
+def _report(trial: Trial, work: Work, watch: Watch) -> None:
+    """Tells of the state's image, once."""
+    if work.forward_passes == work.iteration:
+        work.forward_passes += 1
+        watch.report(trial, float(work.iteration > 0))
 
 
 def _update(

@@ -19,6 +19,7 @@ from pipeline.geometry import Box, Size
 from pipeline.groups import StoppedError
 from pipeline.objective import Objective, Trial
 from pipeline.rasters import Raster
+from pipeline.stores import Store
 
 GREY_LEVEL = 1.0 / 255.0
 
@@ -91,7 +92,21 @@ def evaluated(objective: Objective, image: Raster, work: Work, watch: Watch) -> 
     Raises:
         PipelineError: Its loss is not finite.
     """
-    trial = objective.forward(Watched(image, watch))
+    return _finite(objective.forward(Watched(image, watch)), work)
+
+
+def differentiated(objective: Objective, image: Raster, gradient: Store, work: Work, watch: Watch) -> Trial:
+    """The image's trial, once its gradient is written to a store that nothing was written to.
+
+    Raises:
+        PipelineError: Its loss is not finite.
+    """
+    trial = objective.forward(Watched(image, watch), gradient_follows=True)
+    trial.write_gradient(gradient)
+    return _finite(trial, work)
+
+
+def _finite(trial: Trial, work: Work) -> Trial:
     if not math.isfinite(trial.loss):
         raise not_finite("loss", trial.loss, work)
     return trial

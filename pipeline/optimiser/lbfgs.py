@@ -29,6 +29,7 @@ from pipeline.optimiser.descent import (
     Watch,
     Watched,
     Work,
+    differentiated,
     evaluated,
     not_finite,
 )
@@ -230,17 +231,19 @@ class _Run:
     def to_the_end(self) -> Ending:
         state = self._state
         trial: Trial | None = None
-        if state.work.forward_passes == 0:
-            trial = evaluated(self._objective, state.image, state.work, self._watch)
-            state.loss = trial.loss
-            state.work.forward_passes = 1
-            self._completed(trial, 0.0)
+        if state.work.forward_passes == 0 and self._settings.iterations == 0:
+            self._begun(evaluated(self._objective, state.image, state.work, self._watch))
+            self._watch.keep()
         while state.work.iteration < self._settings.iterations:
             if state.projection is None:
-                if trial is None:
-                    trial = evaluated(self._objective, state.image, state.work, self._watch)
                 gradient = self._new("gradient", state.image.dtype)
-                trial.write_gradient(gradient)
+                if trial is None:
+                    # The start, or where an earlier run ended.
+                    trial = differentiated(self._objective, state.image, gradient, state.work, self._watch)
+                else:
+                    trial.write_gradient(gradient)
+                if state.work.forward_passes == 0:
+                    self._begun(trial)
                 # A spent trial may hold activations, the largest thing there is: no name may keep it.
                 trial = None
                 self._learn(gradient)
@@ -255,6 +258,11 @@ class _Run:
                 state.loss = trial.loss
             self._completed(trial, step_length)
         return "iterations"
+
+    def _begun(self, trial: Trial) -> None:
+        self._state.loss = trial.loss
+        self._state.work.forward_passes = 1
+        self._watch.report(trial, 0.0)
 
     def _completed(self, trial: Trial | None, step_length: float) -> None:
         self._watch.report(trial, step_length)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar, final
 
 import torch
@@ -54,20 +54,21 @@ class Shrinking:
         self._on_shrunk = on_shrunk
         self._made: Objective | None = None
 
-    def forward(self, image: Raster) -> Trial:
+    def forward(self, image: Raster, *, gradient_follows: bool = False) -> Trial:
         """The loss at this image.
 
         Raises:
             ResourceError: There is no memory for the smallest tiles either, here or in the gradient.
         """
-        trial = self.retried(lambda: self.begin(image))
-        return _ShrinkingTrial(trial.loss, trial.terms, self, image, [trial])
+        trial = self.retried(lambda: self.begin(image, gradient_follows))
+        found = None if gradient_follows else (trial.loss, trial.terms)
+        return _ShrinkingTrial(self, image, found, [trial])
 
-    def begin(self, image: Raster) -> Trial:
+    def begin(self, image: Raster, gradient_follows: bool) -> Trial:
         """The trial of this image with the tiles of now."""
         if self._made is None:
             self._made = self._make(self._tile_px)
-        return self._made.forward(image)
+        return self._made.forward(image, gradient_follows=gradient_follows)
 
     def retried(self, attempt: Callable[[], Found]) -> Found:
         """What `attempt` gives, once there is memory enough for it."""
@@ -99,15 +100,30 @@ class Shrinking:
 
 
 @final
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, slots=True)
 class _ShrinkingTrial:
     """A trial that is taken again where its gradient is out of memory."""
 
-    loss: float
-    terms: Mapping[str, float]
     _objective: Shrinking
     _image: Raster
-    _unspent: list[Trial] = field(default_factory=list)
+    _found: tuple[float, Mapping[str, float]] | None
+    _unspent: list[Trial]
+
+    @property
+    def loss(self) -> float:
+        """The sum of the terms."""
+        return self._known[0]
+
+    @property
+    def terms(self) -> Mapping[str, float]:
+        """Each term's weighted value by name."""
+        return self._known[1]
+
+    @property
+    def _known(self) -> tuple[float, Mapping[str, float]]:
+        if self._found is None:
+            raise ValueError("the loss is known once the gradient that was to follow is taken")
+        return self._found
 
     def write_gradient(self, into: Store) -> None:
         self._objective.retried(lambda: self._attempt(into))
@@ -116,5 +132,8 @@ class _ShrinkingTrial:
         if not self._unspent:
             # The tiles are others now: their sums are new, and what the old ones added must go.
             into.clear()
-            self._unspent.append(self._objective.begin(self._image))
-        self._unspent.pop().write_gradient(into)
+            self._unspent.append(self._objective.begin(self._image, gradient_follows=True))
+        # Popped, so that no name keeps the trial while smaller tiles are tried.
+        trial = self._unspent.pop()
+        trial.write_gradient(into)
+        self._found = self._found or (trial.loss, trial.terms)

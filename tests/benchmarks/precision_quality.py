@@ -89,7 +89,7 @@ class _Watched:
         self._judge = judge
         self.losses: list[float] = []
 
-    def forward(self, image: Raster) -> Trial:
+    def forward(self, image: Raster, *, gradient_follows: bool = False) -> Trial:
         """The loss at this image."""
         pixels = image.read(Box.whole(self.size)).clone()
         # A rejected trial is half an evaluation, and counts as one: there are few.

@@ -219,7 +219,7 @@ class _Watched:
         self._started = started
         self._kept = kept
 
-    def forward(self, image: Raster) -> Trial:
+    def forward(self, image: Raster, *, gradient_follows: bool = False) -> Trial:
         """The loss at this image."""
         trial = self._objective.forward(image)
         self._kept.append((Clock.now() - self._started, image.read(Box.whole(self.size)).clone()))

@@ -227,6 +227,44 @@ def test_tiles_are_computed_no_more_often_than_needed(
     assert count_forwards(tiled(encoder, **options), encoder) == expected
 
 
+@pytest.mark.parametrize("loss", [LOSS, OTHERS])
+@pytest.mark.parametrize(
+    "options", [{}, {"keep_tiles": 1}, {"keep_tiles": 3}, {"cache_content": False}, {"tile_px": 16}]
+)
+def test_a_gradient_that_follows_changes_no_bit(options: dict[str, Any], loss: Loss) -> None:
+    objective = tiled(make_encoder(), loss=loss, **options)
+    expected = objective.forward(IMAGE)
+    trial = objective.forward(IMAGE, gradient_follows=True)
+    for _ in range(2):
+        assert torch.equal(trial.gradient(), expected.gradient())
+        assert (trial.loss, trial.terms) == (expected.loss, expected.terms)
+
+
+def test_the_loss_is_not_known_before_the_gradient_that_was_to_follow() -> None:
+    trial = tiled(make_encoder()).forward(IMAGE, gradient_follows=True)
+    for name in ("loss", "terms"):
+        with pytest.raises(ValueError, match="once the gradient"):
+            getattr(trial, name)
+    curved = Loss(tuple(term for term in LOSS.terms if not term.is_linear))
+    for loss in (curved, Loss((ContentTerm(SMALL.layer("relu4_2")),))):
+        objective = tiled(make_encoder(), loss=loss)
+        assert objective.forward(IMAGE, gradient_follows=True).loss == objective.forward(IMAGE).loss
+
+
+def test_a_gradient_that_follows_spares_the_content_and_the_layers_behind_the_style() -> None:
+    encoder = make_encoder()
+    # The content's layer lies behind those of the styles.
+    loss = Loss((ContentTerm(SMALL.layer("relu4_2")), GramTerm(STYLED[0], None, 0.1, TARGETS[STYLED[0]])))
+    objective = tiled(encoder, loss=loss, cache_content=False)
+    asked: list[set[str]] = []
+    with encoder.register_forward_pre_hook(lambda _, arguments: asked.append(set(arguments[1]))):
+        trial = objective.forward(IMAGE, gradient_follows=True)
+        assert asked == [{STYLED[0].name}] * 3
+        asked.clear()
+        trial.gradient()
+    assert sorted(map(len, asked)) == [1, 1, 1, 2, 2, 2]
+
+
 def test_the_halo_is_that_of_the_deepest_layer() -> None:
     objective = tiled(make_encoder(), tile_px=16)
     assert objective.tiles[-1].core.left - objective.tiles[-1].haloed.left == 64

@@ -54,7 +54,7 @@ class Differentiable:
     forwards: list[float] = field(default_factory=list)
     gradients: list[float] = field(default_factory=list)
 
-    def forward(self, image: Raster) -> DifferentiableTrial:
+    def forward(self, image: Raster, *, gradient_follows: bool = False) -> DifferentiableTrial:
         pixels = image.read(Box.whole(image.size)).clone()
         loss = self.function(pixels).item()
         self.forwards.append(loss)
@@ -298,7 +298,7 @@ class Scripted:
     gradients: int = 0
     images: list[Tensor] = field(default_factory=list)
 
-    def forward(self, image: Raster) -> ScriptedTrial:
+    def forward(self, image: Raster, *, gradient_follows: bool = False) -> ScriptedTrial:
         self.images.append(image.read(Box.whole(image.size)).clone())
         return ScriptedTrial(self, self.losses.pop(0))
 
@@ -503,7 +503,7 @@ def test_no_spent_trial_is_alive_during_a_forward_pass() -> None:
     class Watching:
         size = objective.size
 
-        def forward(self, image: Raster) -> DifferentiableTrial:
+        def forward(self, image: Raster, *, gradient_follows: bool = False) -> DifferentiableTrial:
             assert [trial for trial in trials if trial() is not None] == []
             trial = objective.forward(image)
             trials.append(weakref.ref(trial))
@@ -608,7 +608,7 @@ def test_stopped_at_any_question_the_image_is_that_of_the_last_iteration(setting
         place = losses.index(objective.function(result.image).item())
         assert place - max(len(result.trace) - 1, 0) in ({0, 1} if isinstance(settings, Adam) else {0})
         asked += 1
-    assert asked >= 10
+    assert asked >= 9
 
 
 def numbers(step: Step) -> tuple[object, ...]:

@@ -104,7 +104,7 @@ class HalfWay:
 
     size = SIZE
 
-    def forward(self, image: Raster) -> HalfWayTrial:
+    def forward(self, image: Raster, *, gradient_follows: bool = False) -> HalfWayTrial:
         trial = self.objective.forward(image)
         return HalfWayTrial(self, trial, trial.loss, dict(trial.terms))
 
