@@ -24,7 +24,7 @@ rule all:
             file=["preview.png", "plan.json", "provenance.json"],
         ),
         # The jobs of artworks that cannot be made, which say why.
-        expand(f"{RESULTS}/{{artwork}}/plan.json", artwork=COLLECTION.refused),
+        expand(f"{RESULTS}/{{artwork}}/plan.json", artwork=COLLECTION.refusals(on_demand=False)),
         [FILES.prints(artwork) for artwork in COLLECTION.artworks(on_demand=False)],
         [FILES.assessed(artwork) for artwork in COLLECTION.artworks(on_demand=False)],
         [FILES.judged(artwork) for artwork in COLLECTION.artworks(on_demand=False)],

@@ -76,6 +76,11 @@ class Collection:
         """The artworks that a plain `snakemake` makes, or those that it leaves out."""
         return [name for name, plan in self.plans.items() if plan.settings.on_demand == on_demand]
 
+    def refusals(self, *, on_demand: bool) -> dict[str, str]:
+        """Those of the refused artworks that a plain `snakemake` asks for, or those that it leaves out."""
+        artworks = self.config.artworks
+        return {name: why for name, why in self.refused.items() if artworks[name].on_demand == on_demand}
+
     def level(self, artwork: str, level: str | int) -> LevelPlan:
         """A level of an artwork."""
         return self.plans[artwork].level(int(level))

@@ -31,8 +31,10 @@ except PipelineError as error:
     raise WorkflowError(str(error)) from None
 
 if workflow.is_main_process:
-    for line in COLLECTION.refused.values():
+    for line in COLLECTION.refusals(on_demand=False).values():
         logger.error(f"{line} The other artworks go on.")
+    for name, line in COLLECTION.refusals(on_demand=True).items():
+        logger.warning(f"{line} {name} is made on demand alone: nothing else waits for it.")
 
 FILES = JobFiles(COLLECTION)
 NEEDS = JobResources(COLLECTION)

@@ -9,18 +9,21 @@ Layers: style relu1_1 and relu2_1, content relu2_2, whose features are computed 
 styles are the demo's paintings at 4096 px at most. Lower levels, each half as large, take few iterations.
 
 Start it again with the same words after an interruption: the workflow goes on, and what was measured before
-is added to. A stage's time is that in which its command ran. Memory is what no file stands behind (RssAnon),
+is added to. A stage's time is that in which its command ran; its processor's time says what a machine takes
+whose cores are all there. Memory is what no file stands behind (RssAnon),
 of the largest process of a stage; disk is what lies in FOLDER/results at most, looked at every few seconds.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,14 +71,18 @@ def main() -> None:
     if process.returncode != 0:
         results.say(f"the workflow ended with {process.returncode}: see {folder / 'snakemake.log'}")
         sys.exit(process.returncode)
-    results.say(f"{'stage':<16}{'seconds':>10}{'peak anonymous MiB':>20}")
+    results.say(f"{'stage':<16}{'seconds':>10}{'processor s':>14}{'peak anonymous MiB':>20}")
     stages = [verb for verb in COMMANDS if verb in measured["stages"]]
     for verb in stages:
         stage = measured["stages"][verb]
-        results.say(f"{verb:<16}{stage['seconds']:>10.0f}{stage['peak_mib']:>20.0f}")
-    total_s = sum(measured["stages"][verb]["seconds"] for verb in stages)
+        results.say(
+            f"{verb:<16}{stage['seconds']:>10.0f}{stage['processor_s']:>14.0f}{stage['peak_mib']:>20.0f}"
+        )
+    total_s, processor_s = (
+        sum(measured["stages"][verb][key] for verb in stages) for key in ("seconds", "processor_s")
+    )
     peak_mib = max((measured["stages"][verb]["peak_mib"] for verb in stages), default=0.0)
-    results.say(f"{'together':<16}{total_s:>10.0f}{peak_mib:>20.0f}")
+    results.say(f"{'together':<16}{total_s:>10.0f}{processor_s:>14.0f}{peak_mib:>20.0f}")
     results.say(f"disk: {measured['disk_gib']:.1f} GiB at most")
     for record in sorted((folder / "results" / "large" / "levels").glob("*/*.json"), key=_level_of):
         level = json.loads(record.read_text(encoding="utf-8"))["level"]
@@ -146,16 +153,22 @@ def _watch(process: subprocess.Popen[bytes], folder: Path) -> dict[str, Any]:
     if file.exists():
         found = json.loads(file.read_text(encoding="utf-8"))
     last, disk_at = time.monotonic(), 0.0
+    used: dict[int, float] = {}
     while process.poll() is None:
         time.sleep(SAMPLE_S)
         now = time.monotonic()
         running: dict[str, float] = {}
+        spent: Counter[str] = Counter()
         for pid in _descendants(process.pid):
-            verb, mib = _stage(pid)
+            verb, mib, processor_s = _stage(pid)
             if verb:
                 running[verb] = max(running.get(verb, 0.0), mib)
+                # Numbers of processes come round again.
+                spent[verb] += processor_s - (used[pid] if used.get(pid, math.inf) <= processor_s else 0.0)
+                used[pid] = processor_s
         for verb, mib in running.items():
-            stage = found["stages"].setdefault(verb, {"seconds": 0.0, "peak_mib": 0.0})
+            stage = found["stages"].setdefault(verb, {"seconds": 0.0, "processor_s": 0.0, "peak_mib": 0.0})
+            stage["processor_s"] += spent[verb]
             stage["seconds"] += now - last
             stage["peak_mib"] = max(stage["peak_mib"], mib)
         last = now
@@ -179,18 +192,21 @@ def _descendants(pid: int) -> Iterator[int]:
             yield from _descendants(child)
 
 
-def _stage(pid: int) -> tuple[str, float]:
-    """The command that a process runs, empty if it is none of ours, and its anonymous memory in MiB."""
+def _stage(pid: int) -> tuple[str, float, float]:
+    """A process's command, empty if it is none of ours; its anonymous MiB and processor seconds."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+        # The name in parentheses may hold spaces; user and system time are the 12th and 13th words after it.
+        ticks = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[11:13]
     except OSError:
-        return "", 0.0
+        return "", 0.0, 0.0
     names = [Path(word).name for word in words[:2]]
     anonymous = re.search(r"RssAnon:\s+(\d+) kB", status)
     if "impasto" not in names or anonymous is None:
-        return "", 0.0
-    return next((word for word in words if word in COMMANDS), ""), int(anonymous[1]) / 1024
+        return "", 0.0, 0.0
+    processor_s = sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+    return next((word for word in words if word in COMMANDS), ""), int(anonymous[1]) / 1024, processor_s
 
 
 def _disk_gib(folder: Path) -> float:

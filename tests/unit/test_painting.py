@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shlex
@@ -193,6 +194,8 @@ def test_artworks_on_demand_are_left_out() -> None:
     found = resolve_collection(raw, size_of)
     assert found.artworks(on_demand=False) == ["a"]
     assert found.artworks(on_demand=True) == ["b"]
+    found = dataclasses.replace(found, refused={"a": "this", "b": "that"})
+    assert (found.refusals(on_demand=False), found.refusals(on_demand=True)) == ({"a": "this"}, {"b": "that"})
 
 
 def test_an_artwork_depends_on_its_own_network_alone() -> None:

@@ -27,12 +27,16 @@ def test_a_damaged_or_missing_picture_fails_in_one_line_and_once_mended_the_run_
     truncate(save(photo, noise(100, 80, seed=1)))
     config = copy.deepcopy(CONFIG)
     config["artworks"]["gone"] = {"content": "inputs/gone.png", "style": "inputs/style.png"}
+    config["artworks"]["later"] = {**config["artworks"]["gone"], "on_demand": True}
     fresh.configure(config)
     done = fresh.snakemake("--cores", 1, "--until", "prepare", "plan")
     assert done.returncode == 1
     told = done.stdout + done.stderr
     gone = "config.yaml: artworks.gone.content: inputs/gone.png: expected an image file; found no such file."
     assert told.startswith(f"{gone} The other artworks go on.", told.index(gone))
+    later = gone.replace("artworks.gone", "artworks.later")
+    assert f"{later} later is made on demand alone: nothing else waits for it." in told
+    assert not (fresh.folder / "results/logs/later").exists()
     assert f"impasto plan: {gone}" in (fresh.folder / "results/logs/gone/plan.log").read_text()
     assert {path.parent.name for path in fresh.folder.glob("results/*/plan.json")} == {"halves", "scene"}
     line = "impasto prepare: inputs/content.png: expected a complete image; found damaged or truncated data"
