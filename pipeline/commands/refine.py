@@ -1,4 +1,4 @@
-"""`impasto refine`: a higher level, from the enlarged result of the one below."""
+"""`impasto refine`: a higher level, starting from what the one below made of the content."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.commands.rendering import render
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_level_arguments(parser)
-    parser.add_argument("--start", type=Path, required=True, help="the enlarged result of the level below")
+    parser.add_argument("--start", type=Path, required=True, help="what upsample made of the level below")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -32,7 +32,8 @@ SMALLEST_LEVEL_PX = 64
 LARGEST_LEVEL_PX = 1_000_000
 LONGEST_NAME = 200
 """An artwork's name is a folder's, for which file systems allow 255 bytes."""
-RESERVED_NAMES = ("shared", "logs", "benchmarks")
+RESERVED_NAMES = ("shared", "logs", "benchmarks", "report", "on_demand")
+"""Folders of the results that are no artwork's."""
 
 _Value = TypeVar("_Value")
 
