@@ -14,21 +14,10 @@ include: "rules/export.smk"
 include: "rules/deliver.smk"
 
 
-# What a plain `snakemake` makes: every artwork's print and preview, and the report over all of them.
+# What a plain `snakemake` makes: every artwork's print and preview, and the report over all of them. Of an artwork
+# that cannot be made it asks for the plan, whose job says why.
 rule all:
     default_target: True
     input:
-        expand(
-            f"{RESULTS}/{{artwork}}/{{file}}",
-            artwork=COLLECTION.artworks(on_demand=False),
-            file=["preview.png", "plan.json", "provenance.json"],
-        ),
-        # The jobs of artworks that cannot be made, which say why.
-        expand(f"{RESULTS}/{{artwork}}/plan.json", artwork=COLLECTION.refusals(on_demand=False)),
-        [FILES.prints(artwork) for artwork in COLLECTION.artworks(on_demand=False)],
-        [FILES.assessed(artwork) for artwork in COLLECTION.artworks(on_demand=False)],
-        [FILES.judged(artwork) for artwork in COLLECTION.artworks(on_demand=False)],
-        [FILES.panels(artwork) for artwork in COLLECTION.artworks(on_demand=False)],
-        [FILES.deepzooms(artwork) for artwork in COLLECTION.artworks(on_demand=False)],
-        f"{RESULTS}/report.html",
+        FILES.asked(on_demand=False),
         DELIVERED,

@@ -93,11 +93,15 @@ def scratch_path(final: Path, purpose: str = "scratch") -> Iterator[Path]:
         scratch.unlink(missing_ok=True)
 
 
-def hold(path: Path) -> None:
+def hold(path: Path) -> bool:
     """Keeps every other run away from what the file at `path` stands for, until this process has ended.
 
     The kernel holds the lock, so a process that was killed has let go of it; processes started by this one do
-    not have it. Where the file system knows no locks, nothing is held.
+    not have it.
+
+    Returns:
+        Whether it is held: some network file systems know no locks. The file is touched all the same, which
+        dates the run.
 
     Raises:
         ResourceError: Another process holds it, or its folder cannot be written to.
@@ -121,9 +125,12 @@ def hold(path: Path) -> None:
             fix="Wait until it has ended, or end it",
         ) from None
     except OSError:
-        return
+        held = False
+    else:
+        held = True
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
+    return held
 
 
 def is_held(path: Path) -> bool:

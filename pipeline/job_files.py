@@ -149,6 +149,29 @@ class JobFiles:
         forms = self.collection.plans[artwork].settings.print.forms
         return [f"{self.collection.results}/{artwork}/print.{form.extension}" for form in forms]
 
+    def finished(self, artwork: str) -> list[str]:
+        """All that is asked for of an artwork, in a plain run or on demand: what has it is done."""
+        folder = f"{self.collection.results}/{artwork}"
+        made = [f"{folder}/{name}" for name in ("plan.json", "provenance.json", "preview.png")]
+        made += [*self.prints(artwork), *self.panels(artwork), *self.deepzooms(artwork)]
+        return [*made, self.assessed(artwork), *self.judged(artwork), *self.proofs(artwork)]
+
+    def asked(self, *, on_demand: bool) -> list[str]:
+        """What a plain `snakemake` asks for, or `demo_feedforward` of the artworks that it leaves out.
+
+        Of an artwork that cannot be made, the job that says why.
+        """
+        made = [
+            file for name in self.collection.artworks(on_demand=on_demand) for file in self.finished(name)
+        ]
+        refused = self.collection.refusals(on_demand=on_demand)
+        made += [f"{self.collection.results}/{name}/plan.json" for name in refused]
+        return [*made, *([self.page(on_demand=on_demand)] if shown else [])]
+
+    def page(self, *, on_demand: bool) -> str:
+        """The report over those artworks; with none there is nothing to show."""
+        return f"{self.collection.results}/{'on_demand' if on_demand else 'report'}.html"
+
     def delivered(self) -> list[str]:
         """What is copied to where finished artworks are delivered, as it is called below the results.
 
@@ -162,7 +185,7 @@ class JobFiles:
             if self.proofs(artwork):
                 names += ["proof.png", "gamut.png", "proof.json"]
             found += [f"{artwork}/{name}" for name in names]
-        return [*found, "report.html", "report"]
+        return [*found, "report.html", "report"] if found else []
 
     def panels(self, artwork: str) -> list[str]:
         """The folder of an artwork's panels: a list of one, or of none where its print is whole."""

@@ -11,7 +11,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, final
@@ -22,7 +22,6 @@ from pipeline.plan import Plan
 
 State = Literal["done", "running", "failed", "stopped", "to do"]
 IN_USE = ".in-use"
-REPORT = "report.html"
 STATES: tuple[State, ...] = ("done", "running", "failed", "stopped", "to do")
 _PAUSE_TO_LOOK = 50  # so that looking takes at most two per cent of a core
 _LOG_END_BYTES = 4096
@@ -96,9 +95,8 @@ class Survey:
         asked = [one for one in self.artworks if not one.on_demand]
         share = sum(artwork.share for artwork in asked) / max(1, len(asked))
         told = f"{self._counted(on_demand=False)} ({share:.0%} of the rendering)" if asked else ""
-        if not asked or any(
-            one.state in ("running", "stopped", "failed") for one in self.artworks if one.on_demand
-        ):
+        # One that cannot be made was not begun: it has no step.
+        if not asked or any(one.step for one in self.artworks if one.on_demand):
             told = "; ".join(filter(None, (told, self.on_demand_line)))
         rendering = [f"{one.artwork} {one.told}" for one in self.of("running") if one.iteration is not None]
         more = f", and {len(rendering) - 2} more" if len(rendering) > 2 else ""
@@ -212,22 +210,31 @@ def survey(files: JobFiles, *, ended: bool = False) -> Survey:
     return Survey(tuple(found), at_work)
 
 
-def failures(files: JobFiles) -> list[str]:
-    """A line for each artwork that a run which has just ended could not make: why, and where its log is."""
+def failures(files: JobFiles, asked: Container[str]) -> list[str]:
+    """A line for each artwork that a run which has just ended could not make: why, and where its log is.
+
+    Args:
+        files: The collection's jobs.
+        asked: The artworks that the run was to make something of: what the others lack is no failure of it.
+    """
     failed = survey(files, ended=True).of("failed")
-    return [f"{artwork.artwork}: {artwork.told}" for artwork in failed]
+    return [f"{artwork.artwork}: {artwork.told}" for artwork in failed if artwork.artwork in asked]
 
 
-def unreported(files: JobFiles) -> list[str]:
-    """The folders of the finished artworks, if the report is older than one of them; else none.
+def unreported(files: JobFiles, *, on_demand: bool) -> list[str]:
+    """The folders of the finished artworks, if their report is older than one of them; else none.
 
     A run that fails does not come to the rule that makes the report: it needs all artworks.
+
+    Args:
+        files: The collection's jobs.
+        on_demand: Of the artworks that a plain `snakemake` leaves out, or of the others.
     """
     results = Path(files.collection.results)
-    folders = [results / artwork for artwork in files.collection.artworks(on_demand=False)]
+    folders = [results / artwork for artwork in files.collection.artworks(on_demand=on_demand)]
     needed = ("plan.json", "provenance.json", "preview.png", "pictures")
     finished = [folder for folder in folders if all((folder / file).exists() for file in needed)]
-    page = results / REPORT
+    page = Path(files.page(on_demand=on_demand))
     made = page.stat().st_mtime if page.exists() else 0.0
     newer = any((folder / file).stat().st_mtime > made for folder in finished for file in needed)
     return [folder.as_posix() for folder in finished] if newer else []
@@ -260,12 +267,8 @@ def _artwork(files: JobFiles, name: str, logs: _Logs, *, ended: bool) -> Artwork
     refused = files.collection.refused.get(name)
     if refused is not None:
         return ArtworkState(name, "failed", reason=refused)
-    folder = Path(files.collection.results) / name
-    made = [folder / file for file in ("provenance.json", "preview.png", "plan.json")]
-    # What `rule all` asks for: a print that fails its limits of quality is not done.
-    asked = [*files.prints(name), files.assessed(name), *files.judged(name)]
-    made += [Path(file) for file in (*asked, *files.panels(name), *files.deepzooms(name))]
-    if all(file.exists() for file in made):
+    # A print that fails its limits of quality is not done.
+    if all(Path(file).exists() for file in files.finished(name)):
         return ArtworkState(name, "done", share=1.0)
     share, iteration = _rendered(files, name, logs)
     at: dict[State, tuple[Job, str]] = {}

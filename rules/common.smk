@@ -34,12 +34,18 @@ if workflow.is_main_process:
     for line in COLLECTION.refusals(on_demand=False).values():
         logger.error(f"{line} The other artworks go on.")
     for name, line in COLLECTION.refusals(on_demand=True).items():
-        logger.warning(f"{line} {name} is made on demand alone: nothing else waits for it.")
+        logger.warning(
+            f"{line} {name} is made on demand alone: nothing else waits for it."
+        )
 
 FILES = JobFiles(COLLECTION)
 NEEDS = JobResources(COLLECTION)
 RESULTS = COLLECTION.results
 RESOURCES = COLLECTION.resources
+if workflow.is_main_process and not FILES.asked(on_demand=False):
+    logger.warning(
+        "Every artwork is made on demand alone: a plain run has nothing to do, demo_feedforward makes them."
+    )
 THREADS = COLLECTION.config.compute.threads
 # A resource, not a param: pixels do not depend on who looks meanwhile, so nothing is made again for another value.
 PREVIEW_EVERY_MIN = str(COLLECTION.config.preview.every_min)
@@ -56,9 +62,13 @@ wildcard_constraints:
 # profiles/default turns Snakemake's own lock off: it would outlive a run that was killed. This one does not.
 onstart:
     try:
-        hold(Path(RESULTS) / ".in-use")
+        held = hold(Path(RESULTS) / ".in-use")
     except PipelineError as error:
         raise WorkflowError(str(error)) from None
+    if not held:
+        logger.warning(
+            f"{RESULTS} lies on a file system without locks: see to it yourself that no second run writes there."
+        )
     if workflow.local_exec:
         # A limit on submissions is for clusters. Here Snakemake's default of 100 in a second costs much: each
         # finished job leaves a timer behind that has all ready jobs looked at again every second.
@@ -73,20 +83,24 @@ onsuccess:
 # Each artwork that was not made, in the words of the job that failed, at the end where it is seen.
 onerror:
     logger.error(survey(FILES, ended=True).line)
-    for line in failures(FILES):
+    asked = {job.wildcards_dict.get("artwork") for job in workflow.dag.jobs}
+    for line in failures(FILES, asked):
         logger.error(f"  {line}")
-    # The report rule waits for all artworks: those that are finished are shown all the same.
-    finished = unreported(FILES)
-    if finished:
-        try:
-            shell(
-                "impasto report {finished:q} --title {COLLECTION.config.title:q} {FILES.report_options} "
-                "--output {RESULTS:q}/report.html > {RESULTS:q}/logs/report.log 2>&1"
-            )
-            # Older than all that it needs, so that the next run makes it anew.
-            os.utime(f"{RESULTS}/report.html", (1, 1))
-            logger.error(f"  {RESULTS}/report.html shows what is finished.")
-        except CalledProcessError:
-            logger.error(
-                f"  No report of what is finished ({RESULTS}/logs/report.log)."
-            )
+    # The report rules wait for all their artworks: those that are finished are shown all the same.
+    for on_demand in (False, True):
+        page, finished = FILES.page(on_demand=on_demand), unreported(
+            FILES, on_demand=on_demand
+        )
+        if finished:
+            try:
+                shell(
+                    "impasto report {finished:q} --title {COLLECTION.config.title:q} {FILES.report_options} "
+                    "--output {page:q} > {RESULTS:q}/logs/report.log 2>&1"
+                )
+                # Older than all that it needs, so that the next run makes it anew.
+                os.utime(page, (1, 1))
+                logger.error(f"  {page} shows what is finished.")
+            except CalledProcessError:
+                logger.error(
+                    f"  No report of what is finished ({RESULTS}/logs/report.log)."
+                )

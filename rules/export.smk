@@ -268,6 +268,10 @@ rule report:
             FILES.deepzooms(artwork)
             for artwork in COLLECTION.artworks(on_demand=False)
         ],
+        # Not shown: a report that is made in batches then leaves no second making of what they are cut from.
+        panels=[
+            FILES.panels(artwork) for artwork in COLLECTION.artworks(on_demand=False)
+        ],
         viewer=FILES.shared.viewer,
         figures=[
             FILES.assessed(artwork) for artwork in COLLECTION.artworks(on_demand=False)
@@ -318,6 +322,12 @@ rule report_on_demand:
             f"{RESULTS}/{{artwork}}/pictures",
             artwork=COLLECTION.artworks(on_demand=True),
         ),
+        deepzooms=[
+            FILES.deepzooms(artwork) for artwork in COLLECTION.artworks(on_demand=True)
+        ],
+        panels=[
+            FILES.panels(artwork) for artwork in COLLECTION.artworks(on_demand=True)
+        ],
         viewer=FILES.shared.viewer,
         figures=[
             FILES.assessed(artwork) for artwork in COLLECTION.artworks(on_demand=True)

@@ -51,15 +51,7 @@ rule apply:
         "{params.options} --output {output.image:q} --record {output.record:q} > {log:q} 2>&1"
 
 
-# The fast variant on the demo's photographs: `snakemake --cores all demo_feedforward`.
+# All artworks on demand; in the demo the fast variant: `snakemake --cores all demo_feedforward`.
 rule demo_feedforward:
     input:
-        expand(
-            f"{RESULTS}/{{artwork}}/{{file}}",
-            artwork=COLLECTION.artworks(on_demand=True),
-            file=["preview.png", "plan.json", "provenance.json"],
-        ),
-        [FILES.prints(artwork) for artwork in COLLECTION.artworks(on_demand=True)],
-        [FILES.assessed(artwork) for artwork in COLLECTION.artworks(on_demand=True)],
-        [FILES.judged(artwork) for artwork in COLLECTION.artworks(on_demand=True)],
-        f"{RESULTS}/on_demand.html",
+        FILES.asked(on_demand=True),

@@ -32,8 +32,12 @@ SMALLEST_LEVEL_PX = 64
 LARGEST_LEVEL_PX = 1_000_000
 LONGEST_NAME = 200
 """An artwork's name is a folder's, for which file systems allow 255 bytes."""
-RESERVED_NAMES = ("shared", "logs", "benchmarks", "report", "on_demand")
-"""Folders of the results that are no artwork's."""
+RESERVED_NAMES = (
+    *("shared", "logs", "benchmarks", "report", "on_demand"),
+    *("combine", "crop", "crop_mask", "deliver", "fetch_weights", "make_demo", "mix", "partition", "prepare"),
+    *("recolour", "segment", "targets", "train"),
+)
+"""Folders that are no artwork's: of the results, and beside the artworks' own logs those of shared jobs."""
 
 _Value = TypeVar("_Value")
 
@@ -354,7 +358,7 @@ class Config(Section):
         for name in artworks:
             if name.lower() in RESERVED_NAMES:
                 raise ValueError(
-                    f"must not use the name {name!r}, a folder beside the artworks' own; found it"
+                    f"must not use the name {name!r}, which a folder beside the artworks' own has; found it"
                 )
             if len(name) > LONGEST_NAME:
                 raise ValueError(

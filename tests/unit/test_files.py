@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ResourceError
-from pipeline.files import atomic_path, hold, scratch_path, write_json, write_text
+from pipeline.files import atomic_path, hold, is_held, scratch_path, write_json, write_text
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -79,7 +81,23 @@ def test_what_one_process_holds_is_refused_to_another_until_it_is_killed(tmp_pat
         other.kill()
     found = f"found one at work (process {other.pid}). Wait until it has ended, or end it."
     assert str(caught.value) == f"{tmp_path}/results: expected no other run that writes there; {found}"
-    hold(lock)
+    assert hold(lock)
+
+
+def test_where_the_file_system_knows_no_locks_nothing_is_held_but_the_run_is_dated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / ".in-use"
+    lock.touch()
+    os.utime(lock, (1, 1))
+
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    assert not hold(lock)
+    assert lock.stat().st_mtime > 1
+    assert not is_held(lock)
 
 
 def test_a_folder_that_cannot_be_written_to_is_told_in_one_line(tmp_path: Path) -> None:

@@ -11,6 +11,9 @@ import pytest
 import pyvips
 from two_artworks import RAW, resolved
 
+from pipeline.collection import resolve_collection
+from pipeline.errors import InputError
+from pipeline.geometry import Size
 from pipeline.job_files import JobFiles
 from pipeline.job_resources import JobResources
 
@@ -267,6 +270,41 @@ def test_what_is_delivered(tmp_path: Path) -> None:
         "report.html",
         "report",
     ]
+
+
+def test_what_is_asked_for_is_what_makes_an_artwork_done(tmp_path: Path) -> None:
+    profile = tmp_path / "press.icc"
+    profile.write_bytes(pyvips.Image.profile_load("cmyk"))
+    artwork = {"content": "c.png", "style": "s.png", "on_demand": True}
+    printed = {"format": ["tiff", "jpeg"], "profile": str(profile), "panels": {"columns": 2}}
+    limits = {"limits": {"clipping": 0.1}}
+    artworks = {"large": {**artwork, "print": printed, "quality": limits}, "plain": artwork}
+    found = collection(artworks=artworks)
+    plain = ["plan.json", "provenance.json", "preview.png", "print.tif", "deepzoom", "quality.json"]
+    large = [*plain, "print.jpg", "panels", "quality.passed", "proof.json"]
+    assert sorted(found.finished("large")) == sorted(f"out/r/large/{name}" for name in large)
+    assert sorted(found.finished("plain")) == sorted(f"out/r/plain/{name}" for name in plain)
+    both = [*found.finished("large"), *found.finished("plain")]
+    # Without an artwork there is nothing to ask for, a page neither.
+    assert found.asked(on_demand=False) == found.delivered() == []
+    assert found.asked(on_demand=True) == [*both, "out/r/on_demand.html"]
+
+
+def test_of_an_artwork_that_cannot_be_made_its_plan_is_asked_for() -> None:
+    def size_of(path: Path) -> Size:
+        if path.name == "gone.png":
+            raise InputError(path, expected="an image file", found="none")
+        return Size(200, 300)
+
+    def artwork(content: str, *, on_demand: bool) -> dict[str, Any]:
+        return {"content": content, "style": "s.png", "on_demand": on_demand}
+
+    artworks = {"lost": artwork("gone.png", on_demand=False), "later": artwork("gone.png", on_demand=True)}
+    raw = {**RAW, "artworks": {**artworks, "there": artwork("c.png", on_demand=True)}}
+    found = JobFiles(resolve_collection(raw, size_of))
+    assert found.asked(on_demand=False) == ["out/r/lost/plan.json"]
+    there = found.finished("there")
+    assert found.asked(on_demand=True) == [*there, "out/r/later/plan.json", "out/r/on_demand.html"]
 
 
 def test_a_print_of_a_part_of_its_content_is_recorded_with_it() -> None:

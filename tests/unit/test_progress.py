@@ -138,6 +138,35 @@ def test_what_is_made_on_demand_is_told_apart(files: JobFiles) -> None:
     assert survey(files).on_demand_line == ""
 
 
+def test_a_run_tells_the_failures_of_what_it_asked_for(files: JobFiles) -> None:
+    ran("a/plan", "impasto plan: x: expected y; found z.\n", done=False)
+    assert failures(files, {"b"}) == []
+    (line,) = failures(files, {"a", None})
+    assert line.startswith("a: impasto plan: x: ")
+
+
+def test_one_on_demand_that_cannot_be_made_is_no_part_of_the_line_of_a_plain_run(files: JobFiles) -> None:
+    artworks = dict(files.collection.config.artworks)
+    artworks["gone"] = artworks["gone"].model_copy(update={"on_demand": True})
+    config = files.collection.config.model_copy(update={"artworks": artworks})
+    found = survey(JobFiles(dataclasses.replace(files.collection, config=config)))
+    assert found.line == "0 of 2 artworks done, 2 to do (0% of the rendering)"
+    assert found.on_demand_line == "on demand: 0 of 1 artworks done, 1 failed"
+
+
+def test_finished_artworks_on_demand_have_a_report_of_their_own(files: JobFiles) -> None:
+    plans = dict(files.collection.plans)
+    settings = plans["b"].settings.model_copy(update={"on_demand": True})
+    plans["b"] = plans["b"].model_copy(update={"settings": settings})
+    split = JobFiles(dataclasses.replace(files.collection, plans=plans))
+    finish(files, "a")
+    finish(files, "b")
+    made("a/pictures/content.jpg", "b/pictures/content.jpg", "report.html")
+    os.utime("results/report.html", (STARTED, 4 * STARTED))
+    assert unreported(split, on_demand=False) == []
+    assert unreported(split, on_demand=True) == ["results/b"]
+
+
 def test_done_is_what_has_all_its_files(files: JobFiles) -> None:
     finish(files, "a")
     assert of(files, "a") == ArtworkState("a", "done", share=1.0)
@@ -164,16 +193,16 @@ def test_a_print_that_fails_its_limits_is_not_done(files: JobFiles) -> None:
 
 
 def test_finished_artworks_are_reported_though_others_failed(files: JobFiles) -> None:
-    assert unreported(files) == []
+    assert unreported(files, on_demand=False) == []
     finish(files, "b")
-    assert unreported(files) == []
+    assert unreported(files, on_demand=False) == []
     made("b/pictures/content.jpg")
-    assert unreported(files) == ["results/b"]
+    assert unreported(files, on_demand=False) == ["results/b"]
     made("report.html")
     os.utime("results/report.html", (STARTED, 2 * STARTED))
-    assert unreported(files) == []
+    assert unreported(files, on_demand=False) == []
     os.utime("results/report.html", (1, 1))
-    assert unreported(files) == ["results/b"]
+    assert unreported(files, on_demand=False) == ["results/b"]
 
 
 def test_a_level_at_work_tells_its_iteration(files: JobFiles) -> None:
@@ -218,7 +247,7 @@ def test_a_mistake_is_told_of_all_who_need_the_file(files: JobFiles) -> None:
         state = of(files, name)
         assert (state.state, state.reason, state.log) == ("failed", line, f"results/logs/prepare/{style}.log")
         assert state.told == f"{line} (results/logs/prepare/{style}.log)"
-    assert failures(files) == [
+    assert failures(files, {"a", "b", "gone"}) == [
         f"a: {line} (results/logs/prepare/{style}.log)",
         f"b: {line} (results/logs/prepare/{style}.log)",
         "gone: config.yaml: artworks.gone.content: gone.png: expected an image file; found none.",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.commands import COMMANDS
+from pipeline.config.models import RESERVED_NAMES
 
 FILES = (Path(__file__).parents[2] / "Snakefile", *(Path(__file__).parents[2] / "rules").glob("*.smk"))
 ON_A_DEVICE = {"apply", "assess", "mix", "refine", "stylise", "targets", "train"}
@@ -57,6 +58,17 @@ def test_a_rule_states_what_its_jobs_need(rule: str) -> None:
     assert ("gpu" in stated) == (rule in ON_A_DEVICE)
     for name in ("mem_mb", "runtime", "disk_mb", "gpu"):
         assert rule in FIXED or name not in stated or "NEEDS." in stated[name], name
+
+
+def test_no_artwork_takes_the_name_of_a_folder_of_the_rules() -> None:
+    folders = {
+        folder
+        for text in RULES.values()
+        for key in ("input", "output", "log", "benchmark")
+        for folder in re.findall(r"\{RESULTS\}/(?:(?:logs|benchmarks)/)?(\w+)[/\"]", section(text, key))
+    }
+    assert {"shared", "report", "prepare", "train"} <= folders
+    assert folders | {"logs", "benchmarks"} == {*RESERVED_NAMES}
 
 
 @pytest.mark.parametrize("rule", sorted(RULES.keys() - WITHOUT_COMMAND))
