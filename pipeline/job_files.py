@@ -161,9 +161,8 @@ class JobFiles:
 
         Of an artwork that cannot be made, the job that says why.
         """
-        made = [
-            file for name in self.collection.artworks(on_demand=on_demand) for file in self.finished(name)
-        ]
+        shown = self.collection.artworks(on_demand=on_demand)
+        made = [file for name in shown for file in self.finished(name)]
         refused = self.collection.refusals(on_demand=on_demand)
         made += [f"{self.collection.results}/{name}/plan.json" for name in refused]
         return [*made, *([self.page(on_demand=on_demand)] if shown else [])]
