@@ -30,15 +30,23 @@ LONGEST = (
     "workflow/test_rendering.py",
     "workflow/test_controls.py",
     "properties/test_scale_control.py",
+    "commands/test_stylise.py",
     "properties/test_guidance_works.py",
     "properties/test_feedforward_works.py",
     "workflow/test_failures.py",
     "workflow/test_prints.py",
     "workflow/test_feedforward.py",
     "workflow/test_segments.py",
+    "unit/test_distributed.py",
     "commands/test_train.py",
+    "workflow/test_masks.py",
 )
 """Files that take a minute or more, the longest first."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are processors: jobs of Slurm, sleeps and disks are waited for."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import copy
 import json
 import os
@@ -12,6 +13,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, final
 
@@ -107,6 +109,12 @@ def write_inputs(folder: Path) -> None:
     save_vgg19(inputs / "vgg19.safetensors")
 
 
+@cache
+def _compile() -> None:
+    """Compiles the package once: each of a workflow's many processes would do it for itself."""
+    compileall.compile_dir(REPOSITORY / "pipeline", quiet=2)
+
+
 @final
 @dataclass(frozen=True)
 class Checkout:
@@ -120,11 +128,12 @@ class Checkout:
 
     @classmethod
     def make(cls, folder: Path) -> Checkout:
-        """Copies what a run needs."""
+        """Copies what a run needs, with its bytecode: what is edited later is compiled anew."""
+        _compile()
         for name in _SOURCES:
             source = REPOSITORY / name
             if source.is_dir():
-                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
             else:
                 shutil.copy2(source, folder / name)
         return cls(folder)
