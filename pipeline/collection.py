@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -18,7 +19,7 @@ from pipeline.config.reading import parse_with_places, read_yaml
 from pipeline.errors import ConfigError, InputError
 from pipeline.geometry import Size
 from pipeline.headers import HeaderCache
-from pipeline.inspection import weights_sources
+from pipeline.inspection import SeenFiles, weights_sources
 from pipeline.level_plans import LevelPlan, MixPlan
 from pipeline.plan import Plan
 from pipeline.planning import resolve
@@ -171,15 +172,17 @@ def _resolved(
     """
     plans = _Plans()
     losses: dict[str, WeightsSource | None] = {}
+    seen = SeenFiles(size_of)
     for name in config.artworks:
         try:
-            plan = resolve(config, name, size_of, where)
+            plan = resolve(config, name, seen, where)
             used = [
                 each.settings
                 for each in plan.networks.values()
                 if each.settings.file is None or plan.is_painted
             ]
-            losses |= weights_sources(config, name, [each.network for each in used], where)
+            is_file = partial(seen.once, Path.is_file)
+            losses |= weights_sources(config, name, [each.network for each in used], where, is_file)
             plans[name] = plan
         except InputError as error:
             plans.refused[name] = InputError.stating(_placed(str(error), name, places, where))
@@ -193,7 +196,7 @@ def _resolved(
         plans=plans,
         refused={name: str(error) for name, error in plans.refused.items()},
         sources=sources,
-        sizes={key: size_of(path) for key, path in sources.items()}
+        sizes={key: seen(path) for key, path in sources.items()}
         | {key: crop.size for plan in plans.values() for key, crop in plan.crops.items()},
         crops={key: crop for plan in plans.values() for key, crop in plan.crops.items()},
         mask_crops={key: crop for plan in plans.values() for key, crop in plan.mask_crops.items()},

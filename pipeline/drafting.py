@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import final
 
 from pipeline.budget import Demand, tiling
-from pipeline.canvas import MIN_SIDE_PX
+from pipeline.canvas import MIN_SIDE_PX, read_profile
 from pipeline.config.controls import Region, Style
 from pipeline.config.models import Artwork, Config, LevelSettings
 from pipeline.config.sections import Network
 from pipeline.disk import disk_use
 from pipeline.geometry import Size
-from pipeline.inspection import SizeOf, check_prints, checked_size, file_warnings, weights_sources
+from pipeline.inspection import SeenFiles, SizeOf, check_prints, checked_size, file_warnings, weights_sources
 from pipeline.level_images import SOFT_UPSCALE, LevelImages
 from pipeline.level_plans import LevelPlan, PaintingPlan, RegionPlan, WeightedTarget
 from pipeline.masking import Masking, check_network, combined_files, content_dpi
@@ -40,19 +41,19 @@ def draft(config: Config, name: str, size_of: SizeOf, where: str) -> Plan:
         InputError: An image or mask that the artwork names cannot be read.
         DoesNotFitError: A level does not fit the memory budget.
     """
-    artwork = config.artworks[name]
+    artwork, seen = config.artworks[name], SeenFiles.of(size_of)
     at = f"{where}: artworks.{name}"
-    content = checked_size(size_of, artwork.content, f"{at}.content", MIN_SIDE_PX)
+    content = checked_size(seen, artwork.content, f"{at}.content", MIN_SIDE_PX)
     found = levels(artwork, content, at)
     if artwork.method == "feedforward":
         # A network paints the result at once.
         found = found[-1:]
     layout = lay_out(artwork.print, content, found[-1].size, at)
     check_network(artwork.mask_expressions, artwork.masks, at)
-    gathered = _Draft(config, name, size_of, layout.c_crop, found, where=at)
-    for warning in file_warnings(artwork, size_of, gathered.dpi, at):
+    gathered = _Draft(config, name, seen, layout.c_crop, found, where=at)
+    for warning in file_warnings(artwork, seen, gathered.dpi, at):
         gathered.warn(warning)
-    check_prints(artwork.print, layout.sheet.size, f"{at}.print")
+    check_prints(artwork.print, layout.sheet.size, f"{at}.print", partial(seen.once, read_profile))
     for warning in _resolution_warnings(artwork, content, found[-1], layout):
         gathered.warn(warning)
     # The top level needs most: asked first, it names the budget that is enough for all of them.
@@ -79,12 +80,12 @@ def draft(config: Config, name: str, size_of: SizeOf, where: str) -> Plan:
         levels=planned,
         chroma=gathered.chroma(),
         print=_print(layout, content, planned[0]),
-        weights=weights_sources(config, name, models, where),
+        weights=weights_sources(config, name, models, where, partial(seen.once, Path.is_file)),
         disk_mib=0,
         kept_mib=0,
         warnings=tuple(gathered.warnings),
     )
-    use = disk_use(plan, size_of)
+    use = disk_use(plan, seen)
     return plan.model_copy(update={"disk_mib": use.most_mib, "kept_mib": use.kept_mib})
 
 
@@ -96,7 +97,7 @@ class _Draft:
         self,
         config: Config,
         name: str,
-        size_of: SizeOf,
+        seen: SeenFiles,
         crop: Size | None,
         levels: tuple[Level, ...],
         *,
@@ -104,7 +105,7 @@ class _Draft:
     ) -> None:
         self.artwork = artwork = config.artworks[name]
         self.levels = levels
-        content = crop or size_of(artwork.content)
+        content = crop or seen(artwork.content)
         self.dpi = content_dpi(content, levels[-1].size, artwork.print.dpi)
         self.sources: dict[str, Path] = {}
         self.crops: dict[str, CropPlan] = {}
@@ -112,8 +113,8 @@ class _Draft:
         self.targets: dict[str, TargetPlan] = {}
         self.warnings: list[str] = []
         self._compute = config.compute
-        self._size_of = size_of
-        self.network = network_of(config, name, size_of, where.partition(": ")[0]) if artwork.paints else None
+        self._size_of = seen
+        self.network = network_of(config, name, seen, where.partition(": ")[0]) if artwork.paints else None
         self.painting: PaintingPlan | None = None
         self.content = self._source(artwork.content)
         if crop is not None:
@@ -130,7 +131,7 @@ class _Draft:
             artwork,
             levels,
             config.compute,
-            size_of,
+            seen,
             self._source,
             self.palette,
             where,

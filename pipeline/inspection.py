@@ -5,10 +5,12 @@ Names and image headers are all that is read; no torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
+from typing import TypeVar, cast, final
 
-from pipeline.canvas import MIN_SIDE_PX, check_print, check_sides, read_profile
+from pipeline.canvas import MIN_SIDE_PX, Profile, check_print, check_sides, read_profile
 from pipeline.combination import Expression
 from pipeline.config.masks import mask_files
 from pipeline.config.models import Artwork, Config, WeightsSource
@@ -24,6 +26,48 @@ _OTHER_SHAPE = 1.02
 
 SizeOf = Callable[[Path], Size]
 """Gives an image's (height, width) from its header, or an InputError."""
+
+
+_Found = TypeVar("_Found")
+
+
+@final
+class SeenFiles:
+    """The user's files as one reading of the configuration sees them: each is looked at once.
+
+    Called with a path it gives an image's size, as a `SizeOf` does. It lives as long as that reading: what
+    changes between two of them is seen.
+
+    Args:
+        size_of: Reads an image's size.
+    """
+
+    def __init__(self, size_of: SizeOf) -> None:
+        self._size_of = cache(size_of)
+        self._found: dict[Hashable, object] = {}
+
+    @classmethod
+    def of(cls, size_of: SizeOf) -> SeenFiles:
+        """What was seen by `size_of` already, if it is one of these; else nothing as yet."""
+        return size_of if isinstance(size_of, cls) else cls(size_of)
+
+    def __call__(self, path: Path) -> Size:
+        """The image's (height, width).
+
+        Raises:
+            InputError: There is no such image, or it cannot be one.
+        """
+        return self._size_of(path)
+
+    def once(self, look: Callable[[Path], _Found], path: Path) -> _Found:
+        """What `look` finds at `path`; an error is not remembered."""
+        return self.remembered((look, path), lambda: look(path))
+
+    def remembered(self, what: Hashable, find: Callable[[], _Found]) -> _Found:
+        """What `find` gave when it was asked for `what` first; an error is not remembered."""
+        if what not in self._found:
+            self._found[what] = find()
+        return cast("_Found", self._found[what])
 
 
 def checked_size(size_of: SizeOf, path: Path, key: str, min_side_px: int = 1) -> Size:
@@ -97,13 +141,16 @@ def _means_warnings(network: Network, where: str) -> Iterator[str]:
         )
 
 
-def check_prints(settings: Print, size: Size, where: str) -> None:
+def check_prints(
+    settings: Print, size: Size, where: str, profile_at: Callable[[Path], Profile] = read_profile
+) -> None:
     """Checks that the print files can be: that each format holds them, and the profile can be printed with.
 
     Args:
         settings: The print's settings.
         size: Of the print file.
         where: Their key in the configuration, for errors.
+        profile_at: Reads an ICC profile, or raises an InputError.
 
     Raises:
         ConfigError: A format cannot hold the size, the bits or the colours.
@@ -112,7 +159,7 @@ def check_prints(settings: Print, size: Size, where: str) -> None:
     space: ColourSpace = "RGB"
     if settings.profile is not None:
         try:
-            space = read_profile(settings.profile).space
+            space = profile_at(settings.profile).space
         except InputError as error:
             raise InputError.stating(f"{where}.profile: {error}") from None
     for form in settings.forms:
@@ -120,9 +167,20 @@ def check_prints(settings: Print, size: Size, where: str) -> None:
 
 
 def weights_sources(
-    config: Config, name: str, needed: Iterable[str], where: str
+    config: Config,
+    name: str,
+    needed: Iterable[str],
+    where: str,
+    is_file: Callable[[Path], bool] = Path.is_file,
 ) -> dict[str, WeightsSource | None]:
     """The model files that artwork `name` needs, each with the source the user gave, or None.
+
+    Args:
+        config: The configuration.
+        name: A key of its artworks.
+        needed: The model files' names.
+        where: The configuration's name, for errors.
+        is_file: Whether there is a file.
 
     Raises:
         ConfigError: One cannot be fetched by name, and the user gave none.
@@ -139,7 +197,7 @@ def weights_sources(
                 "and it cannot be fetched by name",
                 found="nothing",
             )
-        if source is not None and source.path is not None and not source.path.is_file():
+        if source is not None and source.path is not None and not is_file(source.path):
             raise InputError(
                 f"{where}: weights.{file}.path", expected="a file", found=f"none at {source.path}"
             )

@@ -319,7 +319,15 @@ class JobFiles:
 
     def level_plan(self, artwork: str, level: str | int) -> str:
         """The part of an artwork's plan that a level is rendered by, as one line of JSON."""
-        return self.collection.plans[artwork].excerpt(int(level)).model_dump_json()
+        made = self._level_plans
+        # Asked for several times of each job.
+        if (artwork, int(level)) not in made:
+            made[artwork, int(level)] = self.collection.plans[artwork].excerpt(int(level)).model_dump_json()
+        return made[artwork, int(level)]
+
+    @cached_property
+    def _level_plans(self) -> dict[tuple[str, int], str]:
+        return {}
 
     def assemble_masks(self, artwork: str) -> list[str]:
         """The masks of the areas where an artwork's chroma is the content's."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from pipeline.budget import PROCESS_MIB, DoesNotFitError
 from pipeline.config.models import Artwork, Compute, Config
 from pipeline.config.networks import TrainedNetwork
 from pipeline.errors import ConfigError, InputError
-from pipeline.inspection import SizeOf, checked_size, weights_sources
+from pipeline.inspection import SeenFiles, checked_size, weights_sources
 from pipeline.level_plans import LevelPlan, PaintingPlan, RegionPlan
 from pipeline.pyramid import Level
 from pipeline.shared_plans import NetworkPlan, make_key
@@ -31,13 +32,13 @@ _SECONDS_PER_MEGAPIXEL = 6.0
 _MIB = 2**20
 
 
-def network_of(config: Config, name: str, size_of: SizeOf, where: str) -> tuple[str, NetworkPlan]:
+def network_of(config: Config, name: str, seen: SeenFiles, where: str) -> tuple[str, NetworkPlan]:
     """The key and plan of the network of artwork `name`, whose regions and styles must suit it.
 
     Args:
         config: The configuration.
         name: A key of its artworks, one in which a network takes part.
-        size_of: Gives an image's (height, width) from its header.
+        seen: The user's files.
         where: The configuration's name, for errors.
 
     Raises:
@@ -55,13 +56,18 @@ def network_of(config: Config, name: str, size_of: SizeOf, where: str) -> tuple[
             found=chosen or "none",
         )
     settings = config.networks[chosen]
-    _check_files(settings, size_of, f"{where}: networks.{chosen}")
+
+    def planned() -> tuple[str, NetworkPlan]:
+        _check_files(settings, seen, f"{where}: networks.{chosen}")
+        plan = NetworkPlan(name=chosen, settings=settings, compute=config.compute.for_pixels())
+        return make_key(chosen, plan.model_dump(mode="json", exclude={"name"})), plan
+
+    found = seen.remembered((network_of, chosen), planned)
     _check_regions(artwork, settings, at)
     if settings.file is None or artwork.method == "feedforward":
         # Training needs the loss network, and so do the figures of what is painted.
-        weights_sources(config, name, [settings.network], where)
-    plan = NetworkPlan(name=chosen, settings=settings, compute=config.compute.for_pixels())
-    return make_key(chosen, plan.model_dump(mode="json", exclude={"name"})), plan
+        weights_sources(config, name, [settings.network], where, partial(seen.once, Path.is_file))
+    return found
 
 
 def painting(
@@ -163,12 +169,12 @@ def _layers(settings: TrainedNetwork) -> tuple[Convolution, ...]:
     return ARCHITECTURES[architecture].layers(3 + guides, settings.upsampling)
 
 
-def _check_files(settings: TrainedNetwork, size_of: SizeOf, at: str) -> None:
+def _check_files(settings: TrainedNetwork, seen: SeenFiles, at: str) -> None:
     for style, image in settings.styles.items():
-        checked_size(size_of, image, f"{at}.styles.{style}")
+        checked_size(seen, image, f"{at}.styles.{style}")
     for index, photograph in enumerate(settings.photographs):
         if not photograph.is_dir():
-            checked_size(size_of, photograph, f"{at}.photographs.{index}")
+            checked_size(seen, photograph, f"{at}.photographs.{index}")
     if settings.file is not None and not settings.file.is_file():
         raise InputError(f"{at}.file", expected="a trained network", found=f"none at {settings.file}")
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, final
 
 from pipeline import canvas, provenance, weights
+from pipeline.config.models import Config
 from pipeline.config.reading import load
 from pipeline.errors import InputError, PipelineError
 from pipeline.plan import read_plan
@@ -70,56 +72,90 @@ def read_provenance(path: Path) -> dict[str, Any]:
     raise InputError(path, expected="a provenance record", found="something else")
 
 
-def verify(record_file: Path, config_file: Path | None, weights_dir: Path) -> Iterator[Finding]:
-    """Compares everything that the record names with what is there now, in this order.
-
-    The outputs beside the record, and the record inside each image; the inputs, where the plan beside the
-    record or the record itself says they are; the model files; the settings of the artwork in the
-    configuration; the versions of the packages, which are only noted: pixels that are there do not change.
+@final
+class Verifier:
+    """Verifies one record after the other; what many of them name is read once.
 
     Args:
-        record_file: From `find_record`.
         config_file: The configuration, or None to leave settings alone.
         weights_dir: Where model files are.
-
-    Raises:
-        InputError: The record is none.
-        PipelineError: The configuration is wrong.
     """
-    record = read_provenance(record_file)
-    for entry in record["outputs"]:
-        path = record_file.parent / entry["path"]
-        finding = _file(f"output {entry['path']}", path, entry)
-        yield finding
-        if finding.state == "matches" and path.suffix == ".tif":
-            yield _inside(path, record)
-    places = _places(record_file)
-    for entry in record["inputs"]:
-        yield _file(f"input {entry['path']}", places.get(entry["path"], Path(entry["path"])), entry)
-    for entry in record["weights"]:
-        yield _weights(entry, weights_dir / f"{entry['name']}.safetensors")
-    if config_file is not None:
-        yield from _settings(record, config_file)
-    here = provenance.versions()
-    for name, recorded in record["versions"].items():
-        found = here.get(name, "none")
-        told = "" if found == recorded else f"recorded {recorded}, here {found}"
-        yield Finding(f"version of {name}", "noted" if told else "matches", told)
 
+    def __init__(self, config_file: Path | None, weights_dir: Path) -> None:
+        self._config_file = config_file
+        self._weights_dir = weights_dir
+        self._digests: dict[tuple[str, str, int, int], str] = {}
 
-def _file(what: str, path: Path, entry: Mapping[str, Any]) -> Finding:
-    if not path.exists():
-        return Finding(what, "differs", f"it is not there (looked for {path})")
-    size = path.stat().st_size
-    if path.is_file() and size != entry["bytes"]:
-        return Finding(what, "differs", f"recorded {entry['bytes']} bytes, found {size}")
-    try:
-        found = provenance.file_sha256(path)
-    except InputError as error:
-        return Finding(what, "differs", str(error))
-    if found == entry["sha256"]:
-        return Finding(what, "matches")
-    return Finding(what, "differs", f"recorded sha256 {entry['sha256']}, found {found}")
+    def verify(self, record_file: Path) -> Iterator[Finding]:
+        """Compares everything that the record names with what is there now, in this order.
+
+        The outputs beside the record, and the record inside each image; the inputs, where the plan beside the
+        record or the record itself says they are; the model files; the settings of the artwork in the
+        configuration; the versions of the packages, which are only noted: pixels that are there stay as they
+        are.
+
+        Args:
+            record_file: From `find_record`.
+
+        Raises:
+            InputError: The record is none.
+            PipelineError: The configuration is wrong.
+        """
+        record = read_provenance(record_file)
+        for entry in record["outputs"]:
+            path = record_file.parent / entry["path"]
+            finding = self._file(f"output {entry['path']}", path, entry)
+            yield finding
+            if finding.state == "matches" and path.suffix == ".tif":
+                yield _inside(path, record)
+        places = _places(record_file)
+        for entry in record["inputs"]:
+            yield self._file(f"input {entry['path']}", places.get(entry["path"], Path(entry["path"])), entry)
+        for entry in record["weights"]:
+            yield self._weights(entry, self._weights_dir / f"{entry['name']}.safetensors")
+        if self._config_file is not None:
+            yield from _settings(record, self._config, self._config_file)
+        for name, recorded in record["versions"].items():
+            found = self._versions.get(name, "none")
+            told = "" if found == recorded else f"recorded {recorded}, here {found}"
+            yield Finding(f"version of {name}", "noted" if told else "matches", told)
+
+    @cached_property
+    def _config(self) -> Config:
+        assert self._config_file is not None
+        return load(self._config_file)
+
+    @cached_property
+    def _versions(self) -> Mapping[str, str]:
+        return provenance.versions()
+
+    def _file(self, what: str, path: Path, entry: Mapping[str, Any]) -> Finding:
+        if not path.exists():
+            return Finding(what, "differs", f"it is not there (looked for {path})")
+        size = path.stat().st_size
+        if path.is_file() and size != entry["bytes"]:
+            return Finding(what, "differs", f"recorded {entry['bytes']} bytes, found {size}")
+        return self._compared(what, path, entry, provenance.file_sha256)
+
+    def _weights(self, entry: Mapping[str, Any], path: Path) -> Finding:
+        what = f"weights {entry['name']}"
+        if not path.exists():
+            return Finding(what, "unknown", f"no file at {path}")
+        return self._compared(what, path, entry, lambda file: weights.load(file).tensors_sha256)
+
+    def _compared(
+        self, what: str, path: Path, entry: Mapping[str, Any], digest: Callable[[Path], str]
+    ) -> Finding:
+        """Of a file's digest with the recorded one; `what` begins with the word for how it is had."""
+        facts = path.stat()
+        seen = (what.partition(" ")[0], str(path), facts.st_mtime_ns, facts.st_size)
+        try:
+            found = self._digests[seen] = self._digests.get(seen) or digest(path)
+        except PipelineError as error:
+            return Finding(what, "differs", str(error))
+        if found == entry["sha256"]:
+            return Finding(what, "matches")
+        return Finding(what, "differs", f"recorded sha256 {entry['sha256']}, found {found}")
 
 
 def _inside(path: Path, record: Mapping[str, Any]) -> Finding:
@@ -143,21 +179,7 @@ def _places(record_file: Path) -> dict[str, Path]:
     return {}
 
 
-def _weights(entry: Mapping[str, Any], path: Path) -> Finding:
-    what = f"weights {entry['name']}"
-    if not path.exists():
-        return Finding(what, "unknown", f"no file at {path}")
-    try:
-        found = weights.load(path).tensors_sha256
-    except PipelineError as error:
-        return Finding(what, "differs", str(error))
-    if found == entry["sha256"]:
-        return Finding(what, "matches")
-    return Finding(what, "differs", f"recorded sha256 {entry['sha256']}, found {found}")
-
-
-def _settings(record: Mapping[str, Any], config_file: Path) -> Iterator[Finding]:
-    config = load(config_file)
+def _settings(record: Mapping[str, Any], config: Config, config_file: Path) -> Iterator[Finding]:
     artwork = config.artworks.get(record["artwork"])
     if artwork is None:
         yield Finding("settings", "unknown", f"{config_file} has no artwork {record['artwork']}")

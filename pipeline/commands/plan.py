@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.config.models import Config
 from pipeline.config.reading import load, parse, read_yaml_text
 from pipeline.console import say
-from pipeline.errors import ConfigError, InputError, ResourceError
+from pipeline.errors import ConfigError, InputError, PipelineError, ResourceError
 from pipeline.files import write_text
 from pipeline.headers import HeaderCache
-from pipeline.inspection import SizeOf
+from pipeline.inspection import SeenFiles, SizeOf
 from pipeline.plan import Plan
 from pipeline.plan_table import LEGEND, data_size, named_rows, table
 from pipeline.planning import largest_ending, resolve
@@ -56,19 +56,37 @@ def run(arguments: argparse.Namespace) -> None:
             found="another name",
         )
     headers = HeaderCache(None, config.resources_dir / "demo")
+    seen = SeenFiles(headers.size_of)
     names = [arguments.artwork] if arguments.artwork else list(config.artworks)
     where = "config.yaml" if arguments.config == "-" else arguments.config
-    plans = [resolve(config, name, headers.size_of, where) for name in names]
     if arguments.output is not None:
-        for warning in plans[0].warnings:
+        plan = resolve(config, arguments.artwork, seen, where)
+        for warning in plan.warnings:
             say(f"warning: {warning}")
-        write_text(arguments.output, plans[0].model_dump_json(indent=2) + "\n")
+        write_text(arguments.output, plan.model_dump_json(indent=2) + "\n")
         return
-    for plan in plans:
-        _check_disk(plan, config, headers.size_of)
+    plans, mistakes = [], []
+    for name in names:
+        try:
+            plan = resolve(config, name, seen, where)
+            _check_disk(plan, config, seen)
+            plans.append(plan)
+        except PipelineError as error:
+            mistakes.append(error)
+    if plans:
+        _show(plans, config, probe=arguments.probe)
+    if mistakes:
+        # The last one ends the command.
+        for mistake in mistakes[:-1]:
+            say(f"impasto plan: {mistake}")
+        raise mistakes[-1]
+
+
+def _show(plans: Sequence[Plan], config: Config, *, probe: bool) -> None:
+    """Writes each plan's table, with estimates when they are wanted."""
     paces: dict[str, Pace] = {}
     for plan in plans:
-        if arguments.probe:
+        if probe:
             estimates, basis = _estimates(plan, config.resources_dir / "weights", paces)
             lines = [table(plan, estimates), *(f"  {line}" for line in basis)]
         else:

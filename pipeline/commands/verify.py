@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from pipeline.errors import InputError
-from pipeline.verification import Finding, find_record, verify
+from pipeline.verification import Finding, Verifier, find_record
 
 _EXIT_DIFFERS = 1
 _CONFIG = Path("config.yaml")
@@ -49,9 +49,9 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(
             f"--config {config}", expected="a configuration file or `none`", found="no such file"
         )
-    differs = False
+    differs, verifier = False, Verifier(config, arguments.weights)
     for output in arguments.outputs:
-        findings = list(verify(find_record(output), config, arguments.weights))
+        findings = list(verifier.verify(find_record(output)))
         differs = _told(output, findings, verbose=arguments.verbose) or differs
     if differs:
         sys.exit(_EXIT_DIFFERS)

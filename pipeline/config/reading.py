@@ -8,6 +8,7 @@ from typing import Any, final
 
 import yaml
 from pydantic import ValidationError
+from yaml.constructor import SafeConstructor
 
 from pipeline.config.collections import Place, with_collections
 from pipeline.config.controls import as_list
@@ -16,6 +17,13 @@ from pipeline.config.mistakes import as_error, shown
 from pipeline.config.models import Config, Defaults
 from pipeline.config.presets import presets
 from pipeline.errors import ConfigError, InputError
+
+try:
+    from yaml import CSafeLoader as _FastLoader
+except ImportError:  # PyYAML was built without libyaml.
+    from yaml import SafeLoader as _FastLoader  # type: ignore[assignment]
+
+_DEEPEST = 100
 
 
 def parse(raw: Any, where: str = "config.yaml") -> Config:
@@ -74,13 +82,27 @@ def read_yaml(path: Path) -> Any:
 def read_yaml_text(text: str, where: str) -> Any:
     """As `read_yaml`, of a text that `where` names in errors."""
     try:
-        return yaml.load(text, _UniqueKeys)
+        try:
+            _check_depth(text, where)
+            return yaml.load(text, _UniqueKeysFast)
+        except yaml.YAMLError:
+            # The other parser shows the line.
+            return yaml.load(text, _UniqueKeys)
     except yaml.YAMLError as error:
         raise InputError(where, expected="valid YAML", found=" ".join(str(error).split())) from None
     except _SaidTwiceError as error:
         raise ConfigError(
             f"{where}: line {error.line}", expected="each key once", found=f"{error.key!r} again"
         ) from None
+
+
+def _check_depth(text: str, where: str) -> None:
+    """Refuses what is nested so deeply that reading it would overflow the stack of the parser in C."""
+    depth = 0
+    for event in yaml.parse(text, _FastLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise InputError(where, expected="valid YAML", found=f"more than {_DEEPEST} values inside others")
 
 
 def for_artwork(config: Config, name: str) -> dict[str, Any]:
@@ -131,9 +153,8 @@ class _SaidTwiceError(Exception):
         self.line = line
 
 
-@final
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML without the freedom to say a key twice in one mapping."""
+class _OnceEach(SafeConstructor):
+    """Abstract: YAML's values without the freedom to say a key twice in one mapping."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
@@ -144,3 +165,13 @@ class _UniqueKeys(yaml.SafeLoader):
                     raise _SaidTwiceError(key, key_node.start_mark.line + 1)
                 seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+@final
+class _UniqueKeys(_OnceEach, yaml.SafeLoader):
+    """The parser in Python."""
+
+
+@final
+class _UniqueKeysFast(_OnceEach, _FastLoader):
+    """The parser in C, where PyYAML was built with it."""

@@ -107,6 +107,20 @@ def test_more_than_is_free_is_a_warning(impasto: Impasto) -> None:
     assert any(warned.match(line) for line in impasto.works("plan").printed.splitlines())
 
 
+def test_bad_artworks_do_not_hide_the_plans_of_the_others(impasto: Impasto) -> None:
+    good = CONFIG["artworks"]["halves"]
+    gone, lost = ({**good, "content": f"{name}.png"} for name in ("gone", "lost"))
+    write_inputs(impasto.folder, {**CONFIG, "artworks": {"a": gone, "halves": good, "z": lost}})
+    done = impasto.run("plan")
+    assert done.returncode == 2
+    assert done.stdout.startswith("halves: content.png\n")
+    said = "expected an image file; found no such file."
+    assert done.stderr.splitlines() == [
+        f"impasto plan: config.yaml: artworks.a.content: gone.png: {said}",
+        f"impasto plan: config.yaml: artworks.z.content: lost.png: {said}",
+    ]
+
+
 def test_the_configuration_may_come_from_standard_input(impasto: Impasto) -> None:
     write_inputs(impasto.folder)
     (impasto.folder / "config.yaml").unlink()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pyvips
 from pictures import gradient, save
 from two_artworks import resolved
 
+from pipeline import canvas
 from pipeline.collection import open_collection, resolve_collection
 from pipeline.errors import ConfigError, InputError
 from pipeline.geometry import Size
@@ -86,6 +90,41 @@ def test_a_missing_file_refuses_only_the_artworks_that_need_it(tmp_path: Path) -
     sheet.write_text("name,content,style\nb,gone.png,s.png\n")
     with pytest.raises(InputError, match="row 2, column content"):
         resolve_collection({"sheet": str(sheet)}, size_of)
+
+
+def test_a_file_is_looked_at_once_for_all_artworks_and_again_by_the_next_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p.icc").write_bytes(pyvips.Image.profile_load("srgb"))
+    Path("vgg.safetensors").touch()
+    looked: list[str] = []
+
+    def counting(name: str, function: Callable[[Path], Any]) -> Callable[[Path], Any]:
+        def called(path: Path) -> Any:
+            looked.append(f"{name} {path}")
+            return function(path)
+
+        return called
+
+    # The sizes of the network's photographs are asked for where they are no folders.
+    monkeypatch.setattr(Path, "is_dir", counting("folder", Path.is_dir))
+    monkeypatch.setattr(Path, "is_file", counting("file", Path.is_file))
+    monkeypatch.setattr("pipeline.drafting.read_profile", counting("profile", canvas.read_profile))
+    artwork = {"content": "c.png", "style": "c.png", "print": {"profile": "p.icc"}}
+    painted = {**artwork, "method": "feedforward", "feedforward": {"network": "n"}}
+    raw: dict[str, Any] = {
+        "weights": {"vgg16": {"path": "vgg.safetensors"}},
+        "networks": {"n": {"styles": {"s": "c.png"}, "photographs": ["c.png"]}},
+        "artworks": {"a": artwork, "b": artwork, "x": painted, "y": painted},
+    }
+    assert not resolve_collection(raw, counting("size", lambda _: Size(40, 60))).refused
+    once = ["file vgg.safetensors", "folder c.png", "profile p.icc", "size c.png"]
+    assert sorted(looked) == once
+    Path("p.icc").write_bytes(b"x")
+    raw["artworks"]["z"] = {"content": "c.png", "style": "c.png"}
+    found = resolve_collection(raw, lambda _: Size(80, 60))
+    assert (list(found.refused), {*found.sizes.values()}) == (["a", "b", "x", "y"], {Size(80, 60)})
 
 
 def test_what_does_not_fit_is_told_of_its_row(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.config import reading
 from pipeline.config.models import Artwork, Config, LevelSettings
 from pipeline.config.reading import for_artwork, load, parse, read_yaml_text
 from pipeline.errors import ConfigError, InputError
@@ -134,6 +135,9 @@ def test_a_file_is_named_in_its_mistakes(tmp_path: Path) -> None:
         (None, "expected a configuration file; found no such file or directory."),
         (b"\xff\xfe\xff", "expected a configuration file; found bytes that are no text."),
         (b"a: [", "expected valid YAML; found while parsing a flow node"),
+        (b"\x00", "expected valid YAML; found unacceptable character #x0000: special characters are not"),
+        (b"[" * 100_000, "expected valid YAML; found more than 100 values inside others."),
+        (b"- " * 100_000, "expected valid YAML; found more than 100 values inside others."),
         (b"a: b: c", "expected valid YAML; found mapping values are not allowed here"),
         (b"a: !!python/object:x {}", "expected valid YAML; found could not determine a constructor"),
     ],
@@ -158,7 +162,13 @@ def test_what_is_no_configuration(tmp_path: Path, content: bytes | None, line: s
         ("seed: 1\nseed: 1\n", "c.yaml: line 2: expected each key once; found 'seed' again."),
     ],
 )
-def test_a_key_said_twice_is_not_dropped_without_a_word(text: str, line: str) -> None:
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_key_said_twice_is_not_dropped_without_a_word(
+    text: str, line: str, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not fast:
+        # As where PyYAML was built without libyaml.
+        monkeypatch.setattr(reading, "_UniqueKeysFast", reading._UniqueKeys)
     with pytest.raises(ConfigError) as caught:
         read_yaml_text(text, "c.yaml")
     assert str(caught.value) == line

@@ -16,6 +16,7 @@ from pipeline.errors import InputError
 from pipeline.geometry import Size
 from pipeline.job_files import JobFiles
 from pipeline.job_resources import JobResources
+from pipeline.plan import Plan
 
 
 def collection(**changes: Any) -> JobFiles:
@@ -270,6 +271,28 @@ def test_what_is_delivered(tmp_path: Path) -> None:
         "report.html",
         "report",
     ]
+
+
+def test_the_plan_of_a_level_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, excerpt = collection(), Plan.excerpt
+    made: list[tuple[str, int]] = []
+
+    def counted(plan: Plan, level_px: int) -> Plan:
+        made.append((plan.artwork, level_px))
+        return excerpt(plan, level_px)
+
+    monkeypatch.setattr(Plan, "excerpt", counted)
+    asked: list[tuple[str, str | int]] = [
+        ("one", 128),
+        ("one", "256"),
+        ("two", 256),
+        ("one", 256),
+        ("one", "128"),
+    ]
+    told = [found.level_plan(artwork, level) for artwork, level in asked]
+    assert made == [("one", 128), ("one", 256), ("two", 256)]
+    assert told[1] == told[3] == excerpt(found.collection.plans["one"], 256).model_dump_json()
+    assert told[0] == told[4] != told[1] != told[2]
 
 
 def test_what_is_asked_for_is_what_makes_an_artwork_done(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,10 @@ from pictures import gradient, save
 from safetensors.numpy import save_file
 
 from pipeline import canvas, provenance, weights
-from pipeline.config.reading import parse
+from pipeline.config.reading import load, parse
 from pipeline.errors import InputError
 from pipeline.formats import Caption
-from pipeline.verification import Finding, find_record, read_provenance, verify
+from pipeline.verification import Finding, Verifier, find_record, read_provenance
 
 SETTINGS = {"content": "c.png", "style": "s.png", "levels": [64], "print": {"dpi": 90}}
 
@@ -60,7 +61,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def found(record: Path, config: str | None = "config.yaml") -> list[Finding]:
-    return list(verify(record, None if config is None else Path(config), Path("w")))
+    return list(Verifier(None if config is None else Path(config), Path("w")).verify(record))
 
 
 def others(findings: list[Finding]) -> list[tuple[str, str, str]]:
@@ -76,6 +77,32 @@ def test_what_nobody_touched_matches(made: Path) -> None:
         *("weights vgg19", "settings"),
     ]
     assert "version of torch" in compared
+
+
+def test_what_many_records_name_is_read_once_and_again_when_it_has_changed(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def counted(name: str, function: Callable[[Path], Any]) -> Callable[[Path], Any]:
+        def called(path: Path) -> Any:
+            read.append(f"{name} {path}")
+            return function(path)
+
+        return called
+
+    monkeypatch.setattr(provenance, "file_sha256", counted("hash", provenance.file_sha256))
+    monkeypatch.setattr(weights, "load", counted("load", weights.load))
+    monkeypatch.setattr("pipeline.verification.load", counted("parse", load))
+    verifier = Verifier(Path("config.yaml"), Path("w"))
+    once = [f"hash {made.with_name('print.tif')}", "hash c.png", "hash s.png", "load w/vgg19.safetensors"]
+    for _ in range(2):
+        assert others(list(verifier.verify(made))) == []
+        assert read == [*once, "parse config.yaml"]
+    read.clear()
+    save(Path("s.png"), gradient(20, 20) // 2)
+    save_weights(Path("w/vgg19.safetensors"), 2)
+    assert [what for _, what, _ in others(list(verifier.verify(made)))] == ["input s.png", "weights vgg19"]
 
 
 def append(path: str) -> None:
