@@ -9,7 +9,7 @@ import torch
 
 from pipeline import machine
 from pipeline.errors import ResourceError
-from pipeline.machine import cpu_has_bfloat16, keep_freed_memory, prepare_machine
+from pipeline.machine import cpu_has_bfloat16, give_back_freed_memory, keep_freed_memory, prepare_machine
 
 
 @pytest.fixture(autouse=True)
@@ -88,22 +88,41 @@ def test_a_system_that_says_nothing_has_no_bfloat16(tmp_path: Path, monkeypatch:
 def test_the_allocator_is_left_alone_where_it_is_another(
     monkeypatch: pytest.MonkeyPatch, platform: str
 ) -> None:
-    asked = []
+    asked: list[tuple[object, int]] = []
 
     class Library:
         def mallopt(self, option: int, value: int) -> int:
             asked.append((option, value))
             return 1
 
+        def malloc_trim(self, kept: int) -> int:
+            asked.append(("trim", kept))
+            return 1
+
     monkeypatch.setattr("sys.platform", platform)
     monkeypatch.setattr("ctypes.CDLL", lambda _: Library())
     keep_freed_memory()
-    assert asked == ([(-3, 2**30), (-1, 2**31 - 1), (-8, 1)] if platform == "linux" else [])
+    give_back_freed_memory()
+    assert asked == ([(-3, 2**30), (-1, 2**31 - 1), (-8, 1), ("trim", 0)] if platform == "linux" else [])
+
+
+def test_an_allocator_that_refuses_so_high_a_threshold_maps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Older:
+        def mallopt(self, option: int, value: int) -> int:
+            asked.append((option, value))
+            return int(option != -3)
+
+    monkeypatch.setattr("ctypes.CDLL", lambda _: Older())
+    keep_freed_memory()
+    assert asked == [(-3, 2**30), (-4, 0), (-1, 2**31 - 1), (-8, 1)]
 
 
 def test_another_c_library_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ctypes.CDLL", lambda _: object())
     keep_freed_memory()
+    give_back_freed_memory()
 
 
 def test_waiting_threads_sleep_after_a_moment_unless_the_user_says_otherwise(
