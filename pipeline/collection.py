@@ -91,9 +91,9 @@ class Collection:
 class _Plans(dict[str, Plan]):
     """Plans by name; who asks for an artwork that has none is told why."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.refused: dict[str, InputError] = {}
+    def __init__(self, plans: Mapping[str, Plan], refused: Mapping[str, InputError]) -> None:
+        super().__init__(plans)
+        self.refused: dict[str, InputError] = {**refused}
 
     def __missing__(self, name: str) -> Plan:
         found = self.refused.get(name)
@@ -170,7 +170,8 @@ def _resolved(
         ConfigError: The configuration says something that cannot be.
         InputError: The files of every artwork are missing or unfit: the first one's mistake.
     """
-    plans = _Plans()
+    plans: dict[str, Plan] = {}
+    refused: dict[str, InputError] = {}
     losses: dict[str, WeightsSource | None] = {}
     seen = SeenFiles(size_of)
     for name in config.artworks:
@@ -185,29 +186,49 @@ def _resolved(
             losses |= weights_sources(config, name, [each.network for each in used], where, is_file)
             plans[name] = plan
         except InputError as error:
-            plans.refused[name] = InputError.stating(_placed(str(error), name, places, where))
+            refused[name] = InputError.stating(_placed(str(error), name, places, where))
         except ConfigError as error:
             raise ConfigError.stating(_placed(str(error), name, places, where)) from None
     if not plans:
-        raise next(iter(plans.refused.values()))
-    sources = {key: path for plan in plans.values() for key, path in plan.sources.items()}
+        raise next(iter(refused.values()))
+    sizes = {key: seen(path) for plan in plans.values() for key, path in plan.sources.items()}
+    return gathered(config, plans, refused, sizes, losses)
+
+
+def gathered(
+    config: Config,
+    plans: Mapping[str, Plan],
+    refused: Mapping[str, InputError],
+    sizes: Mapping[str, Size],
+    weights: Mapping[str, WeightsSource | None],
+) -> Collection:
+    """The collection of artworks that are planned already.
+
+    Args:
+        config: The configuration; it may have more artworks.
+        plans: By name.
+        refused: Why other artworks have none, by name.
+        sizes: Of the users' images, by key.
+        weights: Model files that no plan has, and where the user has them from.
+    """
+    known = _Plans(plans, refused)
     return Collection(
         config=config,
-        plans=plans,
-        refused={name: str(error) for name, error in plans.refused.items()},
-        sources=sources,
-        sizes={key: seen(path) for key, path in sources.items()}
-        | {key: crop.size for plan in plans.values() for key, crop in plan.crops.items()},
-        crops={key: crop for plan in plans.values() for key, crop in plan.crops.items()},
-        mask_crops={key: crop for plan in plans.values() for key, crop in plan.mask_crops.items()},
-        masks={key: mask for plan in plans.values() for key, mask in plan.masks.items()},
-        partitions={key: cut for plan in plans.values() for key, cut in plan.partitions.items()},
-        combinations={key: mask for plan in plans.values() for key, mask in plan.combinations.items()},
-        images={key: image for plan in plans.values() for key, image in plan.images.items()},
-        mixes={key: mix for plan in plans.values() for key, mix in plan.mixes.items()},
-        targets={key: target for plan in plans.values() for key, target in plan.targets.items()},
-        networks={key: network for plan in plans.values() for key, network in plan.networks.items()},
-        weights={name: source for plan in plans.values() for name, source in plan.weights.items()} | losses,
+        plans=known,
+        refused={name: str(error) for name, error in refused.items()},
+        sources={key: path for plan in known.values() for key, path in plan.sources.items()},
+        sizes={**sizes} | {key: crop.size for plan in known.values() for key, crop in plan.crops.items()},
+        crops={key: crop for plan in known.values() for key, crop in plan.crops.items()},
+        mask_crops={key: crop for plan in known.values() for key, crop in plan.mask_crops.items()},
+        masks={key: mask for plan in known.values() for key, mask in plan.masks.items()},
+        partitions={key: cut for plan in known.values() for key, cut in plan.partitions.items()},
+        combinations={key: mask for plan in known.values() for key, mask in plan.combinations.items()},
+        images={key: image for plan in known.values() for key, image in plan.images.items()},
+        mixes={key: mix for plan in known.values() for key, mix in plan.mixes.items()},
+        targets={key: target for plan in known.values() for key, target in plan.targets.items()},
+        networks={key: network for plan in known.values() for key, network in plan.networks.items()},
+        weights={name: source for plan in known.values() for name, source in plan.weights.items()}
+        | {**weights},
     )
 
 

@@ -1,6 +1,7 @@
 # The configuration, resolved once for all rules. Everything with logic in it lives in the package.
 
 import os
+import sys
 from subprocess import CalledProcessError
 
 from snakemake.exceptions import WorkflowError
@@ -9,26 +10,35 @@ from pipeline.collection import open_collection
 from pipeline.errors import PipelineError
 from pipeline.files import hold
 from pipeline.fingerprint import fingerprint
+from pipeline.handover import hand_over, handover_file, taken_over
 from pipeline.job_files import JobFiles
 from pipeline.job_resources import JobResources
 from pipeline.progress import failures, follow, survey, unreported
-
-# A configuration named on the command line stands alone: the demo's artworks are not mixed into it.
-if not workflow.config_settings.configfiles:
-
-    configfile: "config.yaml"
 
 
 # Used only with `--software-deployment-method apptainer`; profiles/container/ has its recipe.
 container: "profiles/container/impasto.sif"
 
 
-try:
-    COLLECTION = open_collection(
-        config, workflow.configfiles, Path(".snakemake/impasto-headers.json")
-    )
-except PipelineError as error:
-    raise WorkflowError(str(error)) from None
+HANDOVER = handover_file(
+    workflow.config_settings.configfiles, workflow.config_settings.config
+)
+# A job of a cluster is a Snakemake of its own: what its run began with holds, whatever is edited meanwhile.
+COLLECTION = None if workflow.is_main_process else taken_over(HANDOVER, sys.argv)
+
+# A configuration named on the command line stands alone: the demo's artworks are not mixed into it.
+if COLLECTION is None and not workflow.config_settings.configfiles:
+
+    configfile: "config.yaml"
+
+
+if COLLECTION is None:
+    try:
+        COLLECTION = open_collection(
+            config, workflow.configfiles, Path(".snakemake/impasto-headers.json")
+        )
+    except PipelineError as error:
+        raise WorkflowError(str(error)) from None
 
 if workflow.is_main_process:
     for line in COLLECTION.refusals(on_demand=False).values():
@@ -63,6 +73,8 @@ wildcard_constraints:
 onstart:
     try:
         held = hold(Path(RESULTS) / ".in-use")
+        if not workflow.local_exec:
+            hand_over(COLLECTION, HANDOVER)
     except PipelineError as error:
         raise WorkflowError(str(error)) from None
     if not held:

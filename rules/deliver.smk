@@ -1,10 +1,10 @@
 # What is finished, copied to where Snakemake's storage plugins reach: `deliver_to` in the configuration.
-# Local rules: a cluster's nodes need no network for them.
+# Local rules: a cluster's nodes need no network for them, and its jobs do not look there.
 
 PLACE = COLLECTION.config.deliver_to
 DELIVERED = []
 
-if PLACE is not None:
+if PLACE is not None and workflow.is_main_process:
 
     DELIVERED = [storage(f"{PLACE}/{name}") for name in FILES.delivered()]
 

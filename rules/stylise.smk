@@ -2,6 +2,11 @@
 # A level is given its part of the plan, not plan.json: it re-runs when that part changes, and with no other.
 
 
+# A second's work: a cluster would take ten times as long to start it.
+localrules:
+    plan,
+
+
 rule plan:
     output:
         f"{RESULTS}/{{artwork}}/plan.json",

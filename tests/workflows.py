@@ -10,7 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -196,12 +196,14 @@ class Checkout:
         return found
 
     @contextmanager
-    def running(self, *words: object) -> Iterator[subprocess.Popen[bytes]]:
-        """Snakemake at work in the background; whatever is left of it in the end is ended."""
+    def running(
+        self, *words: object, program: Sequence[str] = ("snakemake",)
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """Snakemake, or what stands for it, in the background; whatever is left of it in the end is ended."""
         log = self.folder / "background.log"
         with log.open("wb") as stream:
             process = subprocess.Popen(
-                ["snakemake", *map(str, words)],
+                [*program, *map(str, words)],
                 cwd=self.folder,
                 env=environment(self.env),
                 stdout=stream,

@@ -27,7 +27,7 @@ class Preview(Section):
     """Pictures of a level while it is rendered."""
 
     every_min: NonNegative = Field(
-        5,
+        5.0,
         description="Minutes between two pictures of a level that is being rendered, written to "
         "results/{artwork}/now.png; 0 writes none. The result does not depend on it.",
     )

@@ -6,6 +6,7 @@ import copy
 import json
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 LEVEL = "results/scene/levels/64"
 PRINT = "results/scene/print.tif"
 ITERATIONS = 60
+SNAKEMAKE = (
+    sys.executable,
+    "-c",
+    # Each look at Slurm without news would put the next one off by ten seconds more.
+    "import asyncio\n"
+    "from snakemake.cli import main\n"
+    "from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor\n"
+    "RemoteExecutor.sleep = lambda self: asyncio.sleep(1)\n"
+    "main()",
+)
 OPTIONS = (
     *("--workflow-profile", "profiles/slurm"),
     # This Slurm keeps no accounts, and its jobs are short.
@@ -75,28 +86,35 @@ def test_a_killed_job_is_tried_again_and_ends_with_the_pixels_of_an_uninterrupte
     if reason is not None:
         pytest.skip(f"no Slurm is started: {reason}")
     local, cluster = checkouts
-    local.renders(PRINT)
     log = cluster.folder / "results" / "logs" / "scene" / "stylise-64.log"
-    with slurm(), cluster.running(*OPTIONS, PRINT) as snakemake:
+    with (
+        slurm(),
+        cluster.running(*OPTIONS, PRINT, program=SNAKEMAKE) as snakemake,
+        local.running("--cores", 1, PRINT) as twin,
+    ):
         assert within(300, lambda: snakemake.poll() is not None or "scene 64: " in read(log))
         job = running("rule_stylise")
         assert job is not None, read(cluster.folder / "background.log")
+        # Jobs have what the run began with: that cannot be read any more.
+        (cluster.folder / "config.yaml").write_text("artworks: [")
         time.sleep(2)
         subprocess.run(["scancel", job], check=True, timeout=30)
         assert within(30, lambda: "stopped after" in read(log)), read(log)
         completed = read(log).splitlines()[-1].split()[2]
         assert snakemake.wait(timeout=300) == 0, read(cluster.folder / "background.log")
         jobs = asked("jobid", "state", "comment", "tres-per-job")
+        assert twin.wait(timeout=300) == 0, read(local.folder / "background.log")
     assert ["CANCELLED" in state for number, state, *_ in jobs if number == job] == [True]
     gpus = {(told.removeprefix("rule_").partition("_wildcards")[0], gpu) for _, _, told, gpu in jobs}
     assert gpus == {
-        ("images_prepare", "N/A"),
-        ("colours_recolour", "N/A"),
-        ("plans_plan", "N/A"),
+        ("prepare", "N/A"),
+        ("recolour", "N/A"),
         ("targets", "gres:gpu:1"),
         ("stylise", "gres:gpu:1"),
         ("finish_assemble_export_print", "N/A"),
     }
+    rendering = read(cluster.folder / "background.log").partition("rule stylise:")[2]
+    assert "nodes=1" in rendering.partition("resources: ")[2].splitlines()[0].split(", ")
     # The second attempt went on from where the first was ended.
     first = read(log).removeprefix("scene 64: ").partition("/")[0]
     assert int(first) - int(completed) in (0, 1)

@@ -37,7 +37,7 @@ def test_raster_stages_ask_for_time_and_disk_by_the_size_of_their_image() -> Non
     # In its own colours an image has 16 bits.
     assert found.recolour(key_of(found.collection.images, "c-3344x5017")) == Need(1024, 11, 105)
     assert found.finish("a") == Need(1024, 11, 280)
-    assert found.report() == Need(1024, 10, 2)
+    assert found.report() == Need(1025, 10, 2)
     assert found.deliver("report.html") == Need(256, 10, 2)
     # A TIFF of four 8-bit bands, and its smaller copies.
     assert found.print("a", "tif") == Need(1024, 11, 94)
@@ -55,7 +55,7 @@ def test_levels_and_statistics_ask_for_devices_unless_the_processor_computes() -
     found = resources()
     level = found.collection.level("a", 4096)
     assert level.processes == 1
-    expected = Need(level.memory_mib + 400, level.runtime_min, level.disk_mib + 210, gpus=1, threads=2)
+    expected = Need(level.memory_mib, level.runtime_min, level.disk_mib + 210, gpus=1, threads=2)
     assert found.level("a", 4096) == expected
     statistics = key_of(found.collection.targets, "s-512x512")
     # Two times four seconds for each of 0.26 megapixels.
@@ -70,15 +70,24 @@ def test_a_level_that_is_shared_asks_for_all_its_devices() -> None:
     # 512 px: 418 rows of which strips hold 64 more on each inner side; 4096 px: enough for all.
     assert [found.level("a", px).gpus for px in (512, 4096)] == [2, 8]
     assert found.level("a", 4096).threads == 16
-    assert found.level("a", 4096).mib == found.collection.level("a", 4096).memory_mib + 400
+    assert found.level("a", 4096).mib == found.collection.level("a", 4096).memory_mib
     assert resources({"devices": 8}, devices=1).level("a", 4096).gpus == 1
     mixed = resources(devices=2, style={"image": "s.png", "fine": "t.png"})
     assert {mixed.mix(key).gpus for key in mixed.collection.mixes} == {2}
 
 
-def test_further_attempts_ask_for_more() -> None:
+def test_the_reports_needs_grow_with_the_collection() -> None:
+    artworks = {
+        f"a{number}": {"content": "c.png", "style": "s.png", "levels": [512]} for number in range(120)
+    }
+    found = JobResources(resolve_collection({"artworks": artworks}, lambda path: SIZES[Path(path).name]))
+    assert found.report() == Need(1084, 12, 121)
+
+
+def test_further_attempts_ask_for_more_and_all_for_what_stands_around_a_command() -> None:
     need = Need(1001, 30, 7)
-    assert [need.memory_mib(attempt) for attempt in (1, 2, 3)] == [1001, 1502, 2002]
+    # 400 MiB more than the command's.
+    assert [need.memory_mib(attempt) for attempt in (1, 2, 3)] == [1401, 2102, 2802]
     assert [need.runtime_min(attempt) for attempt in (1, 2, 3)] == [30, 45, 60]
 
 

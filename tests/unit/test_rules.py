@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from pipeline.commands import COMMANDS
 from pipeline.config.models import RESERVED_NAMES
 
+PROFILES = Path(__file__).parents[2] / "profiles"
 FILES = (Path(__file__).parents[2] / "Snakefile", *(Path(__file__).parents[2] / "rules").glob("*.smk"))
 ON_A_DEVICE = {"apply", "assess", "mix", "refine", "stylise", "targets", "train"}
 # Nothing of the plan is known to them, or their work does not depend on it.
@@ -34,6 +37,15 @@ def section(text: str, key: str) -> str:
     """What stands under a key of a rule; empty where it is missing."""
     match = re.search(rf"^( *){key}:(.*(?:\n\1 +.*|\n *$)*)", text, re.MULTILINE)
     return "" if match is None else match[2]
+
+
+def clusters() -> dict[str, dict[str, Any]]:
+    """The profiles that send jobs to other machines, by name."""
+    found = {
+        file.parent.name: yaml.safe_load(file.read_text(encoding="utf-8"))
+        for file in PROFILES.glob("*/config.yaml")
+    }
+    return {name: profile for name, profile in found.items() if "executor" in profile}
 
 
 RULES = rules()
@@ -76,3 +88,27 @@ def test_a_rule_runs_one_command_of_the_package(rule: str) -> None:
     verbs = re.findall(r"exec impasto --end-with-parent ([a-z-]+)", section(RULES[rule], "shell"))
     assert len(verbs) == 1
     assert verbs[0] in COMMANDS
+
+
+def test_only_jobs_of_one_artwork_are_grouped() -> None:
+    """A group ends at its first failure, and Snakemake removes what all its jobs have made."""
+    profiles = clusters()
+    assert profiles.keys() == {"slurm", "kubernetes"}
+    for profile in profiles.values():
+        assert profile["groups"].keys() <= RULES.keys()
+        for rule in profile["groups"]:
+            assert "{{artwork}}" in section(RULES[rule], "output"), rule
+            assert rule not in ON_A_DEVICE, rule
+        # What would put several artworks into one.
+        assert "group-components" not in profile
+    assert profiles["slurm"]["groups"] == profiles["kubernetes"]["groups"]
+
+
+def test_one_bad_artwork_never_stops_the_others() -> None:
+    every = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in PROFILES.glob("*/config.yaml")]
+    assert [profile["keep-going"] for profile in every] == [True] * 3
+
+
+def test_gpus_that_share_an_image_are_asked_for_on_one_machine() -> None:
+    stated = clusters()["slurm"]["set-resources"]
+    assert stated == {rule: {"nodes": 1} for rule in ("stylise", "refine", "mix", "train")}
