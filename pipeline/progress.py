@@ -221,17 +221,20 @@ def failures(files: JobFiles, asked: Container[str]) -> list[str]:
     return [f"{artwork.artwork}: {artwork.told}" for artwork in failed if artwork.artwork in asked]
 
 
-def unreported(files: JobFiles, *, on_demand: bool) -> list[str]:
+def unreported(files: JobFiles, asked: Container[str], *, on_demand: bool) -> list[str]:
     """The folders of the finished artworks, if their report is older than one of them; else none.
 
     A run that fails does not come to the rule that makes the report: it needs all artworks.
 
     Args:
         files: The collection's jobs.
+        asked: The artworks that the run was to make something of: without one of them there is none.
         on_demand: Of the artworks that a plain `snakemake` leaves out, or of the others.
     """
-    results = Path(files.collection.results)
-    folders = [results / artwork for artwork in files.collection.artworks(on_demand=on_demand)]
+    results, names = Path(files.collection.results), files.collection.artworks(on_demand=on_demand)
+    if not any(name in asked for name in names):
+        return []
+    folders = [results / artwork for artwork in names]
     needed = ("plan.json", "provenance.json", "preview.png", "pictures")
     finished = [folder for folder in folders if all((folder / file).exists() for file in needed)]
     page = Path(files.page(on_demand=on_demand))

@@ -100,9 +100,8 @@ onerror:
         logger.error(f"  {line}")
     # The report rules wait for all their artworks: those that are finished are shown all the same.
     for on_demand in (False, True):
-        page, finished = FILES.page(on_demand=on_demand), unreported(
-            FILES, on_demand=on_demand
-        )
+        page = FILES.page(on_demand=on_demand)
+        finished = unreported(FILES, asked, on_demand=on_demand)
         if finished:
             try:
                 shell(

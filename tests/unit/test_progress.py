@@ -163,8 +163,9 @@ def test_finished_artworks_on_demand_have_a_report_of_their_own(files: JobFiles)
     finish(files, "b")
     made("a/pictures/content.jpg", "b/pictures/content.jpg", "report.html")
     os.utime("results/report.html", (STARTED, 4 * STARTED))
-    assert unreported(split, on_demand=False) == []
-    assert unreported(split, on_demand=True) == ["results/b"]
+    assert unreported(split, {"a", "b"}, on_demand=False) == []
+    assert unreported(split, {"a", "b"}, on_demand=True) == ["results/b"]
+    assert unreported(split, {"a"}, on_demand=True) == []
 
 
 def test_done_is_what_has_all_its_files(files: JobFiles) -> None:
@@ -193,16 +194,16 @@ def test_a_print_that_fails_its_limits_is_not_done(files: JobFiles) -> None:
 
 
 def test_finished_artworks_are_reported_though_others_failed(files: JobFiles) -> None:
-    assert unreported(files, on_demand=False) == []
+    assert unreported(files, {"b"}, on_demand=False) == []
     finish(files, "b")
-    assert unreported(files, on_demand=False) == []
+    assert unreported(files, {"b"}, on_demand=False) == []
     made("b/pictures/content.jpg")
-    assert unreported(files, on_demand=False) == ["results/b"]
+    assert unreported(files, {"b"}, on_demand=False) == ["results/b"]
     made("report.html")
     os.utime("results/report.html", (STARTED, 2 * STARTED))
-    assert unreported(files, on_demand=False) == []
+    assert unreported(files, {"b"}, on_demand=False) == []
     os.utime("results/report.html", (1, 1))
-    assert unreported(files, on_demand=False) == ["results/b"]
+    assert unreported(files, {"b"}, on_demand=False) == ["results/b"]
 
 
 def test_a_level_at_work_tells_its_iteration(files: JobFiles) -> None:
