@@ -27,7 +27,7 @@ from pipeline.stores import FileStore, RasterStore, Store
 from pipeline.workspaces import FolderWorkspace
 
 MANIFEST = "checkpoint.json"
-_FORMAT = 2
+_FORMAT = 3
 
 
 @final

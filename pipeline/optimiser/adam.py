@@ -121,17 +121,20 @@ def _run(
 ) -> Ending:
     tiles = sweep_tiles(part.strip, MultiscaleHessian(0), 2)
     while True:
-        if 0 < settings.iterations <= state.work.iteration and not settings.check_last_step:
-            watch.report(None, 1.0)
-            return "iterations"
         if state.work.iteration >= settings.iterations:
-            _report(evaluated(objective, state.image, state.work, watch), state.work, watch)
-            watch.keep()
+            trial = None
+            if settings.check_last_step or settings.iterations == 0:
+                trial = evaluated(objective, state.image, state.work, watch)
+            _report(trial, state.work, watch)
             return "iterations"
         with part.group.together():
             gradient = workspace.new("gradient", state.image.channels, state.image.size, state.image.dtype)
         # Every step wants the gradient, so the loss may come with it.
-        _report(differentiated(objective, state.image, gradient, state.work, watch), state.work, watch)
+        trial = differentiated(objective, state.image, gradient, state.work, watch)
+        state.work.gradient_passes += 1
+        _report(trial, state.work, watch)
+        # A spent trial may hold activations: no name may keep it.
+        del trial
         with part.group.together():
             _update(state, gradient, settings, workspace, tiles)
         part.share(state.image)
@@ -141,11 +144,10 @@ def _run(
             watch.check()
 
 
-def _report(trial: Trial, work: Work, watch: Watch) -> None:
-    """Tells of the state's image, once."""
-    if work.forward_passes == work.iteration:
-        work.forward_passes += 1
-        watch.report(trial, float(work.iteration > 0))
+def _report(trial: Trial | None, work: Work, watch: Watch) -> None:
+    """Tells of the state's image, and counts the pass that gave its loss, if one did."""
+    work.forward_passes += trial is not None
+    watch.report(trial, float(work.iteration > 0))
 
 
 def _update(
@@ -153,7 +155,6 @@ def _update(
 ) -> None:
     """One update of image and moments, never left half done: nothing here asks whether to stop."""
     work = state.work
-    work.gradient_passes += 1
     work.iteration += 1
     fade, fade_square = settings.betas
     correction_square = math.sqrt(1.0 - fade_square**work.iteration)

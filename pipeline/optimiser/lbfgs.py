@@ -231,9 +231,8 @@ class _Run:
     def to_the_end(self) -> Ending:
         state = self._state
         trial: Trial | None = None
-        if state.work.forward_passes == 0 and self._settings.iterations == 0:
+        if self._settings.iterations == 0:
             self._begun(evaluated(self._objective, state.image, state.work, self._watch))
-            self._watch.keep()
         while state.work.iteration < self._settings.iterations:
             if state.projection is None:
                 gradient = self._new("gradient", state.image.dtype)
@@ -242,6 +241,8 @@ class _Run:
                     trial = differentiated(self._objective, state.image, gradient, state.work, self._watch)
                 else:
                     trial.write_gradient(gradient)
+                # One that was taken before, too late to be kept when the run was stopped, is not another.
+                state.work.gradient_passes = state.work.iteration + 1
                 if state.work.forward_passes == 0:
                     self._begun(trial)
                 # A spent trial may hold activations, the largest thing there is: no name may keep it.
@@ -303,7 +304,6 @@ class _Run:
             found.largest,
         )
         state.gradient, state.step = gradient, None
-        state.work.gradient_passes += 1
 
     def _advance(self) -> tuple[Trial | None, float] | Literal["converged", "line search failed"]:
         """Moves the state to an accepted trial, and returns that with its step length, or why not.
@@ -333,6 +333,7 @@ class _Run:
             if trial is not None:
                 break
             if not history.pairs:
+                state.work.forward_passes += passes
                 return "line search failed"
             history = History()
         step_length = line.share

@@ -41,7 +41,8 @@ class Step:
         iteration: Steps taken since the start image, in earlier runs too.
         of: Steps that were asked for.
         forward_passes: Losses evaluated since the start image, rejected trials included.
-        gradient_passes: Gradients evaluated since the start image.
+        gradient_passes: Gradients evaluated since then. This image's own is among them where it was taken
+            before the loss was told: at the start, and with Adam at every step but a last one.
         loss: Of the image after this step.
         terms: The loss's parts by name.
         step_length: Multiple of the search direction that was taken: 1 is a full step, 0 the start.
@@ -71,7 +72,8 @@ class Result:
     Attributes:
         store: The image.
         trace: Every step since the start image whose loss was evaluated.
-        work: Everything that was done, a last step that was not checked included.
+        work: Everything that was done: a last step that was not checked included, and the trials of a line
+            search that failed.
         ending: Why the run ended.
     """
 
@@ -143,7 +145,7 @@ def minimise(
     """The image of lowest loss found, from `image` on, which is left as it was.
 
     Same objective, image and settings on the same machine: same bits, wherever the vectors are, and however
-    often the run was interrupted.
+    often the run was interrupted. One that has come to its end, whatever that was, is not run again.
 
     Args:
         objective: What to minimise.
@@ -152,8 +154,8 @@ def minimise(
         settings: Of the method.
         workspace: Where vectors go; by default the memory of the image's device.
         checkpoint: Where the state is saved, and where it is gone on from. In files, which must be those of
-            `workspace`, every iteration and the gradient before it are saved; in memory, the state is saved
-            from time to time and when the run is stopped.
+            `workspace`, every iteration, the gradient before it and the end are saved; in memory, the state
+            is saved from time to time and when the run is stopped.
         on_progress: Called with the start (iteration 0) and after each iteration.
         on_image: Called after that with the image, to be read and not kept.
         should_stop: Asked before each tile; True ends the run with its last completed iteration.
@@ -173,23 +175,26 @@ def minimise(
     with part.group.together():
         saved = None if checkpoint is None else checkpoint.load()
         state, trace, start = _begun(image, settings, workspace, saved)
+    if saved is not None and saved.numbers["ending"] is not None:
+        return Result(state.image, tuple(trace), state.work, saved.numbers["ending"])
     progress = _Progress(state, settings.iterations, on_progress, trace)
 
     def vectors() -> dict[str, Store]:
         # The start image is there for the next run as well.
         return {name: store for name, store in state.vectors().items() if store is not start}
 
-    def save() -> None:
+    def save(ending: Ending | None = None) -> None:
         if checkpoint is not None:
             steps = [asdict(step) for step in progress.trace]
             method = type(settings).__name__
-            checkpoint.save({"method": method, "trace": steps, **state.numbers()}, vectors())
+            numbers = {"method": method, "ending": ending, "trace": steps, **state.numbers()}
+            checkpoint.save(numbers, vectors())
 
-    def keep() -> None:
+    def keep(ending: Ending | None = None) -> None:
         if checkpoint is None:
             workspace.keep(vectors().values())
         elif checkpoint.due(state.vectors()):
-            save()
+            save(ending)
 
     def report(trial: Trial | None, step_length: float) -> None:
         progress.report(trial, step_length)
@@ -206,9 +211,9 @@ def minimise(
     if ending == "stopped":
         save()
     else:
-        # What becomes of the image may need the room.
+        # What becomes of the image may need the room. The image alone does not tell that nothing is to come.
         state.forget()
-        keep()
+        keep(ending)
     return Result(state.image, tuple(progress.trace), state.work, ending)
 
 

@@ -6,19 +6,21 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from interruption import CPU, METHODS, SIZE, Bowl, facts, noise, run
+from interruption import CPU, METHODS, SIZE, Bowl, BowlTrial, facts, noise, run
 
 from pipeline.checkpoint import MANIFEST, Checkpoint
 from pipeline.errors import CheckpointError, ResourceError
 from pipeline.geometry import Box, Size
-from pipeline.optimiser import Lbfgs, minimise
+from pipeline.optimiser import Adam, Lbfgs, Result, minimise
+from pipeline.rasters import Raster
 from pipeline.stores import FileStore, TensorStore
-from pipeline.workspaces import FolderWorkspace
+from pipeline.workspaces import FolderWorkspace, MemoryWorkspace
 
 KINDS, NAMES = ["files", "memory"], sorted(METHODS)
 
@@ -104,11 +106,46 @@ def test_a_disk_that_fills_up_loses_nothing_that_was_saved(
     assert facts(result) == uninterrupted["lbfgs"]
 
 
-def test_a_finished_run_is_not_run_again(tmp_path: Path) -> None:
-    first, objective = run(tmp_path, "files", "lbfgs"), Bowl(on_tile=pytest.fail)
-    again = run(tmp_path, "files", "lbfgs", objective=objective)
+@dataclass
+class Floored(Bowl):
+    """A bowl whose loss is nowhere below a floor: no trial along a line is accepted there."""
+
+    floor: float = 0.0
+
+    def forward(self, image: Raster, *, gradient_follows: bool = False) -> BowlTrial:
+        trial = super().forward(image, gradient_follows=gradient_follows)
+        return replace(trial, loss=max(trial.loss, self.floor))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("settings", "floor", "ending"),
+    [
+        (METHODS["lbfgs"], 0.0, "iterations"),
+        (METHODS["adam"], 0.0, "iterations"),
+        (Lbfgs(99, tolerance=1e-3), 0.0, "converged"),
+        (Lbfgs(9, max_backtracks=2), 2000.0, "line search failed"),
+        (Lbfgs(9, max_backtracks=2), 1e9, "line search failed"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, str | float) else type(value).__name__,
+)
+def test_a_finished_run_is_not_run_again(
+    kind: str, settings: Lbfgs | Adam, floor: float, ending: str, tmp_path: Path
+) -> None:
+    def finished(objective: Bowl) -> Result:
+        files = FolderWorkspace(tmp_path, CPU)
+        workspace = files if kind == "files" else MemoryWorkspace(CPU)
+        checkpoint = Checkpoint(files, "key", every_s=0.0)
+        return minimise(objective, noise(SIZE, 3), settings, workspace=workspace, checkpoint=checkpoint)
+
+    first = finished(Floored(floor=floor))
+    # With the floor above all losses nothing is accepted, and the image is the start.
+    assert (first.ending, first.trace[-1].iteration > 0) == (ending, floor < 1e9)
+    # The run ended while its result was being written: that is what the next one finds.
+    again = finished(Bowl(on_tile=pytest.fail))
     assert facts(again) == facts(first)
     assert [step.terms for step in again.trace] == [step.terms for step in first.trace]
+    assert again.work == first.work
 
 
 def test_a_state_in_memory_is_saved_when_it_is_time_and_when_it_is_stopped(tmp_path: Path) -> None:

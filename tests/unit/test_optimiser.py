@@ -359,7 +359,7 @@ def test_rejected_trials_cost_no_gradient_and_the_last_image_neither() -> None:
     objective = Scripted([100.0, 200.0, 200.0, 50.0, 60.0, 10.0])
     result = minimise(objective, noise(*SHAPE), exact(2))
     assert objective.gradients == 2
-    assert [(step.forward_passes, step.gradient_passes) for step in result.trace] == [(1, 0), (4, 1), (6, 2)]
+    assert [(step.forward_passes, step.gradient_passes) for step in result.trace] == [(1, 1), (4, 1), (6, 2)]
     assert [step.loss for step in result.trace] == [100.0, 50.0, 10.0]
     assert result.trace[-1].passes == 8
 
@@ -392,6 +392,7 @@ def test_line_search_without_history_fails_after_all_backtracks() -> None:
     assert result.image.equal(start)
     assert len(objective.images) == 5
     assert len(result.trace) == 1
+    assert (result.work.iteration, result.work.forward_passes, result.work.gradient_passes) == (0, 5, 1)
 
 
 def test_a_failed_line_search_with_history_tries_steepest_descent_once() -> None:
@@ -529,7 +530,10 @@ def test_progress_events(settings: Lbfgs | Adam) -> None:
     assert tuple(steps) == result.trace
     assert [step.iteration for step in steps] == [0, 1, 2, 3, 4]
     assert {step.of for step in steps} == {4}
-    assert [step.gradient_passes for step in steps] == [0, 1, 2, 3, 4]
+    # The start's gradient comes with its loss; Adam's others too, but for the last image, which has none.
+    gradients = [1, 2, 3, 4, 4] if isinstance(settings, Adam) else [1, 1, 2, 3, 4]
+    assert [step.gradient_passes for step in steps] == gradients
+    assert result.work.gradient_passes == len(objective.gradients) == 4
     assert steps[-1].forward_passes == len(objective.forwards)
     assert steps[0].loss == objective.function(start).item()
     assert steps[-1].loss == objective.function(result.image).item()
