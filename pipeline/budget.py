@@ -64,7 +64,7 @@ def state_bytes_per_px(optimiser: Optimiser, content_values: float, channels: in
     """
     # Content, start, image, next image, both gradients, the step between: three float32 channels each.
     fixed = 7 * 12 + 4 * channels + 4 * content_values
-    return math.ceil(fixed + _history_bytes_per_px(optimiser, None))
+    return math.ceil(fixed + _history_bytes_per_px(optimiser))
 
 
 def vector_bytes_per_px(optimiser: Optimiser) -> int:
@@ -72,11 +72,11 @@ def vector_bytes_per_px(optimiser: Optimiser) -> int:
 
     Of L-BFGS image, next image, gradient and the gradient before it; of Adam image, next image and gradient.
     """
-    return (36 if optimiser.method == "adam" else 48) + _history_bytes_per_px(optimiser, None)
+    return (36 if optimiser.method == "adam" else 48) + _history_bytes_per_px(optimiser)
 
 
 def state_file_bytes_per_px(optimiser: Optimiser, iterations: int) -> int:
-    """Bytes per pixel of the files that a run's state takes at most.
+    """Bytes per pixel of the files that a run's state takes at most, where its vectors are those files.
 
     In the first iteration the start image is read where it is. L-BFGS then has the gradient and the next
     image; from the second one on also the image and the gradient before, and of pairs as many as there are.
@@ -88,14 +88,39 @@ def state_file_bytes_per_px(optimiser: Optimiser, iterations: int) -> int:
     """
     if optimiser.method == "adam":
         return 48 if iterations <= 1 else 84
-    return 24 if iterations <= 1 else 48 + _history_bytes_per_px(optimiser, iterations)
+    pairs = min(optimiser.history, max(0, iterations - 2))
+    return 24 if iterations <= 1 else 48 + 2 * pairs * _half_pair_bytes_per_px(optimiser)
 
 
-def _history_bytes_per_px(optimiser: Optimiser, iterations: int | None) -> int:
+def saved_bytes_per_px(optimiser: Optimiser, iterations: int) -> int:
+    """Bytes per pixel of the files that a run's state takes at most, where its vectors are in memory.
+
+    The state is saved from time to time, and what was saved before goes only then. Two states may have
+    nothing in common: in a minute all pairs may be others, and a run that was resumed saves everything anew.
+    L-BFGS saves image, gradient, pairs, and the step that will make another pair; the last step makes none.
+    Adam saves image and moments. After a single step there is the image alone, beside what was saved before.
+
+    Args:
+        optimiser: The method and its history.
+        iterations: How many there will be: a short run never fills its history.
+    """
     if optimiser.method == "adam":
-        return 24
-    pairs = optimiser.history if iterations is None else min(optimiser.history, max(0, iterations - 2))
-    return pairs * 6 * (2 if optimiser.history_precision == "bfloat16" else 4)
+        return 48 if iterations <= 1 else 72
+    if iterations <= 1:
+        return 36
+    stepped = 1 + 2 * min(optimiser.history, iterations - 2)
+    differentiated = 2 * min(optimiser.history, iterations - 1)
+    return 2 * (24 + max(stepped, differentiated) * _half_pair_bytes_per_px(optimiser))
+
+
+def _history_bytes_per_px(optimiser: Optimiser) -> int:
+    """Of the two moments, or of as many pairs as are kept."""
+    return 24 if optimiser.method == "adam" else 2 * optimiser.history * _half_pair_bytes_per_px(optimiser)
+
+
+def _half_pair_bytes_per_px(optimiser: Optimiser) -> int:
+    """Of a step, or of the change of the gradient along it."""
+    return 3 * (2 if optimiser.history_precision == "bfloat16" else 4)
 
 
 def content_values_per_px(network: Network) -> float:
@@ -263,8 +288,8 @@ def _tiling(
     store: Literal["memory", "files"],
     device_mib: float,
 ) -> Tiling:
-    # Vectors in memory are saved from time to time.
-    state_bytes = state_file_bytes_per_px(demand.optimiser, demand.iterations)
+    bytes_per_px = state_file_bytes_per_px if store == "files" else saved_bytes_per_px
+    state_bytes = bytes_per_px(demand.optimiser, demand.iterations)
     halo_px = demand.network.architecture.deepest(demand.network.layers).halo_px
     # Tiles compute their halos as well, and their forward pass twice.
     padded = _largest(strips)

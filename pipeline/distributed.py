@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.errors import PipelineError, ResourceError
-from pipeline.groups import Alone, Group, StoppedError
+from pipeline.groups import Alone, Borders, Group, StoppedError
 from pipeline.machine import is_out_of_memory
 
 Value = TypeVar("Value")
@@ -86,6 +86,7 @@ class Ranks(Group):
 
     def sum(self, values: Float[Tensor, ...]) -> Float[Tensor, ...]:
         """The sum of what all have, added in their order."""
+        # In place: nothing here may run out of memory in one process alone.
         first, *others = self._all(values)
         for each in others:
             first += each
@@ -93,7 +94,10 @@ class Ranks(Group):
 
     def largest(self, values: Float[Tensor, ...]) -> Float[Tensor, ...]:
         """The largest of what all have, value by value."""
-        return torch.stack(self._all(values)).amax(dim=0)
+        first, *others = self._all(values)
+        for each in others:
+            torch.maximum(first, each, out=first)
+        return first
 
     def gathered(self, value: Value) -> list[Value]:
         """What each has, in their order."""
@@ -103,40 +107,51 @@ class Ranks(Group):
 
     def collected(self, blocks: Iterable[Float[Tensor, "rows width 3"]]) -> Iterator[Tensor]:
         """The leader gets everyone's blocks, in their order; the others nothing."""
-        own = iter(blocks)
-        if not self.leads:
-            for block in own:
+        with self.together():
+            if self.leads:
+                yield from self._taken(blocks)
+            else:
+                self._give(blocks)
+
+    def _give(self, blocks: Iterable[Float[Tensor, "rows width 3"]]) -> None:
+        """Sends the blocks to the leader, and whatever happens their end: that it waits for."""
+        try:
+            for block in blocks:
+                values = block.contiguous()
                 self._send(torch.tensor(block.shape[:2]))
-                self._send(block.contiguous())
+                self._send(values)
+        finally:
             self._send(torch.tensor([0, 0]))
-            return
-        yield from own
+
+    def _taken(self, own: Iterable[Float[Tensor, "rows width 3"]]) -> Iterator[Tensor]:
+        """The leader's own blocks and everyone's; the others', who wait for that, are taken in any case."""
+        failed: Exception | None = None
+        try:
+            yield from own
+        except Exception as error:
+            failed = error
         for rank in range(1, self.count):
             while (shape := self._received(torch.empty(2, dtype=torch.int64), rank).tolist())[0]:
-                yield self._received(torch.empty(*shape, 3), rank)
+                block = self._received(torch.empty(*shape, 3), rank)
+                if failed is None:
+                    yield block
+        if failed is not None:
+            raise failed
 
-    def exchanged(
-        self, above: Float[Tensor, ...] | None, below: Float[Tensor, ...] | None
-    ) -> tuple[Float[Tensor, ...] | None, Float[Tensor, ...] | None]:
-        """What the processes above and below sent: as much as is sent to them."""
+    def exchange(self, given: Borders, into: Borders) -> None:
+        """Sends values to the processes above and below, and takes as much from them."""
         operations: list[dist.P2POp] = []
-        found: list[Tensor | None] = []
-        for values, rank in ((above, self.rank - 1), (below, self.rank + 1)):
-            if values is None:
-                found.append(None)
-                continue
-            into = torch.empty_like(values, memory_format=torch.contiguous_format)
-            found.append(into)
-            # As bytes: not every backend knows every type.
-            operations.append(dist.P2POp(dist.isend, _bytes(values.contiguous()), rank))
-            operations.append(dist.P2POp(dist.irecv, _bytes(into), rank))
+        for sent, found, rank in zip(given, into, (self.rank - 1, self.rank + 1), strict=True):
+            if sent is not None and found is not None:
+                # As bytes: not every backend knows every type.
+                operations.append(dist.P2POp(dist.isend, _bytes(sent), rank))
+                operations.append(dist.P2POp(dist.irecv, _bytes(found), rank))
 
         def run() -> None:
             for work in dist.batch_isend_irecv(operations):
                 work.wait()
 
         self.reaching(run)
-        return found[0], found[1]
 
     def folder(self, shared: Path) -> Path:
         """A folder of this process's own."""
@@ -151,9 +166,10 @@ class Ranks(Group):
         try:
             return call()
         except (RuntimeError, ValueError) as error:
-            if is_out_of_memory(error):
-                raise
-            raise self._lost("one that has ended or does not answer") from error
+            # As a shortage of memory it would be taken for one that the others know of.
+            short = is_out_of_memory(error)
+            found = "too little memory to reach them" if short else "one that has ended or does not answer"
+            raise self._lost(found) from error
 
     def _lost(self, found: str) -> ResourceError:
         return ResourceError(
@@ -164,9 +180,10 @@ class Ranks(Group):
         )
 
     def _all(self, values: Tensor) -> list[Tensor]:
-        values = values.contiguous()
-        found = [torch.empty_like(values) for _ in range(self.count)]
-        self.reaching(lambda: dist.all_gather(found, values))
+        with self.together():
+            own = values.contiguous()
+            found = [torch.empty_like(own) for _ in range(self.count)]
+        self.reaching(lambda: dist.all_gather(found, own))
         return found
 
     def _send(self, values: Tensor) -> None:

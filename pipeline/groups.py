@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, final
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -22,6 +23,8 @@ from pipeline.stores import Store
 from pipeline.strips import Strip
 
 Value = TypeVar("Value")
+Borders = tuple[Tensor | None, Tensor | None]
+"""Values of the border with the process above, and of that with the one below; None where there is nobody."""
 
 
 class StoppedError(Exception):
@@ -30,6 +33,9 @@ class StoppedError(Exception):
 
 class Group(ABC):
     """Processes that take the same steps in the same order, each on its own part.
+
+    Whatever one of them does by itself and may fail in, memory that runs out included, stands in a block of
+    `together`: one that leaves the common order alone lets the others wait for it.
 
     Attributes:
         rank: This one's number, from 0; number 0 leads: it alone writes results and talks to the user.
@@ -70,14 +76,18 @@ class Group(ABC):
     def collected(self, blocks: Iterable[Float[Tensor, "rows width 3"]]) -> Iterator[Tensor]:
         """The leader gets everyone's blocks, in their order; the others nothing. All must come to the end.
 
-        Blocks are float32 on the CPU.
+        Blocks are float32 on the CPU. The end is that of `together`: what making the blocks raised in one,
+        all raise.
         """
 
     @abstractmethod
-    def exchanged(
-        self, above: Float[Tensor, ...] | None, below: Float[Tensor, ...] | None
-    ) -> tuple[Float[Tensor, ...] | None, Float[Tensor, ...] | None]:
-        """What the processes above and below sent, given what is sent to them; None where there is none."""
+    def exchange(self, given: Borders, into: Borders) -> None:
+        """Sends values to the processes above and below, and takes as much from them.
+
+        Args:
+            given: What is sent up and what down, contiguous; None where there is nobody.
+            into: Where goes what comes from there, contiguous and of the same shapes and types.
+        """
 
     @abstractmethod
     def folder(self, shared: Path) -> Path:
@@ -111,13 +121,8 @@ class Alone(Group):
         """The blocks."""
         return iter(blocks)
 
-    def exchanged(
-        self,
-        above: Float[Tensor, ...] | None,  # noqa: ARG002
-        below: Float[Tensor, ...] | None,  # noqa: ARG002
-    ) -> tuple[None, None]:
+    def exchange(self, given: Borders, into: Borders) -> None:
         """Nothing: there is nobody."""
-        return None, None
 
     def folder(self, shared: Path) -> Path:
         """The folder itself."""
@@ -158,10 +163,20 @@ class Part:
         take: Callable[[Box, Tensor], None],
         taken: tuple[Box | None, Box | None],
     ) -> None:
+        above, below = given
         with self.group.together():
-            above, below = (None if box is None else store.read(box) for box in given)
-        found = self.group.exchanged(above, below)
+            sent = _values(store, above), _values(store, below)
+            found = _room(sent[0]), _room(sent[1])
+        self.group.exchange(sent, found)
         with self.group.together():
             for box, values in zip(taken, found, strict=True):
                 if box is not None and values is not None:
                     take(box, values)
+
+
+def _values(store: Store, box: Box | None) -> Tensor | None:
+    return None if box is None else store.read(box).contiguous()
+
+
+def _room(values: Tensor | None) -> Tensor | None:
+    return None if values is None else torch.empty_like(values)

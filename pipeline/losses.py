@@ -135,12 +135,13 @@ class ContentTerm:
 
     def _weights(self, shares: Float[Tensor, "regions height width"]) -> Float[Tensor, "height width"]:
         """W at every position."""
-        each = torch.tensor(self.region_weights, dtype=shares.dtype, device=shares.device).view(-1, 1, 1)
+        each = self.region_weights or ()
         if len(each) != len(shares):
             raise ValueError(f"{len(shares)} regions need as many content weights; got {self.region_weights}")
         covered = shares.sum(dim=0)
-        weighted = (each * shares).sum(dim=0) + (1 - covered).clamp(min=0) * self.weight
-        return weighted / covered.clamp(min=1)
+        # Numbers, not a tensor of them: that would be copied to the device, and the host wait for it.
+        weighted: Tensor = sum(share * weight for share, weight in zip(shares, each, strict=True))
+        return (weighted + (1 - covered).clamp(min=0) * self.weight) / covered.clamp(min=1)
 
 
 @final

@@ -192,6 +192,7 @@ class TiledObjective:
         sums: dict[Statistic, Tensor] = {}
         kept: dict[Tile, _MeasuredTile] = {}
         first = self._first_view if gradient_follows else self._view
+        late = self._loss.statistics - first.loss.statistics
 
         def view(tile: Tile) -> View:
             return self._view if tile in self._kept else first
@@ -203,16 +204,15 @@ class TiledObjective:
                     measured = _measured(view(tile), read, tile)
                 if tile in self._kept:
                     kept[tile] = measured
-                _add(measured.sums, to=sums)
+                _add({name: v for name, v in measured.sums.items() if name not in late}, to=sums)
                 del measured, read
                 self._tidy(done)
-        late = self._loss.statistics - first.loss.statistics
-        whole = self._of_all({name: value for name, value in sums.items() if name not in late})
-        nothing = {name: torch.zeros((), dtype=torch.float64, device=self._view.device) for name in late}
-        values, derivatives = self._judged({**whole, **nothing})
-        begun = {name: value for name, value in sums.items() if name in late}
-        found = None if late else _numbers(values)
-        return TiledTrial(self, image, whole, begun, derivatives, kept, found)
+        whole = self._of_all(sums)
+        with self.part.group.together():
+            nothing = {name: torch.zeros((), dtype=torch.float64, device=self._view.device) for name in late}
+            values, derivatives = self._judged({**whole, **nothing})
+            found = None if late else _numbers(values)
+        return TiledTrial(self, image, whole, derivatives, kept, found)
 
     def _judged(self, sums: Mapping[Statistic, Tensor]) -> tuple[dict[str, Tensor], dict[Statistic, Tensor]]:
         """The terms' values, and the derivative of the loss by each sum."""
@@ -231,8 +231,9 @@ class TiledObjective:
 
     def _of_all(self, sums: Mapping[Statistic, Tensor]) -> dict[Statistic, Tensor]:
         """The sums over the tiles of all processes, in one message."""
-        together = self.part.group.sum(torch.cat([value.flatten() for value in sums.values()]))
-        parts = torch.split(together, [value.numel() for value in sums.values()])
+        with self.part.group.together():
+            own = torch.cat([value.flatten() for value in sums.values()])
+        parts = torch.split(self.part.group.sum(own), [value.numel() for value in sums.values()])
         return {name: part.view_as(sums[name]) for name, part in zip(sums, parts, strict=True)}
 
     def _read(self, view: View, image: Raster, tile: Tile) -> Read:
@@ -272,15 +273,11 @@ def _numbers(values: Mapping[str, Float[Tensor, ""]]) -> tuple[float, dict[str, 
 @final
 @dataclass(eq=False, slots=True)
 class TiledTrial:
-    """The sums of pass 1, what the loss asks of each, and the tiles that kept their activations.
-
-    Sums that pass 2 completes are here as far as the kept tiles measured them.
-    """
+    """The sums of pass 1, what the loss asks of each, and the tiles that kept their activations."""
 
     _objective: TiledObjective
     _image: Raster
     _sums: Mapping[Statistic, Tensor]
-    _begun: Mapping[Statistic, Tensor]
     _derivatives: Mapping[Statistic, Tensor]
     _kept: dict[Tile, _MeasuredTile]
     _found: tuple[float, Mapping[str, float]] | None
@@ -310,7 +307,8 @@ class TiledTrial:
 
     def write_gradient(self, into: Store) -> None:
         """Adds every tile's share to the store, in the order of the tiles."""
-        part, late = self._objective.part, dict(self._begun)
+        part = self._objective.part
+        late: dict[Statistic, Tensor] = {}
         with part.group.together(), Streaming(self._objective._view.device) as stream:
             for tile, share in self.tile_gradients(stream, late):
                 stream.behind(partial(into.add, part.strip.local(tile.haloed), share), share)
@@ -318,7 +316,8 @@ class TiledTrial:
         part.fold(into)
         if self._found is None:
             sums = {**self._sums, **self._objective._of_all(late)}
-            self._found = _numbers(self._objective._loss.judge(sums, part.strip.level))
+            with part.group.together():
+                self._found = _numbers(self._objective._loss.judge(sums, part.strip.level))
 
     def tile_gradients(
         self, stream: Streaming, late: dict[Statistic, Tensor] | None = None
@@ -342,8 +341,8 @@ class TiledTrial:
             else:
                 with torch.enable_grad():
                     measured = _measured(view, read, tile)
-                if late is not None:
-                    _add({name: v for name, v in measured.sums.items() if name not in self._sums}, to=late)
+            if late is not None:
+                _add({name: v for name, v in measured.sums.items() if name not in self._sums}, to=late)
             derivatives = [self._derivatives[name].to(value.dtype) for name, value in measured.sums.items()]
             shares = list(torch.autograd.grad(list(measured.sums.values()), measured.pixels, derivatives))
             del measured, read

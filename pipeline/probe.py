@@ -45,6 +45,7 @@ _SIDE_PX = {"cpu": 256, "cuda": 1536}
 _LEAST_S = 0.7
 _LEAST_EVALUATIONS, _MOST_EVALUATIONS = 2, 50
 _ITERATIONS = 3
+_REJECTED_PER_STEP = 2 * (EVALUATIONS_PER_ITERATION - 1)
 _MEGAPIXEL = 1e6
 
 
@@ -55,28 +56,40 @@ class Pace:
 
     Attributes:
         size: The piece that was computed.
-        forward: The first pass over a tile, with nothing kept for a second.
+        forward: The first pass over a tile, with nothing kept for a second: a trial that may be rejected.
+        leading: The same where the gradient is certain to follow, and the content is left to it.
         gradient: The second pass: forward again, and backward.
-        optimiser: What an iteration costs besides an evaluation.
+        optimiser: What an iteration costs besides its passes.
         seconds: What the measurement took.
         random: Whether the weights were random.
     """
 
     size: Size
     forward: float
+    leading: float
     gradient: float
     optimiser: float
     seconds: float
     random: bool
 
-    def estimated_s(self, plan: BudgetedPlan) -> float:
-        """Seconds that the optimiser will take: without reading and writing the image, without its start."""
+    def estimated_s(self, plan: BudgetedPlan, optimiser: Optimiser) -> float:
+        """Seconds that the optimiser will take: all passes, without reading and writing the image.
+
+        A tile whose activations are kept for its gradient needs no first pass of its own.
+        """
         padded = plan.size.aligned_up(STRIDE_PX)
         computed = computed_share(padded, plan.network, plan.tile_core_px, plan.halo_px)
         twice = 1 - kept_share(padded, plan.tile_core_px, plan.keep_tiles)
-        evaluation = computed * (self.gradient + twice * self.forward)
-        per_iteration = EVALUATIONS_PER_ITERATION * evaluation + self.optimiser
-        return plan.iterations * per_iteration * padded.area / _MEGAPIXEL / plan.processes
+        count, checked = plan.iterations, int(optimiser.check_last_step)
+        if optimiser.method == "adam":
+            leading, accepted, others = count, 0, float(checked)
+        else:
+            # The start leads; each step's trial but the last one's is the first half of what follows.
+            leading, accepted = 1, count - 1
+            others = checked + _REJECTED_PER_STEP * (accepted + checked)
+        first = twice * (leading * self.leading + accepted * self.forward)
+        passes = count * self.gradient + first + others * self.forward
+        return (computed * passes + count * self.optimiser) * padded.area / _MEGAPIXEL / plan.processes
 
 
 def pace_key(plan: BudgetedPlan, settings: ArtworkSettings) -> str:
@@ -123,19 +136,24 @@ def measure(
     size = _piece(plan, machine.device.type)
     image = _noise(size, 3, machine)
     objective = _objective(plan, guidance, encoder, image)
-    forward_s, gradient_s = _evaluated_s(objective, image)
+    forward_s, leading_s, gradient_s = _evaluated_s(objective, image)
     trace = minimise(objective, image, _settings(optimiser)).trace
     # The first step has neither history nor the habit of the caches.
     counted = trace[1:]
     optimiser_s = 0.0
     if len(counted) > 1:
-        evaluations = (counted[-1].passes - counted[0].passes) / 2
-        elapsed_s = counted[-1].seconds - counted[0].seconds
-        optimiser_s = max(0.0, elapsed_s - evaluations * (forward_s + gradient_s)) / (len(counted) - 1)
+        first, last = counted[0], counted[-1]
+        # Between these two Adam's gradients follow, and what L-BFGS judges are trials.
+        each_s = leading_s if optimiser.method == "adam" else forward_s
+        forwards_s = (last.forward_passes - first.forward_passes) * each_s
+        gradients_s = (last.gradient_passes - first.gradient_passes) * gradient_s
+        elapsed_s = last.seconds - first.seconds
+        optimiser_s = max(0.0, elapsed_s - forwards_s - gradients_s) / (len(counted) - 1)
     megapixels = size.area / _MEGAPIXEL
     return Pace(
         size,
         forward_s / megapixels,
+        leading_s / megapixels,
         gradient_s / megapixels,
         optimiser_s / megapixels,
         time.perf_counter() - started,
@@ -148,21 +166,36 @@ def _piece(plan: BudgetedPlan, device: str) -> Size:
     return Size(min(side_px, padded.height), min(side_px, padded.width))
 
 
-def _evaluated_s(objective: TiledObjective, image: Float[Tensor, "3 height width"]) -> tuple[float, float]:
-    """Medians of the seconds of the first and of the second pass, after one of each that does not count."""
-    found: list[tuple[float, float]] = []
+def _evaluated_s(
+    objective: TiledObjective, image: Float[Tensor, "3 height width"]
+) -> tuple[float, float, float]:
+    """Medians of the seconds of a first pass, of one that leads, and of the second pass.
+
+    One of each, before the others, does not count.
+    """
+    found: list[tuple[float, float, float]] = []
     began = time.perf_counter()
     while len(found) <= _LEAST_EVALUATIONS or (
         time.perf_counter() - began < _LEAST_S and len(found) < _MOST_EVALUATIONS
     ):
         started = time.perf_counter()
-        trial = objective.forward(image)
+        # It reads its loss, and so has waited for the device.
+        objective.forward(image)
+        judged = time.perf_counter()
+        trial = objective.forward(image, gradient_follows=True)
+        _wait(image.device)
         between = time.perf_counter()
-        # Reading a value waits for the device.
         trial.gradient().sum().item()
-        found.append((between - started, time.perf_counter() - between))
-    first, second = zip(*found[1:], strict=True)
-    return statistics.median(first), statistics.median(second)
+        ended = time.perf_counter()
+        found.append((judged - started, between - judged, ended - between))
+    forward, leading, gradient = zip(*found[1:], strict=True)
+    return statistics.median(forward), statistics.median(leading), statistics.median(gradient)
+
+
+def _wait(device: torch.device) -> None:
+    """Returns when the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _objective(
@@ -230,5 +263,6 @@ def _random_encoder(_: Path, network: Network, machine: Machine) -> Encoder:
 
 def _settings(optimiser: Optimiser) -> Settings:
     if optimiser.method == "adam":
-        return Adam(_ITERATIONS, optimiser.learning_rate_grey_levels)
+        # A last image that is evaluated would be the only one that no gradient follows.
+        return Adam(_ITERATIONS + 1, optimiser.learning_rate_grey_levels, check_last_step=False)
     return Lbfgs(_ITERATIONS, history=optimiser.history, hessian_scales=optimiser.hessian_scales or None)

@@ -148,5 +148,5 @@ def _estimates(plan: Plan, weights: Path, paces: dict[str, Pace]) -> tuple[dict[
             file = weights / f"{row.network.name}.safetensors"
             paces[key] = measure(row, settings.guidance, settings.optimiser, file, machine)
         used[key] = paces[key]
-        found[name] = paces[key].estimated_s(row)
+        found[name] = paces[key].estimated_s(row, settings.optimiser)
     return found, basis(used.values(), machine)

@@ -100,21 +100,23 @@ class Sweeper:
         totals: list[Tensor] = []
         read = partial(_read_for_products, gradient, pairs, old_gradient)
         group = self.part.group
-        with group.together(), Streaming(gradient.device) as stream:
-            for tile, vectors in stream.ahead(self.tiles, read):
-                self.check()
-                (*sums, largest), change = self._products_of(tile, vectors, pairs)
-                if totals:
-                    sums = [total + more for total, more in zip(totals[:-1], sums, strict=True)]
-                    largest = torch.maximum(totals[-1], largest)
-                totals = [*sums, largest]
-                if change is not None:
-                    stream.behind(partial(pairs[-1].change.write, tile.core, change), change)
+        with group.together():
+            with Streaming(gradient.device) as stream:
+                for tile, vectors in stream.ahead(self.tiles, read):
+                    self.check()
+                    (*sums, largest), change = self._products_of(tile, vectors, pairs)
+                    if totals:
+                        sums = [total + more for total, more in zip(totals[:-1], sums, strict=True)]
+                        largest = torch.maximum(totals[-1], largest)
+                    totals = [*sums, largest]
+                    if change is not None:
+                        stream.behind(partial(pairs[-1].change.write, tile.core, change), change)
+            *sums, largest = totals
+            flattened = torch.cat([total.flatten() for total in sums])
+            largest = largest.flatten().to(torch.float64)
         if old_gradient is not None:
             self.part.share(pairs[-1].change)
-        *sums, largest = totals
-        over_all = group.sum(torch.cat([total.flatten() for total in sums]))
-        greatest = group.largest(largest.flatten().to(torch.float64))
+        over_all, greatest = group.sum(flattened), group.largest(largest)
         # The one place where the host waits for the device.
         flat = torch.cat([over_all, greatest]).tolist()
         width = totals[0].shape[1]

@@ -218,6 +218,7 @@ def optimise(
             smallest_px=SMALLEST_TILE_PX,
             device=machine.device,
             on_shrunk=on_shrunk,
+            group=part.group,
         ),
         Cutout(start, part.strip.held),
         _settings(optimiser, work.iterations),

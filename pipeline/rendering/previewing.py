@@ -58,8 +58,13 @@ class Previews:
         if not part.group.gathered(now_s - self._last_s >= self.every_s)[0]:
             return
         self._last_s = now_s
-        rows = (block.numpy() for block in part.group.collected(own_rows(image, size, part)))
-        picture = shrunk(rows, size, LONGER_SIDE_PX)
+        blocks = part.group.collected(own_rows(image, size, part))
+        try:
+            picture = shrunk((block.numpy() for block in blocks), size, LONGER_SIDE_PX)
+        finally:
+            # The others wait until all of theirs is taken.
+            for _ in blocks:
+                pass
         if part.group.leads:
             with contextlib.suppress(OSError, PipelineError):
                 canvas.write_png(self.path, picture)

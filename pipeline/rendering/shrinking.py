@@ -11,6 +11,7 @@ import torch
 
 from pipeline.errors import ResourceError
 from pipeline.geometry import Size, align_down
+from pipeline.groups import Alone, Group
 from pipeline.machine import is_out_of_memory
 from pipeline.objective import Objective, Trial
 from pipeline.pyramid import STRIDE_PX
@@ -34,6 +35,7 @@ class Shrinking:
         smallest_px: The side below which no tile shrinks.
         device: Whose memory it is, for errors.
         on_shrunk: Called with each new side.
+        group: Those who have other parts of the images, and shrink with this one.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class Shrinking:
         smallest_px: int,
         device: torch.device,
         on_shrunk: Callable[[int], None],
+        group: Group | None = None,
     ) -> None:
         self.size = size
+        self.group = group or Alone()
         self._make = make
         self._tile_px = tile_px
         self._smallest_px = smallest_px
@@ -131,7 +135,8 @@ class _ShrinkingTrial:
     def _attempt(self, into: Store) -> None:
         if not self._unspent:
             # The tiles are others now: their sums are new, and what the old ones added must go.
-            into.clear()
+            with self._objective.group.together():
+                into.clear()
             self._unspent.append(self._objective.begin(self._image, gradient_follows=True))
         # Popped, so that no name keeps the trial while smaller tiles are tried.
         trial = self._unspent.pop()

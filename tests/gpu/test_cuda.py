@@ -1,12 +1,15 @@
 """The engine on a CUDA device: the same numbers as the CPU's, and the same bits from run to run."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from networks import make_encoder, make_image
+from torch import Tensor
 
+from pipeline import objective as objectives
 from pipeline.features import Encoder
 from pipeline.geometry import Box, Size
 from pipeline.guidance import normalise
@@ -26,7 +29,9 @@ pytestmark = pytest.mark.gpu
 SIZE = Size(96, 128)
 
 
-def objective(device: str, dtype: torch.dtype, *, tiled: bool) -> TiledObjective | WholeObjective:
+def objective(
+    device: str, dtype: torch.dtype, *, tiled: bool, content_weights: tuple[float, ...] | None = None
+) -> TiledObjective | WholeObjective:
     encoder: Encoder = make_encoder(dtype=dtype).to(device)
     layers = [encoder.architecture.layer(name) for name in ("relu1_1", "relu3_1", "relu5_1")]
     working = torch.float64 if dtype == torch.float64 else torch.float32
@@ -39,7 +44,7 @@ def objective(device: str, dtype: torch.dtype, *, tiled: bool) -> TiledObjective
     content = TensorRaster(make_image(SIZE.height, SIZE.width, seed=2, dtype=working).to(device))
     loss = Loss(
         (
-            ContentTerm(encoder.architecture.layer("relu4_2")),
+            ContentTerm(encoder.architecture.layer("relu4_2"), region_weights=content_weights),
             *(
                 GramTerm(layer, region, 1e3, targets[layer.name].gram)
                 for layer in layers
@@ -103,6 +108,40 @@ def test_what_is_read_ahead_and_written_behind_keeps_its_order_on_the_device(tmp
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
     torch.testing.assert_close(found[0], 20 * values.sin().exp())
+
+
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
+@pytest.mark.parametrize("follows", [False, True])
+def test_the_host_waits_for_the_device_at_the_loss_alone(
+    follows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, waited = objectives._numbers, []
+
+    def reading(values: Mapping[str, Tensor]) -> tuple[float, dict[str, float]]:
+        torch.cuda.set_sync_debug_mode("default")
+        try:
+            waited.append(len(values))
+            return read(values)
+        finally:
+            torch.cuda.set_sync_debug_mode("error")
+
+    monkeypatch.setattr(objectives, "_numbers", reading)
+    # All that is made once, with or without waiting.
+    judge = objective("cuda", torch.float32, tiled=True, content_weights=(0.5, 2.0))
+    image = make_image(SIZE.height, SIZE.width, seed=3, dtype=torch.float32).cuda()
+    judge.forward(image).gradient()
+    waited.clear()
+    gradient = MemoryWorkspace(torch.device("cuda")).new("gradient", 3, SIZE, torch.float32)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        trial = judge.forward(TensorRaster(image), gradient_follows=follows)
+        trial.write_gradient(gradient)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    # The content, and two regions at three layers.
+    assert waited == [1 + 3 * 2]
+    assert trial.loss > 0
 
 
 @pytest.mark.parametrize("kind", ["files", "host"])

@@ -123,7 +123,7 @@ class Floored(Bowl):
     [
         (METHODS["lbfgs"], 0.0, "iterations"),
         (METHODS["adam"], 0.0, "iterations"),
-        (Lbfgs(99, tolerance=1e-3), 0.0, "converged"),
+        (Lbfgs(40, tolerance=0.3, first_step_grey_levels=2550.0), 0.0, "converged"),
         (Lbfgs(9, max_backtracks=2), 2000.0, "line search failed"),
         (Lbfgs(9, max_backtracks=2), 1e9, "line search failed"),
     ],

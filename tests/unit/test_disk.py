@@ -34,8 +34,8 @@ IMAGES = 6 * (256 * 512 + 512 * 768) + 6 * (256 * 256 + 512 * 512)
 TARGETS = 2 * 4 * sum(n * n + 2 * n for n in (64, 128, 256, 512, 512))
 RESULTS = 12 * (256 * 512 + 512 * 768)
 START = 12 * 512 * 768
-# Vectors of 432x640 px: image, next image, gradient, old gradient, five pairs of bfloat16.
-STATE = MIB * in_mib(432 * 640 * (48 + 5 * 12))
+# Vectors of 432x640 px, in memory, saved twice: image, gradient, five pairs of bfloat16, the next step.
+STATE = MIB * in_mib(432 * 640 * 2 * (24 + 5 * 12 + 6))
 # Sixteen bits of four bands, and a pyramid.
 PRINT = 8 * 512 * 768 * 4 // 3
 PICTURES = 3 * 1024**2 * (2 + 2 + 1)
@@ -98,5 +98,5 @@ def test_a_mixture_is_an_image_and_has_a_state_while_it_is_made() -> None:
     # Prepared; content and coarse image in their own colours, the fine one recoloured; the mixture. While
     # that is made, its start and its state.
     shared = 6 * (512 * 768 + 512 * 512) + 6 * (512 * 768 + 4096**2) + 12 * (512 * 512 + 4096**2)
-    state = 4096**2 * (48 + 60) + 12 * 4096**2
+    state = 4096**2 * 2 * (24 + 60 + 6) + 12 * 4096**2
     assert found.disk_mib == pytest.approx((shared + state + TARGETS / 2) / MIB, abs=2)

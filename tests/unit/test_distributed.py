@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from failing_ranks import CONTENT, IMAGE, LOSS, SIZE
+from networks import make_encoder
 from running import environment
 
 from pipeline.distributed import joined
 from pipeline.groups import Alone
+from pipeline.objective import WholeObjective
 
 TESTS = Path(__file__).parents[1]
 PROGRAM = str(TESTS / "ranks.py")
@@ -24,13 +28,13 @@ def alone(folder: Path, *options: str) -> int:
     return run([sys.executable, PROGRAM, str(folder), *options])
 
 
-def two(folder: Path, *options: str) -> int:
+def two(folder: Path, *options: str, program: str = PROGRAM) -> int:
     """Runs it in two, as torchrun would; the exit code of the first."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, PROGRAM, str(folder), *options]
+    command = [sys.executable, program, str(folder), *options]
     processes = [
         subprocess.Popen(command, env=environment({**shared, "RANK": rank}), stderr=subprocess.DEVNULL)
         for rank in "01"
@@ -108,6 +112,31 @@ def test_a_group_that_was_broken_off_goes_on_to_the_same_bits(by_two: Path, tmp_
     assert two(tmp_path, "store=files") == 0
     for rank in (0, 1):
         assert told(tmp_path, rank) == told(by_two, rank)
+
+
+def test_what_one_fails_in_ends_or_goes_on_for_both(tmp_path: Path) -> None:
+    assert two(tmp_path, program=str(TESTS / "failing_ranks.py")) == 0
+    leader, other = (
+        json.loads((tmp_path / f"failing-{rank}.json").read_text(encoding="utf-8")) for rank in (0, 1)
+    )
+    # After each failure both are where they were: they find each other.
+    short, refused, both = "OutOfMemoryError: ", "disk: expected room; found none.", [0, 1]
+    for name in ("halos", "sums"):
+        assert other[name] == [f"{short}CUDA out of memory", both]
+        assert leader[name] == [f"{short}process 1: CUDA out of memory", both]
+    for name, (failed, waiting, rank) in {
+        "rows": (other, leader, 1),
+        "leader's rows": (leader, other, 0),
+        "cleared": (other, leader, 1),
+    }.items():
+        assert failed[name] == [f"ResourceError: {refused}", both]
+        assert waiting[name] == [f"PipelineError: process {rank} of 2: {refused}", both]
+    # Tiles of 64 px were halved once where the loss is judged, and once after the second pass.
+    assert leader["shrunk"] == other["shrunk"] == [32, 16]
+    whole = WholeObjective(make_encoder(), LOSS, SIZE, content=CONTENT).forward(IMAGE)
+    assert leader["loss"] == other["loss"] == pytest.approx(whole.loss, rel=1e-12)
+    gradient = torch.cat([torch.tensor(each["gradient"], dtype=torch.float64) for each in (leader, other)], 1)
+    torch.testing.assert_close(gradient, whole.gradient(), rtol=1e-9, atol=1e-12)
 
 
 def test_without_torchrun_a_process_is_alone() -> None:

@@ -10,6 +10,7 @@ import torch
 from networks import SMALL, make_encoder, make_image
 from torch import Tensor
 
+from pipeline import objective as objectives
 from pipeline.features import Encoder
 from pipeline.geometry import Box, Size
 from pipeline.guidance import Guidance, normalise
@@ -238,6 +239,19 @@ def test_a_gradient_that_follows_changes_no_bit(options: dict[str, Any], loss: L
     for _ in range(2):
         assert torch.equal(trial.gradient(), expected.gradient())
         assert (trial.loss, trial.terms) == (expected.loss, expected.terms)
+
+
+def test_a_gradient_that_failed_half_way_counts_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    objective = tiled(make_encoder(), keep_tiles=1)
+    expected = objective.forward(IMAGE)
+    trial = objective.forward(IMAGE, gradient_follows=True)
+    with monkeypatch.context() as patch:
+        # After the tile that kept its activations, and with them its part of the content's sum.
+        patch.setattr(objectives, "_measured", lambda *_: pytest.fail("out of memory"))
+        with pytest.raises(pytest.fail.Exception):
+            trial.gradient()
+    assert torch.equal(trial.gradient(), expected.gradient())
+    assert (trial.loss, trial.terms) == (expected.loss, expected.terms)
 
 
 def test_the_loss_is_not_known_before_the_gradient_that_was_to_follow() -> None:

@@ -590,10 +590,10 @@ def test_what_is_refused_before_any_work(make: Callable[[], Plan], kind: type[Ex
         (
             {"levels": None},
             {"disk_budget_gib": 0.1},
-            "disk_budget_gib: expected 0.2 at least for level 1024 (836x1254 px) of a; found 0.1. "
-            "Raise it or end at level 745 (608x912 px), the largest that fits.",
-            {"levels": [512, 745]},
-            {"levels": [512, 746]},
+            "disk_budget_gib: expected 0.3 at least for level 1024 (836x1254 px) of a; found 0.1. "
+            "Raise it or end at level 627 (512x768 px), the largest that fits.",
+            {"levels": [512, 627]},
+            {"levels": [512, 628]},
         ),
     ],
 )

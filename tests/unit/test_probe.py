@@ -12,6 +12,7 @@ from model_files import save_short_vgg19
 from networks import OxfordFormat, make_image, make_random_weights
 
 from pipeline.config.reading import parse
+from pipeline.config.sections import Optimiser
 from pipeline.errors import WeightsError
 from pipeline.features import Encoder
 from pipeline.geometry import Size
@@ -27,6 +28,7 @@ from pipeline.rasters import TensorRaster
 
 MACHINE = Machine(torch.device("cpu"), torch.float32, 1)
 REGIONS = [{"where": "left.png", "style": "s.png"}, {"where": "right.png", "style": "s.png"}]
+PACE = Pace(Size(256, 256), forward=1.0, leading=0.75, gradient=3.0, optimiser=0.5, seconds=2.0, random=True)
 SHALLOW = {"style_layers": ["relu1_1", "relu2_1"], "content_layers": ["relu2_2"]}
 
 
@@ -65,24 +67,47 @@ def test_the_estimate_is_that_of_a_real_run_within_a_factor(monkeypatch: pytest.
     torch.set_num_threads(1)
     try:
         found = plan(style="s.png")
-        ratio = paced(found).estimated_s(found.levels[0]) / real_run_s(128, 8)
+        ratio = paced(found).estimated_s(found.levels[0], found.settings.optimiser) / real_run_s(128, 8)
     finally:
         torch.set_num_threads(threads)
     assert 1 / 2 < ratio < 2
 
 
 def test_an_estimate_counts_pixels_halos_and_passes() -> None:
-    pace = Pace(Size(256, 256), forward=1.0, gradient=3.0, optimiser=0.5, seconds=2.0, random=True)
+    megapixels = 1024**2 / 1e6
     (whole,) = plan(style="s.png", levels=[1024]).levels
-    assert pace.estimated_s(whole) == pytest.approx(8 * (1.05 * 3 + 0.5) * 1024**2 / 1e6)
-    assert whole.tile_core_px is None
+    assert (whole.tile_core_px, whole.iterations) == (None, 8)
+    # Of eight steps each has a gradient, and one in ten a trial that is rejected; the last image is judged.
+    assert PACE.estimated_s(whole, Optimiser()) == pytest.approx((8 * 3 + 1.8 * 1 + 8 * 0.5) * megapixels)
     tiled = whole.model_copy(update={"tile_core_px": 512, "halo_px": 64})
-    # Four tiles of 576 px at a side, none kept: both passes everywhere.
-    twice = 8 * (1.05 * (1152 / 1024) ** 2 * (3 + 1) + 0.5) * 1024**2 / 1e6
-    assert pace.estimated_s(tiled) == pytest.approx(twice)
+    # Four tiles of 576 px at a side, none kept: both passes everywhere, and the first of them leads.
+    computed = (1152 / 1024) ** 2
+    twice = computed * (8 * 3 + 0.75 + 7 * 1 + 1.8) + 8 * 0.5
+    assert PACE.estimated_s(tiled, Optimiser()) == pytest.approx(twice * megapixels)
     kept = tiled.model_copy(update={"keep_tiles": 1})
-    three_quarters = 8 * (1.05 * (1152 / 1024) ** 2 * (3 + 0.75) + 0.5) * 1024**2 / 1e6
-    assert pace.estimated_s(kept) == pytest.approx(three_quarters)
+    three_quarters = computed * (8 * 3 + 0.75 * (0.75 + 7) + 1.8) + 8 * 0.5
+    assert PACE.estimated_s(kept, Optimiser()) == pytest.approx(three_quarters * megapixels)
+
+
+@pytest.mark.parametrize(
+    ("iterations", "optimiser", "passes"),
+    [
+        # One step that is not checked: what leads, its gradient, and no more.
+        (1, Optimiser(check_last_step=False), 0.75 + 3),
+        (1, Optimiser(), 0.75 + 3 + 1.1),
+        (3, Optimiser(check_last_step=False), 0.75 + 2 + 3 * 3 + 0.2),
+        (3, Optimiser(method="adam"), 3 * 0.75 + 3 * 3 + 1),
+        (3, Optimiser(method="adam", check_last_step=False), 3 * 0.75 + 3 * 3),
+    ],
+)
+def test_an_estimate_counts_what_the_method_does(
+    iterations: int, optimiser: Optimiser, passes: float
+) -> None:
+    (level,) = plan(style="s.png", levels=[1024]).levels
+    # One tile that is not kept.
+    tiled = level.model_copy(update={"iterations": iterations, "tile_core_px": 1024})
+    expected = (passes + iterations * 0.5) * 1024**2 / 1e6
+    assert PACE.estimated_s(tiled, optimiser) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -98,14 +123,14 @@ def test_an_estimate_counts_pixels_halos_and_passes() -> None:
 def test_every_kind_of_level_can_be_measured(own: dict[str, Any]) -> None:
     pace = paced(plan(levels=[64], **own))
     assert (pace.size, pace.random) == (Size(64, 64), True)
-    assert min(pace.forward, pace.gradient) > 0 <= pace.optimiser
+    assert min(pace.forward, pace.leading, pace.gradient) > 0 <= pace.optimiser
 
 
 def test_a_mixture_can_be_measured() -> None:
     found = plan(style={"image": "s.png", "fine": "t.png"}, levels=[64])
     (mix,) = found.mixes.values()
     pace = measure(mix, found.settings.guidance, found.settings.optimiser, Path("absent"), MACHINE)
-    assert pace.estimated_s(mix) > 0
+    assert pace.estimated_s(mix, found.settings.optimiser) > 0
 
 
 def test_the_real_weights_are_taken_where_they_are(tmp_path: Path) -> None:
@@ -135,8 +160,7 @@ def test_what_has_the_same_pace_is_measured_once() -> None:
 
 
 def test_the_basis_says_what_was_measured() -> None:
-    pace = Pace(Size(256, 256), 1.0, 3.0, 0.5, seconds=2.0, random=True)
-    lines = basis([pace, pace], MACHINE)
+    lines = basis([PACE, PACE], MACHINE)
     assert lines[0] == (
         "time: scaled by pixels, halos and passes from 256x256 px with random weights, which took"
     )
