@@ -23,7 +23,7 @@ import re
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -158,7 +158,7 @@ def _watch(process: subprocess.Popen[bytes], folder: Path) -> dict[str, Any]:
         time.sleep(SAMPLE_S)
         now = time.monotonic()
         running: dict[str, float] = {}
-        spent: Counter[str] = Counter()
+        spent: defaultdict[str, float] = defaultdict(float)
         for pid in _descendants(process.pid):
             verb, mib, processor_s = _stage(pid)
             if verb:
