@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
-from yaml.constructor import SafeConstructor
 
 from pipeline.config.collections import Place, with_collections
 from pipeline.config.controls import as_list
 from pipeline.config.inheritance import merged, overlaid
 from pipeline.config.mistakes import as_error, shown
 from pipeline.config.models import Config, Defaults
+from pipeline.config.plain import SaidTwiceError, plain_values
 from pipeline.config.presets import presets
 from pipeline.errors import ConfigError, InputError
-
-try:
-    from yaml import CSafeLoader as _FastLoader
-except ImportError:  # PyYAML was built without libyaml.
-    from yaml import SafeLoader as _FastLoader  # type: ignore[assignment]
-
-_DEEPEST = 100
 
 
 def parse(raw: Any, where: str = "config.yaml") -> Config:
@@ -82,27 +75,13 @@ def read_yaml(path: Path) -> Any:
 def read_yaml_text(text: str, where: str) -> Any:
     """As `read_yaml`, of a text that `where` names in errors."""
     try:
-        try:
-            _check_depth(text, where)
-            return yaml.load(text, _UniqueKeysFast)
-        except yaml.YAMLError:
-            # The other parser shows the line.
-            return yaml.load(text, _UniqueKeys)
+        return plain_values(text)
     except yaml.YAMLError as error:
         raise InputError(where, expected="valid YAML", found=" ".join(str(error).split())) from None
-    except _SaidTwiceError as error:
+    except SaidTwiceError as error:
         raise ConfigError(
             f"{where}: line {error.line}", expected="each key once", found=f"{error.key!r} again"
         ) from None
-
-
-def _check_depth(text: str, where: str) -> None:
-    """Refuses what is nested so deeply that reading it would overflow the stack of the parser in C."""
-    depth = 0
-    for event in yaml.parse(text, _FastLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
-            raise InputError(where, expected="valid YAML", found=f"more than {_DEEPEST} values inside others")
 
 
 def for_artwork(config: Config, name: str) -> dict[str, Any]:
@@ -141,37 +120,3 @@ def _with_presets(own: Mapping[str, Any]) -> Mapping[str, Any]:
         preset = presets().get(name) if isinstance(name, str) else None
         settings = overlaid(settings, preset.settings) if preset is not None else settings
     return merged(settings, own)
-
-
-@final
-class _SaidTwiceError(Exception):
-    """A mapping has this key twice, the second time in this line (counted from 1)."""
-
-    def __init__(self, key: Hashable, line: int) -> None:
-        super().__init__(key, line)
-        self.key = key
-        self.line = line
-
-
-class _OnceEach(SafeConstructor):
-    """Abstract: YAML's values without the freedom to say a key twice in one mapping."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            if isinstance(key_node, yaml.ScalarNode) and key_node.tag != "tag:yaml.org,2002:merge":
-                key = self.construct_object(key_node)
-                if key in seen:
-                    raise _SaidTwiceError(key, key_node.start_mark.line + 1)
-                seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-@final
-class _UniqueKeys(_OnceEach, yaml.SafeLoader):
-    """The parser in Python."""
-
-
-@final
-class _UniqueKeysFast(_OnceEach, _FastLoader):
-    """The parser in C, where PyYAML was built with it."""

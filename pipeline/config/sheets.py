@@ -19,6 +19,7 @@ from typing import Any, final
 import yaml
 
 from pipeline.config.naming import check_name, name_from
+from pipeline.config.plain import SaidTwiceError, plain_values
 from pipeline.errors import ConfigError, InputError
 
 NAME = "name"
@@ -180,7 +181,9 @@ def _value(column: str, text: str, where: str) -> Any:
     """What a cell says: a list or mapping as YAML writes them, a number, true or false, or text."""
     if text[0] in "[{":
         try:
-            return yaml.safe_load(text)
+            return plain_values(text)
+        except SaidTwiceError as error:
+            raise ConfigError(where, expected="each key once", found=f"{error.key!r} again") from None
         except yaml.YAMLError:
             raise ConfigError(
                 where,

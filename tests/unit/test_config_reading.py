@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.config import reading
+from pipeline.config import plain
 from pipeline.config.models import Artwork, Config, LevelSettings
 from pipeline.config.reading import for_artwork, load, parse, read_yaml_text
 from pipeline.errors import ConfigError, InputError
@@ -168,7 +168,7 @@ def test_a_key_said_twice_is_not_dropped_without_a_word(
 ) -> None:
     if not fast:
         # As where PyYAML was built without libyaml.
-        monkeypatch.setattr(reading, "_UniqueKeysFast", reading._UniqueKeys)
+        monkeypatch.setattr(plain, "_UniqueKeysFast", plain._UniqueKeys)
     with pytest.raises(ConfigError) as caught:
         read_yaml_text(text, "c.yaml")
     assert str(caught.value) == line

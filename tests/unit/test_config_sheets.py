@@ -129,6 +129,11 @@ def test_values_are_numbers_words_or_yaml(tmp_path: Path) -> None:
             "sheet.csv: row 2. Give a name.",
         ),
         ("content\na/x.png\nb/x.png\n", "sheet.csv: row 3: expected a name of its own for each artwork; found 'x'"),
+        (
+            'content,colour\na.png,"{mode: none, mode: luminance}"\n',
+            "sheet.csv: row 2, column colour: expected each key once; found 'mode' again.",
+        ),
+        (f"content,levels\na.png,{'[' * 3000}\n", "sheet.csv: row 2, column levels: expected a list such as"),
         ("content,levels\na.png,[256\n", "sheet.csv: row 2, column levels: expected a list such as [256, 512]"),
         (
             "content,levels.0,levels.2\na.png,1,2\n",
