@@ -52,6 +52,8 @@ def main() -> None:
     if arguments.one is not None:
         layers, count = arguments.one
         network = SHALLOW if layers == "shallow" else Network()
+        if arguments.folder is not None:
+            arguments.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             sys.stdout.write(json.dumps(_evaluate(int(count), network, Path(folder), machine.dtype)) + "\n")
         return

@@ -57,6 +57,8 @@ def main() -> None:
     if arguments.one is not None:
         count, precision, moments = arguments.one
         machine = settle(arguments.threads, precision)
+        if arguments.folder is not None:
+            arguments.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             found = _paint(int(count), moments, Path(folder), machine)
         sys.stdout.write(json.dumps(found) + "\n")
