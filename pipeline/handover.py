@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
@@ -132,7 +133,7 @@ def taken_over(file: Path, words: Sequence[str]) -> Collection | None:
         with zipfile.ZipFile(file) as archive:
             return _read(archive, _wildcards(words))
     # Another version's, or half a file: everything is read anew.
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError):
+    except (OSError, zipfile.BadZipFile, zlib.error, KeyError, ValueError):
         return None
 
 

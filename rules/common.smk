@@ -74,6 +74,8 @@ onstart:
     try:
         held = hold(Path(RESULTS) / ".in-use")
         if not workflow.local_exec:
+            # Two runs may have results of their own, and yet one name for what jobs take over.
+            hold(HANDOVER.with_suffix(".in-use"))
             hand_over(COLLECTION, HANDOVER)
     except PipelineError as error:
         raise WorkflowError(str(error)) from None

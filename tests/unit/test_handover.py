@@ -148,6 +148,10 @@ def test_what_cannot_be_read_is_as_if_it_were_not_there(file: Path, tmp_path: Pa
     half = tmp_path / "half.zip"
     half.write_bytes(file.read_bytes()[:-40])
     assert taken_over(half, words("report:")) is None
+    bad = bytearray(file.read_bytes())
+    bad[100:140] = bytes(40)
+    (tmp_path / "bad.zip").write_bytes(bad)
+    assert taken_over(tmp_path / "bad.zip", words("report:")) is None
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("collection.json", '{"config": {}, "weights": {}, "more": 1}')
     assert taken_over(tmp_path / "other.zip", words("report:")) is None
