@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, final
 
-from pipeline.config.collections import Place
+from pipeline.config.collections import Place, placed
 from pipeline.config.models import Config, WeightsSource
 from pipeline.config.reading import parse_with_places, read_yaml
 from pipeline.errors import ConfigError, InputError
@@ -186,9 +186,9 @@ def _resolved(
             losses |= weights_sources(config, name, [each.network for each in used], where, is_file)
             plans[name] = plan
         except InputError as error:
-            refused[name] = InputError.stating(_placed(str(error), name, places, where))
+            refused[name] = InputError.stating(placed(str(error), name, places, where))
         except ConfigError as error:
-            raise ConfigError.stating(_placed(str(error), name, places, where)) from None
+            raise ConfigError.stating(placed(str(error), name, places, where)) from None
     if not plans:
         raise next(iter(refused.values()))
     sizes = {key: seen(path) for plan in plans.values() for key, path in plan.sources.items()}
@@ -230,12 +230,3 @@ def gathered(
         weights={name: source for plan in known.values() for name, source in plan.weights.items()}
         | {**weights},
     )
-
-
-def _placed(line: str, name: str, places: Mapping[str, Place], where: str) -> str:
-    """A mistake told of where its artwork was written: in a sheet's row and column, say."""
-    key, separator, told = line.partition(": artworks.")[2].partition(": ")
-    artwork, _, below = key.partition(".")
-    if name not in places or artwork != name or not line.startswith(f"{where}: artworks."):
-        return line
-    return f"{places[name](below.split('.') if below else [])}{separator}{told}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.config.collections import Place, placed
 from pipeline.config.models import Config
-from pipeline.config.reading import load, parse, read_yaml_text
+from pipeline.config.reading import parse_with_places, read_yaml, read_yaml_text
 from pipeline.console import say
 from pipeline.errors import ConfigError, InputError, PipelineError, ResourceError
 from pipeline.files import write_text
@@ -44,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
-    config = _config(arguments.config)
+    where = "config.yaml" if arguments.config == "-" else arguments.config
+    config, places = _config(arguments.config)
     if arguments.output is not None and arguments.artwork is None:
         raise InputError("--output", expected="--artwork NAME beside it", found="no artwork")
     if arguments.output is not None and arguments.probe:
@@ -58,7 +60,6 @@ def run(arguments: argparse.Namespace) -> None:
     headers = HeaderCache(None, config.resources_dir / "demo")
     seen = SeenFiles(headers.size_of)
     names = [arguments.artwork] if arguments.artwork else list(config.artworks)
-    where = "config.yaml" if arguments.config == "-" else arguments.config
     if arguments.output is not None:
         plan = resolve(config, arguments.artwork, seen, where)
         for warning in plan.warnings:
@@ -72,7 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
             _check_disk(plan, config, seen)
             plans.append(plan)
         except PipelineError as error:
-            mistakes.append(error)
+            mistakes.append(InputError.stating(placed(str(error), name, places, where)))
     if plans:
         _show(plans, config, probe=arguments.probe)
     if mistakes:
@@ -97,10 +98,11 @@ def _show(plans: Sequence[Plan], config: Config, *, probe: bool) -> None:
     sys.stdout.write(f"{LEGEND}\n")
 
 
-def _config(where: str) -> Config:
+def _config(where: str) -> tuple[Config, Mapping[str, Place]]:
+    """The configuration, and where its artworks were written."""
     if where != "-":
-        return load(Path(where))
-    return parse(read_yaml_text(sys.stdin.read(), "standard input"), "config.yaml")
+        return parse_with_places(read_yaml(Path(where)), where)
+    return parse_with_places(read_yaml_text(sys.stdin.read(), "standard input"), "config.yaml")
 
 
 def _check_disk(plan: Plan, config: Config, size_of: SizeOf) -> None:

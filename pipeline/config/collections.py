@@ -71,6 +71,22 @@ def with_collections(raw: Mapping[str, Any], where: str) -> tuple[Mapping[str, A
     }, places
 
 
+def placed(line: str, name: str, places: Mapping[str, Place], where: str) -> str:
+    """The line of artwork `name`'s mistake, told of where that was written: in a sheet's row and column, say.
+
+    Args:
+        line: As told of the configuration that `where` names.
+        name: The artwork.
+        places: Where artworks were written that a sheet or a combination made.
+        where: The configuration's name.
+    """
+    key, separator, told = line.partition(": artworks.")[2].partition(": ")
+    artwork, _, below = key.partition(".")
+    if name not in places or artwork != name or not line.startswith(f"{where}: artworks."):
+        return line
+    return f"{places[name](below.split('.') if below else [])}{separator}{told}"
+
+
 def _from_sheets(raw: Mapping[str, Any], where: str) -> Iterator[tuple[str, Mapping[str, Any], Place]]:
     files = as_list(raw.get(SHEET)) or []
     if not isinstance(files, list) or not all(isinstance(file, str) and file for file in files):

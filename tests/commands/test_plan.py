@@ -109,15 +109,16 @@ def test_more_than_is_free_is_a_warning(impasto: Impasto) -> None:
 
 def test_bad_artworks_do_not_hide_the_plans_of_the_others(impasto: Impasto) -> None:
     good = CONFIG["artworks"]["halves"]
-    gone, lost = ({**good, "content": f"{name}.png"} for name in ("gone", "lost"))
-    write_inputs(impasto.folder, {**CONFIG, "artworks": {"a": gone, "halves": good, "z": lost}})
+    gone = {**good, "content": "gone.png"}
+    (impasto.folder / "z.csv").write_text("name,content,style\nz,lost.png,style.png\n")
+    write_inputs(impasto.folder, {**CONFIG, "sheet": "z.csv", "artworks": {"a": gone, "halves": good}})
     done = impasto.run("plan")
     assert done.returncode == 2
     assert done.stdout.startswith("halves: content.png\n")
     said = "expected an image file; found no such file."
     assert done.stderr.splitlines() == [
+        f"impasto plan: z.csv: row 2, column content: lost.png: {said}",
         f"impasto plan: config.yaml: artworks.a.content: gone.png: {said}",
-        f"impasto plan: config.yaml: artworks.z.content: lost.png: {said}",
     ]
 
 
