@@ -134,8 +134,9 @@ def measure(
     random = not weights.is_file()
     encoder = (_random_encoder if random else load_encoder)(weights, plan.network, machine)
     size = _piece(plan, machine.device.type)
-    image = _noise(size, 3, machine)
-    objective = _objective(plan, guidance, encoder, image)
+    # Other noise than the targets': from the minimum there is nowhere to go.
+    image, aim = _noise(size, 0, machine), _noise(size, 1, machine)
+    objective = _objective(plan, guidance, encoder, aim)
     forward_s, leading_s, gradient_s = _evaluated_s(objective, image)
     trace = minimise(objective, image, _settings(optimiser)).trace
     # The first step has neither history nor the habit of the caches.
@@ -202,17 +203,17 @@ def _objective(
     plan: BudgetedPlan,
     settings: controls.Guidance,
     encoder: Encoder,
-    image: Float[Tensor, "3 height width"],
+    aim: Float[Tensor, "3 height width"],
 ) -> TiledObjective:
     """The plan's loss over one tile, with targets of noise."""
-    size, content = Size(*image.shape[1:]), TensorRaster(image)
+    size, content = Size(*aim.shape[1:]), TensorRaster(aim)
     layers = [plan.network.architecture.layer(name) for name in plan.network.style_layers]
     targets = style_statistics(encoder, content, None, layers, tile_px=max(size.height, size.width))
     guidance = None
     if isinstance(plan, LevelPlan):
         labels = [region.label for region in plan.regions]
         if any(region.where != "everything" for region in plan.regions):
-            guidance = _guidance(size, layers, labels, settings, image)
+            guidance = _guidance(size, layers, labels, settings, aim)
         loss = level_loss(plan, settings, dict.fromkeys(plan.targets, targets), guidance)
     else:
         loss = Loss(tuple(GramTerm(layer, None, 1.0, targets[layer.name].gram) for layer in layers))
@@ -236,9 +237,9 @@ def _guidance(
     return normalise(TensorRaster(share), layers, (Tile.whole(size),), labels, how)
 
 
-def _noise(size: Size, channels: int, machine: Machine) -> Float[Tensor, "channels height width"]:
-    generator = torch.Generator().manual_seed(0)
-    return torch.rand(channels, size.height, size.width, generator=generator).to(machine.device)
+def _noise(size: Size, seed: int, machine: Machine) -> Float[Tensor, "3 height width"]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(3, size.height, size.width, generator=generator).to(machine.device)
 
 
 def _random_encoder(_: Path, network: Network, machine: Machine) -> Encoder:

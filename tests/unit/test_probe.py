@@ -11,6 +11,7 @@ import torch
 from model_files import save_short_vgg19
 from networks import OxfordFormat, make_image, make_random_weights
 
+from pipeline import probe
 from pipeline.config.reading import parse
 from pipeline.config.sections import Optimiser
 from pipeline.errors import WeightsError
@@ -20,7 +21,7 @@ from pipeline.layers import VGG16
 from pipeline.losses import ContentTerm, GramTerm, Loss
 from pipeline.machine import Machine
 from pipeline.objective import WholeObjective
-from pipeline.optimiser import Lbfgs, minimise
+from pipeline.optimiser import Lbfgs, Result, minimise
 from pipeline.plan import Plan
 from pipeline.planning import resolve
 from pipeline.probe import Pace, basis, measure, pace_key
@@ -124,6 +125,26 @@ def test_every_kind_of_level_can_be_measured(own: dict[str, Any]) -> None:
     pace = paced(plan(levels=[64], **own))
     assert (pace.size, pace.random) == (Size(64, 64), True)
     assert min(pace.forward, pace.leading, pace.gradient) > 0 <= pace.optimiser
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "adam"])
+def test_what_a_method_costs_is_measured_over_steps_that_it_takes(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Result] = []
+
+    def recorded(*arguments: Any) -> Result:
+        found.append(minimise(*arguments))
+        return found[-1]
+
+    monkeypatch.setattr(probe, "minimise", recorded)
+    paced(plan(style="s.png", levels=[64], optimiser={"method": method}))
+    (result,) = found
+    first, last = result.trace[1], result.trace[-1]
+    assert (result.ending, last.iteration) == ("iterations", 3)
+    # Two steps lie between, each with a gradient.
+    assert last.gradient_passes - first.gradient_passes == 2
+    assert last.forward_passes - first.forward_passes >= 2
 
 
 def test_a_mixture_can_be_measured() -> None:
