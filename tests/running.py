@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shlex
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import final
 
+import warm_client
+
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 """The commands beside the Python that runs the tests come first."""
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+TESTS = Path(__file__).resolve().parent
+REPOSITORY = TESTS.parent
+_CAN_START_WARM = sys.platform.startswith("linux")
 
 
 @final
@@ -42,17 +49,20 @@ class Impasto:
     Attributes:
         folder: Where it runs.
         env: More environment variables; with some, it starts from nothing.
+        packages: A folder in which packages are looked for first.
     """
 
     folder: Path
     env: Mapping[str, str] = field(default_factory=dict)
+    packages: Path | None = None
 
     def run(self, *words: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Runs `impasto WORDS`, whatever comes of it."""
-        texts = [str(word) for word in words]
-        if self.env or not sys.platform.startswith("linux"):
-            return run(["impasto", *texts], self.folder, self.env, stdin=stdin)
-        return _warm_starts().run(texts, self.folder, stdin)
+        env = dict(self.env)
+        if self.packages is not None:
+            env["PYTHONPATH"] = os.pathsep.join([str(self.packages), os.environ.get("PYTHONPATH", "")])
+        start = run if self.env else run_warm
+        return start(["impasto", *map(str, words)], self.folder, env, stdin=stdin)
 
     def works(self, *words: object, stdin: str = "") -> Done:
         """What `impasto WORDS` says; it must succeed."""
@@ -86,42 +96,77 @@ class Impasto:
 
 @final
 class _WarmStarts:
-    """The process of warm_start.py, which ends with this one."""
+    """The process of warm_start.py, which ends with this one.
+
+    Attributes:
+        address: Where it is asked.
+    """
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("warm_start.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment(),
-            text=True,
-        )
+        self._folder = tempfile.TemporaryDirectory()
+        self.address = str(Path(self._folder.name, "socket"))
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.address)
+            listener.listen()
+            command = [sys.executable, str(TESTS / "warm_start.py")]
+            self._process = subprocess.Popen(command, stdin=listener.fileno(), env=environment())
 
-    def run(self, words: Sequence[str], folder: Path, stdin: str) -> subprocess.CompletedProcess[str]:
-        """Runs `impasto WORDS` in a folder."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with tempfile.TemporaryDirectory() as streams:
-            paths = {name: Path(streams, name) for name in ("stdin", "stdout", "stderr")}
-            paths["stdin"].write_text(stdin, encoding="utf-8")
-            for name in ("stdout", "stderr"):
-                paths[name].touch()
-            request = {
-                "words": words,
-                "folder": str(folder),
-                "environment": environment(),
-                **{name: str(path) for name, path in paths.items()},
-            }
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            code = int(self._process.stdout.readline())
-            printed, said = (paths[name].read_text(encoding="utf-8") for name in ("stdout", "stderr"))
-        return subprocess.CompletedProcess(["impasto", *words], code, printed, said)
+    def shim(self) -> str:
+        """A folder with an `impasto` that is asked for here."""
+        program = Path(self._folder.name, "bin", "impasto")
+        if not program.exists():
+            program.parent.mkdir()
+            client = shlex.join([sys.executable, "-IS", str(TESTS / "warm_client.py")])
+            program.write_text(f'#!/bin/sh\nexec {client} "$@"\n', encoding="utf-8")
+            program.chmod(0o755)
+        return str(program.parent)
 
 
 @cache
 def _warm_starts() -> _WarmStarts:
     return _WarmStarts()
+
+
+def warm_jobs() -> dict[str, str]:
+    """What makes a workflow's jobs start without the seconds that importing torch takes."""
+    if not _CAN_START_WARM:
+        return {}
+    warm = _warm_starts()
+    return {"PATH": os.pathsep.join([warm.shim(), PATH]), warm_client.ADDRESS: warm.address}
+
+
+def run_warm(
+    command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None, *, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Runs `impasto`, `snakemake` or a Python file as `run` does, without the seconds that imports take."""
+    if not _CAN_START_WARM:
+        python = [sys.executable] if command[0].endswith(".py") else []
+        return run([*python, *command], folder, env, stdin=stdin)
+    with ExitStack() as files:
+        given, printed, said = streams = [files.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
+        given.write(stdin.encode())
+        given.seek(0)
+        numbers = [stream.fileno() for stream in streams]
+        code = warm_client.ask(_warm_starts().address, command, str(folder), environment(env), numbers)
+        texts = []
+        for stream in (printed, said):
+            stream.seek(0)
+            texts.append(stream.read().decode())
+    return subprocess.CompletedProcess(command, code, *texts)
+
+
+def run_ranks(command: Sequence[str], folder: Path, count: int) -> list[subprocess.CompletedProcess[str]]:
+    """Runs a command as so many processes of one group, as torchrun would; what came of each."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    if _CAN_START_WARM:
+        # Made by this thread: it ends with the one that made it.
+        _warm_starts()
+    with ThreadPoolExecutor(count) as threads:
+        ranks = [{**shared, "RANK": str(rank)} for rank in range(count)]
+        return list(threads.map(lambda env: run_warm(command, folder, env), ranks))
 
 
 def run(

@@ -71,12 +71,12 @@ class Artwork:
 @final
 @dataclass(frozen=True)
 class Rendered:
-    """A level's result: its image, its record, what the command said, and the packages that it imported."""
+    """A level's result: its image and record, what the command said, and what it imported if one looked."""
 
     image: Path
     record: Path
     done: Done
-    imported: frozenset[str]
+    imported: frozenset[str] = frozenset()
 
     def facts(self) -> dict[str, Any]:
         """The record's contents."""

@@ -20,7 +20,7 @@ from typing import Any, final
 import yaml
 from model_files import save_vgg19
 from pictures import gradient, left_half, noise, save
-from running import REPOSITORY, environment, run
+from running import REPOSITORY, environment, run, run_warm, warm_jobs
 
 _SOURCES = ("Snakefile", "rules", "profiles", "pipeline")
 
@@ -122,12 +122,14 @@ class Checkout:
 
     Attributes:
         folder: Where Snakefile, rules and package lie.
+        warm: Whether jobs start without importing torch anew each; they then outlive a killed Snakemake.
     """
 
     folder: Path
+    warm: bool = False
 
     @classmethod
-    def make(cls, folder: Path) -> Checkout:
+    def make(cls, folder: Path, *, warm: bool = False) -> Checkout:
         """Copies what a run needs, with its bytecode: what is edited later is compiled anew."""
         _compile()
         for name in _SOURCES:
@@ -136,7 +138,7 @@ class Checkout:
                 shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
             else:
                 shutil.copy2(source, folder / name)
-        return cls(folder)
+        return cls(folder, warm)
 
     def configure(self, config: dict[str, Any]) -> None:
         """Writes config.yaml."""
@@ -144,12 +146,13 @@ class Checkout:
 
     def snakemake(self, *words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Runs `snakemake WORDS` with this checkout's package, from its folder unless told otherwise."""
-        return run(["snakemake", *map(str, words)], cwd or self.folder, self.env)
+        return run_warm(["snakemake", *map(str, words)], cwd or self.folder, self.env)
 
     @property
     def env(self) -> dict[str, str]:
         """What makes snakemake and `impasto` use this checkout's package."""
-        return {"PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        jobs = warm_jobs() if self.warm else {}
+        return {"PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1", **jobs}
 
     def renders(self, *words: object, cwd: Path | None = None) -> set[str]:
         """The jobs of a run, which must succeed."""
@@ -256,7 +259,8 @@ class RenderedCollection:
         assert not (checkout.folder / "results").exists()
         watching = os.pathsep.join([str(REPOSITORY / "tests" / "watching"), str(checkout.folder)])
         env = {**checkout.env, "PYTHONPATH": watching, "WATCHED_SOCKETS": str(checkout.folder / SOCKETS)}
-        done = run(["snakemake", "--cores", "2", "--verbose"], checkout.folder, env)
+        start = run_warm if checkout.warm else run
+        done = start(["snakemake", "--cores", "2", "--verbose"], checkout.folder, env)
         said = done.stdout + done.stderr
         assert done.returncode == 0, said
         return cls(checkout, promised, jobs(done), said.count("Resources before job selection"))

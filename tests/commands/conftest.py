@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import pytest
 from model_files import save_vgg19
-from running import Impasto
+from running import Done, Impasto
 from tiny_artwork import Artwork, Rendered, write_inputs
 
 from pipeline import canvas
@@ -21,24 +26,59 @@ def impasto(tmp_path: Path) -> Impasto:
     return Impasto(tmp_path)
 
 
+@final
+@dataclass(frozen=True)
+class Once:
+    """Folders that the first worker to need them makes, for all of them; for reading only.
+
+    Attributes:
+        folder: Where they lie.
+    """
+
+    folder: Path
+
+    def made(self, name: str, make: Callable[[Path], object]) -> Path:
+        """The folder of this name, in which `make` has put something."""
+        folder, finished = self.folder / name, self.folder / f"{name}.finished"
+        with (self.folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not finished.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                finished.touch()
+        return folder
+
+
 @pytest.fixture(scope="session")
-def vgg19_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Once:
+    """What a run's workers share."""
+    own = tmp_path_factory.getbasetemp()
+    return Once(own if worker_id == "master" else own.parent)
+
+
+@pytest.fixture(scope="session")
+def vgg19_source(once: Once) -> Path:
     """A user's own file of VGG-19: real shapes, random numbers."""
-    return save_vgg19(tmp_path_factory.mktemp("user") / "mine.safetensors")
+    return once.made("user", lambda folder: save_vgg19(folder / "mine.safetensors")) / "mine.safetensors"
 
 
 @pytest.fixture(scope="session")
-def vgg19(vgg19_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def vgg19(vgg19_source: Path, once: Once) -> Path:
     """The converted model file of a random VGG-19."""
-    folder = tmp_path_factory.mktemp("weights")
-    Impasto(folder).works("fetch-weights", "vgg19", "--path", vgg19_source, "--output", "vgg19.safetensors")
-    return folder / "vgg19.safetensors"
+    words = ["fetch-weights", "vgg19", "--path", vgg19_source, "--output", "vgg19.safetensors"]
+    return once.made("weights", lambda folder: Impasto(folder).works(*words)) / "vgg19.safetensors"
 
 
 @pytest.fixture(scope="session")
-def artwork(vgg19: Path, tmp_path_factory: pytest.TempPathFactory) -> Artwork:
+def artwork(vgg19: Path, once: Once) -> Artwork:
     """The artwork of tiny_artwork.py: the same style in two halves."""
-    folder = tmp_path_factory.mktemp("artwork")
+    folder = once.made("artwork", lambda folder: make_artwork(folder, vgg19))
+    return Artwork(folder, read_plan(folder / "plan.json"))
+
+
+def make_artwork(folder: Path, vgg19: Path) -> None:
+    """Makes the files of the artwork, up to what its levels need."""
     impasto = Impasto(folder)
     write_inputs(folder)
     impasto.works("plan", "--artwork", "halves", "--output", "plan.json")
@@ -56,31 +96,45 @@ def artwork(vgg19: Path, tmp_path_factory: pytest.TempPathFactory) -> Artwork:
         impasto.works(
             "targets", made.image(target), "--weights", vgg19, *options, "--output", made.targets(level)
         )
-    return made
 
 
 @pytest.fixture(scope="session")
-def stylised(artwork: Artwork, vgg19: Path, tmp_path_factory: pytest.TempPathFactory) -> Rendered:
+def stylised(artwork: Artwork, vgg19: Path, once: Once) -> Rendered:
     """The artwork's lowest level."""
-    folder = tmp_path_factory.mktemp("stylised")
-    words = artwork.level_words(artwork.plan.levels[0], vgg19)
-    outputs = ["--output", "stylised.tif", "--record", "stylised.json"]
-    imported, done = Impasto(folder).imports("stylise", *words, *outputs)
-    return Rendered(folder / "stylised.tif", folder / "stylised.json", done, imported)
+
+    def make(folder: Path) -> None:
+        words = artwork.level_words(artwork.plan.levels[0], vgg19)
+        outputs = ["--output", "stylised.tif", "--record", "stylised.json"]
+        imported, done = Impasto(folder).imports("stylise", *words, *outputs)
+        keep(folder, done, imported)
+
+    return rendered(once.made("stylised", make), "stylised")
 
 
 @pytest.fixture(scope="session")
-def refined(
-    artwork: Artwork, vgg19: Path, stylised: Rendered, tmp_path_factory: pytest.TempPathFactory
-) -> Rendered:
+def refined(artwork: Artwork, vgg19: Path, stylised: Rendered, once: Once) -> Rendered:
     """The artwork's highest level."""
-    folder = tmp_path_factory.mktemp("refined")
-    level = artwork.plan.levels[1]
-    canvas.resize(stylised.image, folder / "start.tif", level.size)
-    words = [*artwork.level_words(level, vgg19), "--start", "start.tif"]
-    outputs = ["--output", "refined.tif", "--record", "refined.json"]
-    imported, done = Impasto(folder).imports("refine", *words, *outputs)
-    return Rendered(folder / "refined.tif", folder / "refined.json", done, imported)
+
+    def make(folder: Path) -> None:
+        level = artwork.plan.levels[1]
+        canvas.resize(stylised.image, folder / "start.tif", level.size)
+        words = [*artwork.level_words(level, vgg19), "--start", "start.tif"]
+        done = Impasto(folder).works("refine", *words, "--output", "refined.tif", "--record", "refined.json")
+        keep(folder, done)
+
+    return rendered(once.made("refined", make), "refined")
+
+
+def keep(folder: Path, done: Done, imported: frozenset[str] = frozenset()) -> None:
+    """Writes down what a command said and imported."""
+    (folder / "done.json").write_text(json.dumps([done.printed, done.said, sorted(imported)]))
+
+
+def rendered(folder: Path, name: str) -> Rendered:
+    """A level that was made in a folder."""
+    printed, said, imported = json.loads((folder / "done.json").read_text())
+    image, record = folder / f"{name}.tif", folder / f"{name}.json"
+    return Rendered(image, record, Done(printed, said), frozenset(imported))
 
 
 @pytest.fixture

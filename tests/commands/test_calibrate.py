@@ -47,12 +47,11 @@ def first_means(pixels: list[np.ndarray], weights: Path) -> torch.Tensor:
 
 def test_the_means_are_those_of_the_middles_of_the_photographs(impasto: Impasto, vgg19: Path) -> None:
     photographs(impasto.folder / "photos", 4)
-    imported, done = impasto.imports("calibrate", "photos", *options(vgg19))
+    done = impasto.works("calibrate", "photos", *options(vgg19))
     assert done.said[-1] == (
         "means.safetensors: 13 convolutions, 4 photographs of 32 px, max pooling, float32"
     )
     assert "calibrate: 4/4. " in done.said
-    assert "torchvision" not in imported
     middles = [(noise(32, 48, seed=index) // (1 + index % 3))[:, 8:40] for index in range(4)]
     expected = first_means(middles, vgg19)
     means = load_means(impasto.folder / "means.safetensors", VGG19, "vgg19")

@@ -30,14 +30,12 @@ class Mixtures:
         low: Its plan at the lowest level.
         high: Its plan above that.
         done: What the command said of the lower one.
-        imported: The packages that it imported.
     """
 
     folder: Path
     low: MixPlan
     high: MixPlan
     done: Done
-    imported: frozenset[str]
 
     def words(self, plan: MixPlan, weights: Path) -> dict[str, Any]:
         """What `impasto mix` is given for one of them, by option; its first argument has no name."""
@@ -70,10 +68,10 @@ def mixtures(vgg19: Path, tmp_path_factory: pytest.TempPathFactory) -> Mixtures:
         image = plan.images[key]
         source = folder / plan.sources[image.prepared]
         canvas.resize(source, folder / f"{key}.tif", Size(image.height, image.width))
-    first = Mixtures(folder, low, high, Done("", []), frozenset())
+    first = Mixtures(folder, low, high, Done("", []))
     words = given(first.words(low, vgg19))
-    imported, done = impasto.imports("mix", *words, *OUTPUTS, stdin=low.model_dump_json())
-    return Mixtures(folder, low, high, done, imported)
+    done = impasto.works("mix", *words, *OUTPUTS, stdin=low.model_dump_json())
+    return Mixtures(folder, low, high, done)
 
 
 def test_the_lowest_mixture_starts_from_the_coarse_image(mixtures: Mixtures) -> None:
@@ -91,7 +89,6 @@ def test_the_lowest_mixture_starts_from_the_coarse_image(mixtures: Mixtures) -> 
 
 def test_it_says_how_far_it_is_and_what_it_cost(mixtures: Mixtures) -> None:
     assert mixtures.done.printed == ""
-    assert "torchvision" not in mixtures.imported
     *progress, last = mixtures.done.said
     assert progress[-1].startswith("mixed: 3/3. loss ")
     assert last.startswith("mixed.tif: 72x57 px, loss ")

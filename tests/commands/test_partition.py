@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,7 @@ def impasto(tmp_path: Path) -> Impasto:
     packages.mkdir()
     install_mobile_sam(packages)
     (tmp_path / "here").mkdir()
-    return finding(packages, tmp_path / "here")
-
-
-def finding(packages: Path, folder: Path) -> Impasto:
-    """`impasto` in `folder` that looks for packages here first."""
-    path = os.pathsep.join([str(packages), os.environ.get("PYTHONPATH", "")])
-    return Impasto(folder, {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"})
+    return Impasto(tmp_path / "here", packages=packages)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +93,7 @@ def test_mobile_sam_without_its_package_is_told_in_one_line(tmp_path: Path, netw
     save(tmp_path / "photo.png", gradient(60, 80))
     (tmp_path / "packages").mkdir()
     (tmp_path / "packages" / "mobile_sam.py").write_text("raise ImportError('no such package')\n")
-    alone = finding(tmp_path / "packages", tmp_path)
+    alone = Impasto(tmp_path, packages=tmp_path / "packages")
     line = alone.refuses("partition", "photo.png", "--weights", network, "--parts", 2, *OUTPUTS)
     assert line == (
         "sam_vit_t: expected the Python package mobile_sam, which knows its network; found no such package. "

@@ -22,7 +22,6 @@ def test_a_level_is_rendered_from_the_one_below(refined: Rendered) -> None:
     assert record["level"]["level_px"] == 80
     assert record["level"]["iterations"] == 2
     assert record["level"]["loss_last"] < record["level"]["loss_first"]
-    assert "torchvision" not in refined.imported
     assert refined.done.said[-1].startswith("refined.tif: 89x72 px, loss ")
 
 

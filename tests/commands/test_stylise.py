@@ -121,7 +121,7 @@ def begun(impasto: Impasto, words: list[str], iteration: int) -> subprocess.Pope
     return process
 
 
-BY_TILES: dict[str, Any] = {"iterations": 40, "tile_core_px": 32, "store": "files"}
+BY_TILES: dict[str, Any] = {"iterations": 16, "tile_core_px": 32, "store": "files"}
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +133,7 @@ def uninterrupted(artwork: Artwork, vgg19: Path, tmp_path_factory: pytest.TempPa
     return folder / "whole.tif"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_level_that_was_ended_goes_on_where_it_was(
     impasto: Impasto, artwork: Artwork, vgg19: Path, uninterrupted: Path, end: signal.Signals
@@ -148,13 +149,13 @@ def test_a_level_that_was_ended_goes_on_where_it_was(
         assert process.returncode == -signal.SIGKILL
     else:
         assert process.returncode == 143
-        assert "of 40 iterations; the same command goes on from there" in said.splitlines()[-1]
+        assert "of 16 iterations; the same command goes on from there" in said.splitlines()[-1]
     done = impasto.works("stylise", *words, *OUTPUTS)
     # It did not begin again.
     assert not any(line.startswith("halves 64: 0/") for line in done.said)
     assert not list(impasto.folder.glob(".out-*"))
     facts = json.loads((impasto.folder / "out.json").read_text())
-    assert [point["iteration"] for point in facts["trace"]] == list(range(41))
+    assert [point["iteration"] for point in facts["trace"]] == list(range(17))
     assert np.array_equal(canvas.read(impasto.folder / "out.tif"), canvas.read(uninterrupted))
 
 
@@ -176,7 +177,7 @@ def test_a_disk_that_fills_up_is_told_and_the_run_goes_on_when_there_is_room(
     done = impasto.works("stylise", *words, *OUTPUTS)
     # It did not begin again.
     assert not any(line.startswith("halves 64: 0/") for line in done.said)
-    assert len(json.loads((impasto.folder / "out.json").read_text())["trace"]) == 41
+    assert len(json.loads((impasto.folder / "out.json").read_text())["trace"]) == 17
     assert not list(impasto.folder.glob(".out-*"))
 
 

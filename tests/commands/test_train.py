@@ -150,6 +150,7 @@ def test_what_cannot_be_is_told_in_one_line(
     assert said in studio.refuses("train", *given)
 
 
+@pytest.mark.slow
 def test_a_training_that_was_ended_goes_on_where_it_was(studio: Impasto, vgg19: Path) -> None:
     # No run is faster than its signal.
     words = [str(word) for word in ["train", "photos", *STYLES, *options(vgg19, iterations=16)]]

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = """
 import json, sys
 from pathlib import Path
@@ -51,6 +53,7 @@ print(json.dumps(told))
 """
 
 
+@pytest.mark.slow
 def test_twenty_five_times_the_pixels_take_no_more_memory(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PROGRAM, str(tmp_path), str(Path(__file__).parents[1])]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, final
 
@@ -44,6 +45,12 @@ def threads_restored() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@cache
+def judge(model_file: Path) -> weights.Weights:
+    """The network that judges, read and hashed once."""
+    return weights.load(model_file)
+
+
 @final
 @dataclass(frozen=True)
 class Studio:
@@ -72,11 +79,11 @@ class Studio:
     def render(self, **artwork: Any) -> torch.Tensor:
         """The only level of an artwork of `content.tif` as the stages render it, in [0, 1]: bands first."""
         settings = {"content": "content.tif", "levels": [LEVEL_PX], "iterations": ITERATIONS, **artwork}
-        compute = {"device": "cpu", "precision": "float32", "threads": 1}
+        compute = {"device": "cpu", "precision": "auto", "threads": 1}
         config = parse({"compute": compute, "artworks": {"a": settings}})
         plan = resolve(config, "a", lambda path: canvas.size_of(self.folder / path))
         (level,) = plan.levels
-        machine = prepare_machine("cpu", "float32", 1)
+        machine = prepare_machine("cpu", "auto", 1)
         targets = []
         for key in level.targets:
             target = plan.targets[key]
@@ -108,7 +115,7 @@ class Studio:
         found = style_distance(
             image,
             torch.from_numpy(canvas.read(self.at_level(style))).permute(2, 0, 1),
-            weights.load(self.model_file),
+            judge(self.model_file),
             mask=self.mask_at_level(region),
             style_mask=None if part is None else self.mask_at_level(part),
         )

@@ -2,7 +2,7 @@
 
 The mixture's Gram matrices come close to the fine image's, and what is larger than a receptive field stays
 where the coarse image has it: what survives a Gaussian blur of 64 px for relu2_1, whose units see 10 px, and
-of 192 px for relu4_1, whose units see 60.
+of 128 px for relu4_1, whose units see 60.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def plans(levels: list[int], **mixing: Any) -> list[MixPlan]:
     """The mixtures of both paintings at these levels, lowest first."""
     artwork = {"content": "c.png", "style": {"image": "n.png", "fine": "f.png"}, "levels": levels}
     raw = {
-        "compute": {"device": "cpu", "precision": "float32"},
+        "compute": {"device": "cpu", "precision": "auto"},
         "artworks": {"a": {**artwork, "mixing": mixing}},
     }
     found = resolve(parse(raw), "a", lambda _: PAINTED).mixes.values()
@@ -137,14 +137,14 @@ def test_brushwork_is_the_fine_images_and_large_shapes_stay(paintings: Paintings
 def test_in_equal_colours_larger_brushwork_changes_no_channels_large_shapes(
     paintings: Paintings, real_vgg16: Path
 ) -> None:
-    low, high = plans([512, 1024], up_to_layer=["relu2_1", "relu4_1"], iterations=[10, 6])
+    low, high = plans([320, 640], up_to_layer=["relu2_1", "relu4_1"], iterations=[10, 6])
     mixed = mix(low, paintings.at("night", low.size), paintings.at("fields_at_night", low.size), real_vgg16)
     canvas.write(paintings.folder / "low.tif", mixed)
     coarse, fine = paintings.at("night", high.size), paintings.at("fields_at_night", high.size)
     mixed = mix(high, paintings.at("low", high.size), fine, real_vgg16)
     before, after = distances(high, [canvas.read(coarse), mixed], fine, real_vgg16)
-    one, other = (blurred(each, 192) for each in (mixed, canvas.read(coarse)))
+    one, other = (blurred(each, 128) for each in (mixed, canvas.read(coarse)))
     # Equal colours alone bring relu1_1 near: it has less far to fall than the others.
     assert after.mean() < before.mean() / 10
     for channel in range(3):
-        assert correlation(one[..., channel], other[..., channel]) > 0.95
+        assert correlation(one[..., channel], other[..., channel]) > 0.98

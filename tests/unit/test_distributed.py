@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,45 +10,29 @@ import pytest
 import torch
 from failing_ranks import CONTENT, IMAGE, LOSS, SIZE
 from networks import make_encoder
-from running import environment
+from running import TESTS, run, run_ranks, run_warm
 
 from pipeline.distributed import joined
 from pipeline.groups import Alone
 from pipeline.objective import WholeObjective
 
-TESTS = Path(__file__).parents[1]
 PROGRAM = str(TESTS / "ranks.py")
 
 
 def alone(folder: Path, *options: str) -> int:
     """Runs the optimisation in one process; its exit code."""
-    return run([sys.executable, PROGRAM, str(folder), *options])
+    return run_warm([PROGRAM, str(folder), *options], folder).returncode
 
 
 def two(folder: Path, *options: str, program: str = PROGRAM) -> int:
     """Runs it in two, as torchrun would; the exit code of the first."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, program, str(folder), *options]
-    processes = [
-        subprocess.Popen(command, env=environment({**shared, "RANK": rank}), stderr=subprocess.DEVNULL)
-        for rank in "01"
-    ]
-    first, _ = (process.wait(timeout=280) for process in processes)
-    return first
+    return run_ranks([program, str(folder), *options], folder, 2)[0].returncode
 
 
 def by_torchrun(folder: Path, *options: str) -> int:
     """Runs it in two; the exit code."""
-    return run(["torchrun", "--nproc-per-node", "2", "--standalone", PROGRAM, str(folder), *options])
-
-
-def run(command: list[str]) -> int:
-    return subprocess.run(
-        command, env=environment(), capture_output=True, timeout=280, check=False
-    ).returncode
+    command = ["torchrun", "--nproc-per-node", "2", "--standalone", PROGRAM, str(folder), *options]
+    return run(command, folder).returncode
 
 
 def told(folder: Path, rank: int = 0) -> dict[str, Any]:

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import torch
 from networks import SMALL, OxfordFormat, make_image, make_random_weights
 from pictures import truncate
 from pydantic import ValidationError
-from running import environment
+from running import TESTS, run_ranks
 from torch.nn.functional import avg_pool2d
 
 from pipeline.errors import CheckpointError, InputError
@@ -307,22 +305,14 @@ def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
         TrainingSettings(**wrong)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
     """Both have the same bits in the end, and those of one process but for the order of sums."""
-    program = str(Path(__file__).parents[1] / "training_ranks.py")
-    (tmp_path / "one").mkdir()
-    (tmp_path / "two").mkdir()
-    torchrun = ["torchrun", "--nproc-per-node", "2", "--standalone"]
-    for command, folder in (([sys.executable], "one"), (torchrun, "two")):
-        done = subprocess.run(
-            [*command, program, str(tmp_path / folder)],
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=280,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+    for count, name in ((1, "one"), (2, "two")):
+        folder = tmp_path / name
+        folder.mkdir()
+        for done in run_ranks([str(TESTS / "training_ranks.py"), str(folder)], folder, count):
+            assert done.returncode == 0, done.stderr
     one, first, second = (
         json.loads((tmp_path / file).read_text(encoding="utf-8"))
         for file in ("one/rank-0.json", "two/rank-0.json", "two/rank-1.json")

@@ -23,3 +23,9 @@ def fresh(inputs: Path, tmp_path: Path) -> Checkout:
     checkout = Checkout.make(tmp_path)
     shutil.copytree(inputs, tmp_path / "inputs")
     return checkout
+
+
+@pytest.fixture
+def warm(fresh: Checkout) -> Checkout:
+    """The same, whose jobs start without importing torch anew each."""
+    return Checkout(fresh.folder, warm=True)

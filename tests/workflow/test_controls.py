@@ -119,9 +119,9 @@ PALETTE = np.array([[[30, 60, 200]], [[90, 60, 200]], [[150, 120, 200]], [[90, 1
 @pytest.fixture(scope="module")
 def painted(tmp_path_factory: pytest.TempPathFactory) -> RenderedCollection:
     """The collection, rendered from nothing; a test that changes a thing changes it back."""
-    checkout = Checkout.make(tmp_path_factory.mktemp("controls"))
+    checkout = Checkout.make(tmp_path_factory.mktemp("controls"), warm=True)
     write_inputs(checkout.folder)
-    impasto = Impasto(checkout.folder, checkout.env)
+    impasto = Impasto(checkout.folder)
     model = "model/vgg19.safetensors"
     (checkout.folder / "model").mkdir()
     impasto.works("fetch-weights", "vgg19", "--path", "inputs/vgg19.safetensors", "--output", model)
@@ -328,7 +328,7 @@ def test_another_mixture_is_mixed_again_and_what_depends_on_it_and_nothing_else(
 
 
 def test_what_can_be_known_before_the_work_is_told_with_the_plan(painted: RenderedCollection) -> None:
-    impasto = Impasto(painted.checkout.folder, painted.checkout.env)
+    impasto = Impasto(painted.checkout.folder)
     table = impasto.works("plan", "--artwork", "inside").printed
     warnings = [line for line in table.splitlines() if line.startswith("  warning: ")]
     assert warnings == [

@@ -49,7 +49,7 @@ FAST: dict[str, Any] = {
 
 
 def test_a_network_is_trained_once_for_all_that_it_paints(tmp_path: Path) -> None:
-    checkout = Checkout.make(tmp_path)
+    checkout = Checkout.make(tmp_path, warm=True)
     write_inputs(tmp_path)
     (tmp_path / "inputs/photographs").mkdir()
     save(tmp_path / "inputs/photographs/one.png", noise(40, 50, seed=7))

@@ -24,13 +24,13 @@ MASKS = {f"combine key=content-{name}" for name in ("left-minus-top", "top", "le
 
 
 @pytest.fixture
-def checkout(fresh: Checkout) -> Checkout:
+def checkout(warm: Checkout) -> Checkout:
     """An artwork of three parts, and its inputs."""
-    inputs = fresh.folder / "inputs"
+    inputs = warm.folder / "inputs"
     save(inputs / "top.png", left_half(60, 70).transpose(1, 0, 2).copy())
     save(inputs / "content.png", gradient(100, 80))
-    configure(fresh, REGIONS)
-    return fresh
+    configure(warm, REGIONS)
+    return warm
 
 
 def configure(checkout: Checkout, regions: list[dict[str, Any]]) -> None:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 def test_a_cropped_print_is_that_of_a_photograph_cropped_by_hand(tmp_path: Path) -> None:
     """Content and masks lose the same rest, so that nothing behind them knows of it."""
-    fresh = Checkout.make(tmp_path)
+    fresh = Checkout.make(tmp_path, warm=True)
     write_inputs(fresh.folder)
     inputs = fresh.folder / "inputs"
     content, mask = gradient(100, 80) // 2 + noise(100, 80, seed=7) // 2, left_half(100, 80)
