@@ -96,7 +96,8 @@ class Survey:
         share = sum(artwork.share for artwork in asked) / max(1, len(asked))
         told = f"{self._counted(on_demand=False)} ({share:.0%} of the rendering)" if asked else ""
         # One that cannot be made was not begun: it has no step.
-        if not asked or any(one.step for one in self.artworks if one.on_demand):
+        begun = [one for one in self.artworks if one.on_demand and (one.step or one.state == "done")]
+        if begun or not asked:
             told = "; ".join(filter(None, (told, self.on_demand_line)))
         rendering = [f"{one.artwork} {one.told}" for one in self.of("running") if one.iteration is not None]
         more = f", and {len(rendering) - 2} more" if len(rendering) > 2 else ""

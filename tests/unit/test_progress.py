@@ -135,6 +135,10 @@ def test_what_is_made_on_demand_is_told_apart(files: JobFiles) -> None:
     assert survey(split).line == (
         "1 of 1 artworks done (100% of the rendering); on demand: 0 of 1 artworks done, 1 stopped"
     )
+    finish(files, "b")
+    assert survey(split).line == (
+        "1 of 1 artworks done (100% of the rendering); on demand: 1 of 1 artworks done"
+    )
     assert survey(files).on_demand_line == ""
 
 
