@@ -23,9 +23,9 @@ _COPY_MIB = 256
 _AROUND_MIB = 400
 _IMAGE_STAGE_MIB = 1024
 _NETWORK_STAGE_MIB = 2560
-# vit_b was measured (4.8 GiB); of the others, what their larger weights and attention add to it.
 # Of one artwork in the report; 0.2 was measured.
 _REPORTED_MIB = 0.5
+# vit_b was measured (4.8 GiB); of the others, what their larger weights and attention add to it.
 _SAM_STAGE_MIB = {
     None: _NETWORK_STAGE_MIB,
     "vit_t": _NETWORK_STAGE_MIB,

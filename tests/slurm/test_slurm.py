@@ -51,7 +51,9 @@ def checkouts(tmp_path: Path) -> tuple[Checkout, Checkout]:
     config["compute"]["device"] = "auto"
     few = {"style_layers": ["relu1_1", "relu2_1", "relu3_1"], "content_layers": ["relu3_1"]}
     network = {"name": "vgg19", **few}
-    config["defaults"].update(levels=[64], iterations=[ITERATIONS], network=network)
+    config["defaults"].update(levels=[64], iterations=[ITERATIONS], network=network, start="noise")
+    # One picture is content and style, so that few jobs have to be waited for.
+    config["artworks"]["scene"] = dict.fromkeys(("content", "style"), "inputs/scene.png")
     for name in ("local", "cluster"):
         (tmp_path / name).mkdir()
     first = Checkout.make(tmp_path / "local")
