@@ -22,7 +22,7 @@ import threading
 from typing import Any, NoReturn
 
 import pipeline
-from pipeline.machine import end_with_parent
+from pipeline.machine import end_with_parent, share_processors
 
 _PACKAGES = {"impasto": "pipeline", "snakemake": "snakemake"}
 
@@ -30,6 +30,7 @@ _PACKAGES = {"impasto": "pipeline", "snakemake": "snakemake"}
 def main() -> None:
     """Answers until its parent ends."""
     end_with_parent()
+    share_processors()
     listener = socket.socket(fileno=0)
     for module in pkgutil.walk_packages(pipeline.__path__, "pipeline."):
         importlib.import_module(module.name)

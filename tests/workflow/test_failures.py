@@ -20,49 +20,49 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_damaged_or_missing_picture_fails_in_one_line_and_once_mended_the_run_goes_on(
-    fresh: Checkout,
+    warm: Checkout,
 ) -> None:
-    photo = fresh.folder / "inputs" / "content.png"
+    photo = warm.folder / "inputs" / "content.png"
     whole = photo.read_bytes()
     truncate(save(photo, noise(100, 80, seed=1)))
     config = copy.deepcopy(CONFIG)
     config["artworks"]["gone"] = {"content": "inputs/gone.png", "style": "inputs/style.png"}
     config["artworks"]["later"] = {**config["artworks"]["gone"], "on_demand": True}
-    fresh.configure(config)
-    done = fresh.snakemake("--cores", 1, "--until", "prepare", "plan")
+    warm.configure(config)
+    done = warm.snakemake("--cores", 1, "--until", "prepare", "plan")
     assert done.returncode == 1
     told = done.stdout + done.stderr
     gone = "config.yaml: artworks.gone.content: inputs/gone.png: expected an image file; found no such file."
     assert told.startswith(f"{gone} The other artworks go on.", told.index(gone))
     later = gone.replace("artworks.gone", "artworks.later")
     assert f"{later} later is made on demand alone: nothing else waits for it." in told
-    assert not (fresh.folder / "results/logs/later").exists()
-    assert f"impasto plan: {gone}" in (fresh.folder / "results/logs/gone/plan.log").read_text()
-    assert {path.parent.name for path in fresh.folder.glob("results/*/plan.json")} == {"halves", "scene"}
+    assert not (warm.folder / "results/logs/later").exists()
+    assert f"impasto plan: {gone}" in (warm.folder / "results/logs/gone/plan.log").read_text()
+    assert {path.parent.name for path in warm.folder.glob("results/*/plan.json")} == {"halves", "scene"}
     line = "impasto prepare: inputs/content.png: expected a complete image; found damaged or truncated data"
     assert line in told
     assert "Traceback" not in told
-    made = {path.name.partition("-")[0] for path in (fresh.folder / "results/shared/prepared").iterdir()}
+    made = {path.name.partition("-")[0] for path in (warm.folder / "results/shared/prepared").iterdir()}
     assert made == {"scene", "style", "other"}
     photo.write_bytes(whole)
-    fresh.configure(CONFIG)
-    assert fresh.renders("--until", "prepare") == {"prepare key=content"}
+    warm.configure(CONFIG)
+    assert warm.renders("--until", "prepare") == {"prepare key=content"}
 
 
-def test_one_core_and_two_give_the_same_files(fresh: Checkout) -> None:
+def test_one_core_and_two_give_the_same_files(warm: Checkout) -> None:
     config = copy.deepcopy(CONFIG)
     del config["artworks"]["halves"]
     config["compute"]["threads"] = 2
-    fresh.configure(config)
+    warm.configure(config)
     target = "results/scene/levels/64/stylised.tif"
     made = []
     for cores in (1, 2):
         # Two threads are computed with, though Snakemake grants one.
         again = ["--forcerun", "recolour", "targets"]
-        done = fresh.snakemake(target, "--cores", cores, *again)
+        done = warm.snakemake(target, "--cores", cores, *again)
         assert done.returncode == 0, done.stdout + done.stderr
         assert {"recolour key=style-64x64", "targets key=style-64x64"} <= jobs(done)
-        folder = fresh.folder / "results"
+        folder = warm.folder / "results"
         files = [folder / "scene/levels/64/stylised.tif", *sorted((folder / "shared").rglob("*.*"))]
         made.append({file.relative_to(folder): file_sha256(file) for file in files if file.is_file()})
     assert len(made[0]) >= 6
