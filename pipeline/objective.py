@@ -36,8 +36,8 @@ from pipeline.streaming import Streaming
 from pipeline.tiles import Tile
 from pipeline.views import Read, View
 
-_TIDY_AFTER = 16
-"""Tiles: page faults then take one to two hundredths of the time."""
+_TIDY_AFTER = 8
+"""Tiles: page faults then take one to four hundredths of the time."""
 
 
 class Trial(Protocol):
