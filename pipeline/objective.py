@@ -59,6 +59,29 @@ class Trial(Protocol):
         """Writes the derivative of the loss by the image to a store that nothing was written to."""
 
 
+@dataclass(eq=False, slots=True)
+class LateTrial:
+    """Abstract: a trial whose loss and terms may be found only when its gradient is taken."""
+
+    _found: tuple[float, Mapping[str, float]] | None
+
+    @property
+    def loss(self) -> float:
+        """The sum of the terms."""
+        return self._known[0]
+
+    @property
+    def terms(self) -> Mapping[str, float]:
+        """Each term's weighted value by name."""
+        return self._known[1]
+
+    @property
+    def _known(self) -> tuple[float, Mapping[str, float]]:
+        if self._found is None:
+            raise ValueError("the loss is known once the gradient that was to follow is taken")
+        return self._found
+
+
 class Objective(Protocol):
     """What an optimiser minimises."""
 
@@ -212,7 +235,7 @@ class TiledObjective:
             nothing = {name: torch.zeros((), dtype=torch.float64, device=self._view.device) for name in late}
             values, derivatives = self._judged({**whole, **nothing})
             found = None if late else _numbers(values)
-        return TiledTrial(self, image, whole, derivatives, kept, found)
+        return TiledTrial(found, self, image, whole, derivatives, kept)
 
     def _judged(self, sums: Mapping[Statistic, Tensor]) -> tuple[dict[str, Tensor], dict[Statistic, Tensor]]:
         """The terms' values, and the derivative of the loss by each sum."""
@@ -272,7 +295,7 @@ def _numbers(values: Mapping[str, Float[Tensor, ""]]) -> tuple[float, dict[str, 
 
 @final
 @dataclass(eq=False, slots=True)
-class TiledTrial:
+class TiledTrial(LateTrial):
     """The sums of pass 1, what the loss asks of each, and the tiles that kept their activations."""
 
     _objective: TiledObjective
@@ -280,23 +303,6 @@ class TiledTrial:
     _sums: Mapping[Statistic, Tensor]
     _derivatives: Mapping[Statistic, Tensor]
     _kept: dict[Tile, _MeasuredTile]
-    _found: tuple[float, Mapping[str, float]] | None
-
-    @property
-    def loss(self) -> float:
-        """The sum of the terms."""
-        return self._known[0]
-
-    @property
-    def terms(self) -> Mapping[str, float]:
-        """Each term's weighted value by name."""
-        return self._known[1]
-
-    @property
-    def _known(self) -> tuple[float, Mapping[str, float]]:
-        if self._found is None:
-            raise ValueError("the loss is known once the gradient that was to follow is taken")
-        return self._found
 
     def gradient(self) -> Float[Tensor, "3 height width"]:
         """The derivative of the loss by the image, in the image's precision: pass 2, added up in memory."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, final
 
@@ -13,7 +13,7 @@ from pipeline.errors import ResourceError
 from pipeline.geometry import Size, align_down
 from pipeline.groups import Alone, Group
 from pipeline.machine import is_out_of_memory
-from pipeline.objective import Objective, Trial
+from pipeline.objective import LateTrial, Objective, Trial
 from pipeline.pyramid import STRIDE_PX
 from pipeline.rasters import Raster
 from pipeline.stores import Store
@@ -66,7 +66,7 @@ class Shrinking:
         """
         trial = self.retried(lambda: self.begin(image, gradient_follows))
         found = None if gradient_follows else (trial.loss, trial.terms)
-        return _ShrinkingTrial(self, image, found, [trial])
+        return _ShrinkingTrial(found, self, image, [trial])
 
     def begin(self, image: Raster, gradient_follows: bool) -> Trial:
         """The trial of this image with the tiles of now."""
@@ -105,29 +105,12 @@ class Shrinking:
 
 @final
 @dataclass(eq=False, slots=True)
-class _ShrinkingTrial:
+class _ShrinkingTrial(LateTrial):
     """A trial that is taken again where its gradient is out of memory."""
 
     _objective: Shrinking
     _image: Raster
-    _found: tuple[float, Mapping[str, float]] | None
     _unspent: list[Trial]
-
-    @property
-    def loss(self) -> float:
-        """The sum of the terms."""
-        return self._known[0]
-
-    @property
-    def terms(self) -> Mapping[str, float]:
-        """Each term's weighted value by name."""
-        return self._known[1]
-
-    @property
-    def _known(self) -> tuple[float, Mapping[str, float]]:
-        if self._found is None:
-            raise ValueError("the loss is known once the gradient that was to follow is taken")
-        return self._found
 
     def write_gradient(self, into: Store) -> None:
         self._objective.retried(lambda: self._attempt(into))
