@@ -130,8 +130,8 @@ def give_back_freed_memory() -> None:
     """Hands the kernel all memory that is free now; where there is no glibc does nothing.
 
     What `keep_freed_memory` keeps comes apart: pieces of it serve small tensors, and large ones then need new
-    memory. Over a hundred tiles that came to 1.4 GiB beyond the 2.8 of the first. Handing all of it back
-    every few tiles bounds that, and what is asked for again costs page faults once, not for every tensor.
+    memory. Over two hundred tiles that came to 1.4 GiB beyond the 2.8 of the first. Handing all of it back
+    every few tiles begins anew, and what is asked for again costs page faults once, not for every tensor.
     """
     malloc_trim = _of_glibc("malloc_trim")
     if malloc_trim is not None:

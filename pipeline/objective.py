@@ -37,7 +37,7 @@ from pipeline.tiles import Tile
 from pipeline.views import Read, View
 
 _TIDY_AFTER = 8
-"""Tiles: page faults then take one to four hundredths of the time."""
+"""Tiles: with layers to relu2_2 page faults then take three to four hundredths of the time."""
 
 
 class Trial(Protocol):

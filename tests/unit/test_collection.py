@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pyvips
+from noting import noting
 from pictures import gradient, save
 from two_artworks import resolved
 
@@ -100,17 +100,10 @@ def test_a_file_is_looked_at_once_for_all_artworks_and_again_by_the_next_reading
     Path("vgg.safetensors").touch()
     looked: list[str] = []
 
-    def counting(name: str, function: Callable[[Path], Any]) -> Callable[[Path], Any]:
-        def called(path: Path) -> Any:
-            looked.append(f"{name} {path}")
-            return function(path)
-
-        return called
-
     # The sizes of the network's photographs are asked for where they are no folders.
-    monkeypatch.setattr(Path, "is_dir", counting("folder", Path.is_dir))
-    monkeypatch.setattr(Path, "is_file", counting("file", Path.is_file))
-    monkeypatch.setattr("pipeline.drafting.read_profile", counting("profile", canvas.read_profile))
+    monkeypatch.setattr(Path, "is_dir", noting(looked, "folder", Path.is_dir))
+    monkeypatch.setattr(Path, "is_file", noting(looked, "file", Path.is_file))
+    monkeypatch.setattr("pipeline.drafting.read_profile", noting(looked, "profile", canvas.read_profile))
     artwork = {"content": "c.png", "style": "c.png", "print": {"profile": "p.icc"}}
     painted = {**artwork, "method": "feedforward", "feedforward": {"network": "n"}}
     raw: dict[str, Any] = {
@@ -118,7 +111,7 @@ def test_a_file_is_looked_at_once_for_all_artworks_and_again_by_the_next_reading
         "networks": {"n": {"styles": {"s": "c.png"}, "photographs": ["c.png"]}},
         "artworks": {"a": artwork, "b": artwork, "x": painted, "y": painted},
     }
-    assert not resolve_collection(raw, counting("size", lambda _: Size(40, 60))).refused
+    assert not resolve_collection(raw, noting(looked, "size", lambda _: Size(40, 60))).refused
     once = ["file vgg.safetensors", "folder c.png", "profile p.icc", "size c.png"]
     assert sorted(looked) == once
     Path("p.icc").write_bytes(b"x")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from noting import noting
 from pictures import gradient, save
 from safetensors.numpy import save_file
 
@@ -84,16 +84,9 @@ def test_what_many_records_name_is_read_once_and_again_when_it_has_changed(
 ) -> None:
     read: list[str] = []
 
-    def counted(name: str, function: Callable[[Path], Any]) -> Callable[[Path], Any]:
-        def called(path: Path) -> Any:
-            read.append(f"{name} {path}")
-            return function(path)
-
-        return called
-
-    monkeypatch.setattr(provenance, "file_sha256", counted("hash", provenance.file_sha256))
-    monkeypatch.setattr(weights, "load", counted("load", weights.load))
-    monkeypatch.setattr("pipeline.verification.load", counted("parse", load))
+    monkeypatch.setattr(provenance, "file_sha256", noting(read, "hash", provenance.file_sha256))
+    monkeypatch.setattr(weights, "load", noting(read, "load", weights.load))
+    monkeypatch.setattr("pipeline.verification.load", noting(read, "parse", load))
     verifier = Verifier(Path("config.yaml"), Path("w"))
     once = [f"hash {made.with_name('print.tif')}", "hash c.png", "hash s.png", "load w/vgg19.safetensors"]
     for _ in range(2):
