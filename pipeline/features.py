@@ -187,21 +187,21 @@ def _frozen_convolution(
     weights: Mapping[str, np.ndarray | Tensor], layer: Layer, inputs: int, dtype: torch.dtype
 ) -> nn.Conv2d:
     """The convolution of this layer as the file has it, without gradients for its weights."""
-    convolution = nn.Conv2d(inputs, layer.channels, 3, padding=1, dtype=dtype, device="meta").to_empty(
-        device="cpu"
-    )
+    convolution = nn.Conv2d(inputs, layer.channels, 3, padding=1, dtype=dtype, device="meta")
     for part in ("weight", "bias"):
-        parameter = convolution.get_parameter(part)
+        shape = tuple(convolution.get_parameter(part).shape)
         name = f"{layer.convolution}.{part}"
         value = weights.get(name)
         found = None if value is None else tuple(value.shape)
-        if value is None or found != tuple(parameter.shape):
+        if value is None or found != shape:
             raise WeightsError(
                 f"weights, {name}",
-                expected=f"a tensor of shape {tuple(parameter.shape)}",
+                expected=f"a tensor of shape {shape}",
                 found="none" if found is None else f"shape {found}",
                 fix="The file does not belong to this network",
             )
-        # np.array copies: torch refuses to borrow read-only memory without a warning.
-        parameter.data.copy_(value if isinstance(value, Tensor) else torch.from_numpy(np.array(value)))
-    return convolution.requires_grad_(False)
+        # Not `to_empty`, for which torch imports half a second of itself. np.array copies: torch refuses to
+        # borrow read-only memory without a warning.
+        copied = value.detach().clone() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
+        setattr(convolution, part, nn.Parameter(copied.to(dtype), requires_grad=False))
+    return convolution

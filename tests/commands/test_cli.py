@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pictures import noise, save
@@ -31,6 +32,22 @@ def test_every_command_explains_itself(impasto: Impasto, verb: str) -> None:
     parser = argparse.ArgumentParser()
     importlib.import_module(f"pipeline.commands.{verb.replace('-', '_')}").add_arguments(parser)
     assert [action.dest for action in parser._actions if not action.help] == []
+
+
+def test_a_command_that_has_returned_ends_at_once(tmp_path: Path) -> None:
+    """Python would take torch apart first; what is written, or to be done at the end, is not lost."""
+    program = (
+        "import atexit\n"
+        "from pipeline import cli\n"
+        "class Slow:\n"
+        "    def __del__(self): print('taken apart')\n"
+        "kept = Slow()\n"
+        "atexit.register(print, 'at the end')\n"
+        "cli.main = lambda: print('written')\n"
+        "cli.command()\n"
+    )
+    done = run([sys.executable, "-c", program], tmp_path)
+    assert (done.returncode, done.stdout) == (0, "written\nat the end\n")
 
 
 def test_no_help_waits_for_a_network_to_be_loaded(impasto: Impasto) -> None:
