@@ -16,7 +16,7 @@ from pipeline.config.sections import Network, Optimiser
 from pipeline.geometry import Size, align_down, align_up
 from pipeline.pyramid import STRIDE_PX, Level
 from pipeline.strips import Strip, deal
-from pipeline.tiles import halo_overhead
+from pipeline.tiles import grid, halo_overhead, least_core_px
 
 SMALLEST_TILE_PX = 128
 _WORTH_FILES = 1.1  # files cost some time of their own
@@ -135,7 +135,8 @@ class Tiling:
     """How a level is cut, where its vectors lie, and what its job asks for: fields of a `BudgetedPlan`.
 
     Attributes:
-        tile_core_px: Side of a tile's core, or None when the whole level fits.
+        tile_core_px: The largest side of a tile's core, or None when the whole level fits; at the level's
+            borders, where there is no halo, cores are as much larger.
         halo_px: Pixels around a core that are computed but not owned.
         keep_tiles: How many tiles keep their activations from one pass to the next.
         store: Where the optimiser's vectors are: in memory, or in files.
@@ -330,7 +331,8 @@ def _fastest(padded: Size, network: Network, room_mib: float, per_px: int, halo_
         core = _core_px(room_mib, per_px, halo_px, kept + 1)
         if core < SMALLEST_TILE_PX:
             break
-        work = computed_share(padded, network, core, halo_px) * (3 - kept_share(padded, core, kept))
+        core = max(SMALLEST_TILE_PX, least_core_px(padded, core, halo_px, STRIDE_PX))
+        work = computed_share(padded, network, core, halo_px) * (3 - kept_share(padded, core, halo_px, kept))
         if best is None or work < best.work:
             best = _Cut(core, kept, work)
     return best
@@ -350,14 +352,12 @@ def computed_share(padded: Size, network: Network, core_px: int | None, halo_px:
     return halo_overhead(padded, core_px, halo_px, stride_px)
 
 
-def tile_grid(padded: Size, core_px: int | None) -> tuple[int, int]:
+def tile_grid(padded: Size, core_px: int | None, halo_px: int) -> tuple[int, int]:
     """Rows and columns of tiles."""
-    if core_px is None:
-        return 1, 1
-    return -(-padded.height // core_px), -(-padded.width // core_px)
+    return (1, 1) if core_px is None else grid(padded, core_px, halo_px)
 
 
-def kept_share(padded: Size, core_px: int | None, keep_tiles: int) -> float:
+def kept_share(padded: Size, core_px: int | None, halo_px: int, keep_tiles: int) -> float:
     """The share of the pixels whose activations are kept between the passes: all of a whole level's."""
-    rows, columns = tile_grid(padded, core_px)
+    rows, columns = tile_grid(padded, core_px, halo_px)
     return 1.0 if core_px is None else min(1.0, keep_tiles / (rows * columns))

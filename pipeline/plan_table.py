@@ -123,7 +123,7 @@ def _mm(length: float) -> str:
 
 def _cells(name: str, row: BudgetedPlan) -> tuple[str, ...]:
     padded = row.size.aligned_up(STRIDE_PX)
-    rows, columns = tile_grid(padded, row.tile_core_px)
+    rows, columns = tile_grid(padded, row.tile_core_px, row.halo_px)
     computed = computed_share(padded, row.network, row.tile_core_px, row.halo_px)
     whole = row.tile_core_px is None
     megapixels = row.size.area / 1e6

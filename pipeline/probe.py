@@ -79,7 +79,7 @@ class Pace:
         """
         padded = plan.size.aligned_up(STRIDE_PX)
         computed = computed_share(padded, plan.network, plan.tile_core_px, plan.halo_px)
-        twice = 1 - kept_share(padded, plan.tile_core_px, plan.keep_tiles)
+        twice = 1 - kept_share(padded, plan.tile_core_px, plan.halo_px, plan.keep_tiles)
         count, checked = plan.iterations, int(optimiser.check_last_step)
         if optimiser.method == "adam":
             leading, accepted, others = count, 0, float(checked)

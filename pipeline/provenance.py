@@ -58,7 +58,7 @@ class LevelRecord:
         level_px: The square root of the level's area.
         height_px: Height of the level's image.
         width_px: Width of the level's image.
-        tile_px: Side of a tile's core; None when the level was computed whole.
+        tile_px: The largest side of a tile's core; None when the level was computed whole.
         iterations: Steps that the optimiser accepted.
         passes: The work done: forward and gradient passes over the image, counted together.
         loss_first: Loss of the level's start image; None where a trained network painted it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
-from pipeline.geometry import Box, Size
+from pipeline.geometry import Box, Size, align_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,13 @@ class Tile:
 def cut(size: Size, core_px: int, halo_px: int, stride_px: int) -> tuple[Tile, ...]:
     """Tiles whose cores cover `size` exactly, row by row, every edge on a multiple of `stride_px`.
 
-    The cores of a row are as equal as the stride allows, none larger than `core_px`: a thin last tile
-    would cost nearly as much halo as a full one.
+    The tiles of a row are as equal as the stride allows, with their halos: those at the image's borders have
+    one side without a halo, and own as much more. All then cost the same memory and time, and there are as
+    few of them as can be.
 
     Args:
         size: The image, padded to a multiple of the stride beforehand.
-        core_px: The largest side of a core.
+        core_px: The largest side of a core with a halo on both sides. No tile is larger than such a one.
         halo_px: How far a tile reads beyond its core; `Layer.halo_px` of the deepest layer makes it exact.
         stride_px: The stride of the deepest layer in use.
 
@@ -56,8 +57,8 @@ def cut(size: Size, core_px: int, halo_px: int, stride_px: int) -> tuple[Tile, .
     ):
         if length_px % stride_px:
             raise ValueError(f"the {name}, {length_px} px, must be a multiple of the stride, {stride_px} px")
-    rows = _edges(size.height, core_px, stride_px)
-    columns = _edges(size.width, core_px, stride_px)
+    rows = _edges(size.height, core_px, halo_px, stride_px)
+    columns = _edges(size.width, core_px, halo_px, stride_px)
     cores = [
         Box(top, left, bottom, right)
         for top, bottom in itertools.pairwise(rows)
@@ -66,13 +67,27 @@ def cut(size: Size, core_px: int, halo_px: int, stride_px: int) -> tuple[Tile, .
     return tuple(Tile(core, core.grown(halo_px, within=size)) for core in cores)
 
 
+def grid(size: Size, core_px: int, halo_px: int) -> tuple[int, int]:
+    """How many rows and columns of tiles `cut` makes."""
+    return _count(size.height, core_px, halo_px), _count(size.width, core_px, halo_px)
+
+
+def least_core_px(size: Size, core_px: int, halo_px: int, stride_px: int) -> int:
+    """The least side of cores that `cut` makes as many tiles of as of this one; memory goes by it."""
+    sides = [
+        align_up(-(-_shared_px(length, halo_px) // count), stride_px)
+        for length, count in zip((size.height, size.width), grid(size, core_px, halo_px), strict=True)
+    ]
+    return max(sides)
+
+
 def halo_overhead(size: Size, core_px: int, halo_px: int, stride_px: int) -> float:
     """Pixels computed per pixel of an image that is cut so: 1.0 without halos, 1.27 for 1024 px and 64 px.
 
     A planner asks it of images with millions of tiles: rows and columns are enough to know the areas' sum.
     """
-    rows = _haloed_length(_edges(size.height, core_px, stride_px), halo_px)
-    columns = _haloed_length(_edges(size.width, core_px, stride_px), halo_px)
+    rows = _haloed_length(_edges(size.height, core_px, halo_px, stride_px), halo_px)
+    columns = _haloed_length(_edges(size.width, core_px, halo_px, stride_px), halo_px)
     return rows * columns / size.area
 
 
@@ -83,8 +98,23 @@ def _haloed_length(edges: list[int], halo_px: int) -> int:
     )
 
 
-def _edges(length_px: int, core_px: int, stride_px: int) -> list[int]:
+def _shared_px(length_px: int, halo_px: int) -> int:
+    """What the cores along one side share out: border tiles own the width of a halo besides.
+
+    All of it where every tile reads all there is: it is then cut for other reasons than the memory.
+    """
+    return length_px - 2 * halo_px if length_px > 2 * halo_px else length_px
+
+
+def _count(length_px: int, core_px: int, halo_px: int) -> int:
+    """Tiles along one side."""
+    return -(-_shared_px(length_px, halo_px) // core_px)
+
+
+def _edges(length_px: int, core_px: int, halo_px: int, stride_px: int) -> list[int]:
     """Where cores begin and end along one side; rounding: each edge down to the stride's grid."""
-    count = -(-length_px // core_px)
-    units = length_px // stride_px
-    return [units * index // count * stride_px for index in range(count + 1)]
+    count, shared_px = _count(length_px, core_px, halo_px), _shared_px(length_px, halo_px)
+    first_px = (length_px - shared_px) // 2
+    units = shared_px // stride_px
+    inner = [first_px + units * index // count * stride_px for index in range(1, count)]
+    return [0, *inner, length_px]

@@ -298,13 +298,15 @@ def _seams(task: Task) -> list[dict[str, Any]]:
     """The seams of each level that was made in tiles and has enough of their borders to tell."""
     found = []
     for level in task.levels:
+        size = canvas.size_of(level.result)
         if level.painted:
-            tile_px: int | None = read_painting(level.record).application.tile_px
+            side_px = read_painting(level.record).application.tile_px
+            rows: Sequence[int] = range(side_px, size.height, side_px)
+            columns: Sequence[int] = range(side_px, size.width, side_px)
         else:
-            tile_px = read_record(level.record).level.tile_px
-        if tile_px is None:
-            continue
-        joints = seams(_reader(level.result), canvas.size_of(level.result), tile_px)
+            record = read_record(level.record)
+            rows, columns = record.row_borders, record.column_borders
+        joints = seams(_reader(level.result), size, rows, columns)
         if joints is not None:
             found.append({"level_px": level.level_px, **asdict(joints), "excess": joints.excess})
     return found

@@ -17,7 +17,7 @@ from pipeline.plan import Plan
 from pipeline.pyramid import STRIDE_PX
 from pipeline.rasters import Noise, Raster, TensorRaster
 from pipeline.rendering.inputs import FileRaster, Targets, load_encoder, read_padded, read_targets
-from pipeline.rendering.optimisation import Rendered, Run, Stopped, Work, objective_maker, optimise, part_of
+from pipeline.rendering.optimisation import Judgement, Rendered, Run, Stopped, Work, optimise, part_of
 from pipeline.rendering.terms import absent_styles, level_loss
 from pipeline.tiles import Tile, cut
 
@@ -67,10 +67,9 @@ def render_level(plan: Plan, level: LevelPlan, files: LevelFiles, run: Run) -> R
     part = part_of(run.group, content.size, loss, settings.optimiser)
     return optimise(
         work,
-        objective_maker(encoder, loss, part, work, content=content, guidance=guidance),
+        Judgement(encoder, loss, part, content, guidance),
         _start(files.start, settings, level, content, machine),
         run,
-        part=part,
         optimiser=settings.optimiser,
         machine=machine,
         warnings=tuple(warnings),

@@ -13,7 +13,7 @@ from pipeline.losses import GramTerm, Loss
 from pipeline.machine import Machine, prepare_machine
 from pipeline.rasters import Raster, TensorRaster
 from pipeline.rendering.inputs import FileRaster, load_encoder, read_padded
-from pipeline.rendering.optimisation import Rendered, Run, Stopped, Work, objective_maker, optimise, part_of
+from pipeline.rendering.optimisation import Judgement, Rendered, Run, Stopped, Work, optimise, part_of
 from pipeline.targets import style_statistics
 
 _FINE_TILE_PX = 512
@@ -66,8 +66,8 @@ def mix_styles(plan: MixPlan, files: MixFiles, run: Run) -> Rendered | Stopped:
     )
     loss = _loss(plan, encoder, files.fine, machine)
     part = part_of(run.group, start.size, loss, plan.optimiser)
-    make = objective_maker(encoder, loss, part, work)
-    return optimise(work, make, start, run, part=part, optimiser=plan.optimiser, machine=machine)
+    judgement = Judgement(encoder, loss, part)
+    return optimise(work, judgement, start, run, optimiser=plan.optimiser, machine=machine)
 
 
 def _loss(plan: MixPlan, encoder: Encoder, fine: Path, machine: Machine) -> Loss:

@@ -44,7 +44,7 @@ class Work:
         level_px: The level's name: the square root of its area.
         size: Of the image, without padding.
         iterations: Of the optimiser.
-        tile_core_px: Side of a tile's core, or None when the whole image fits.
+        tile_core_px: The largest side of a tile's core, or None when the whole image fits.
         keep_tiles: How many tiles keep their activations from one pass to the next.
         store: Where the optimiser's vectors are.
     """
@@ -141,43 +141,60 @@ def part_of(group: Group, padded: Size, loss: Loss, optimiser: Optimiser) -> Par
         ) from None
 
 
-def objective_maker(
-    encoder: Encoder,
-    loss: Loss,
-    part: Part,
-    work: Work,
-    *,
-    content: Raster | None = None,
-    guidance: Guidance | None = None,
-) -> Callable[[int | None], Objective]:
-    """Gives the loss over a level by tiles of a side, or for None over a strip, or the level, as a whole."""
-    padded = part.strip.level
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class Judgement:
+    """The loss over a level, however it is cut.
 
-    def make(tile_px: int | None) -> Objective:
-        if tile_px is None and part.strip == Strip.whole(padded):
-            return WholeObjective(encoder, loss, padded, content=content, guidance=guidance)
+    Attributes:
+        encoder: The network.
+        loss: The terms.
+        part: What this process does of the level.
+        content: The content image, if a term compares with it.
+        guidance: The regions, if a term has one.
+    """
+
+    encoder: Encoder
+    loss: Loss
+    part: Part
+    content: Raster | None = None
+    guidance: Guidance | None = None
+
+    def by_tiles(self, tile_px: int | None, work: Work) -> Objective:
+        """By tiles of a side, or for None over a strip, or the level, as a whole."""
+        padded = self.part.strip.level
+        if tile_px is None and self.part.strip == Strip.whole(padded):
+            return WholeObjective(
+                self.encoder, self.loss, padded, content=self.content, guidance=self.guidance
+            )
         return TiledObjective(
-            encoder,
-            loss,
+            self.encoder,
+            self.loss,
             padded,
             tile_px=tile_px or max(padded.height, padded.width),
-            content=content,
-            guidance=guidance,
+            content=self.content,
+            guidance=self.guidance,
             keep_tiles=work.keep_tiles if tile_px is not None else 1,
             cache_content=work.store == "memory",
-            part=part,
+            part=self.part,
         )
 
-    return make
+    def borders(self, tile_px: int | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The rows and the columns at which another tile of this or of any process begins."""
+        strip, deepest = self.part.strip, self.loss.deepest
+        side_px = tile_px or max(strip.level.height, strip.level.width)
+        cores = [tile.core for tile in strip.tiles(side_px, deepest.halo_px, deepest.stride_px)]
+        own = {core.top for core in cores}, {core.left for core in cores}
+        rows, columns = (set().union(*each) for each in zip(*self.part.group.gathered(own), strict=True))
+        return tuple(sorted(rows - {0})), tuple(sorted(columns - {0}))
 
 
 def optimise(
     work: Work,
-    make: Callable[[int | None], Objective],
+    judgement: Judgement,
     start: Raster,
     run: Run,
     *,
-    part: Part,
     optimiser: Optimiser,
     machine: Machine,
     warnings: tuple[str, ...] = (),
@@ -190,6 +207,7 @@ def optimise(
     Raises:
         PipelineError: The loss cannot be followed; the disk is full; the state that was kept is damaged.
     """
+    part = judgement.part
     checkpoint: Checkpoint | None = None
     workspace: Workspace = MemoryWorkspace(machine.device)
     tile_px = work.tile_core_px
@@ -212,7 +230,7 @@ def optimise(
 
     result = minimise(
         Shrinking(
-            make,
+            lambda side_px: judgement.by_tiles(side_px, work),
             part.strip.size,
             tile_px,
             smallest_px=SMALLEST_TILE_PX,
@@ -232,6 +250,7 @@ def optimise(
     done = result.work
     if result.ending == "stopped":
         return Stopped(done.iteration)
+    row_borders, column_borders = judgement.borders(tile_px)
     record = RenderingRecord(
         level=provenance.LevelRecord(
             level_px=work.level_px,
@@ -253,6 +272,8 @@ def optimise(
             TracePoint(iteration=s.iteration, passes=s.passes, loss=s.loss, terms=s.terms)
             for s in result.trace
         ),
+        row_borders=row_borders,
+        column_borders=column_borders,
     )
     return Rendered(work.size, record, result.store, checkpoint, part)
 

@@ -31,6 +31,8 @@ class RenderingRecord(Model):
         ending: Why the optimiser stopped.
         warnings: What the user should know, one sentence each.
         trace: One point per iteration, from the start image on.
+        row_borders: Rows at which another tile begins, from the top; none where there is one tile.
+        column_borders: Columns at which another tile begins, from the left.
     """
 
     level: LevelRecord
@@ -39,6 +41,8 @@ class RenderingRecord(Model):
     ending: str
     warnings: tuple[str, ...]
     trace: tuple[TracePoint, ...]
+    row_borders: tuple[int, ...]
+    column_borders: tuple[int, ...]
 
 
 def read_record(path: Path) -> RenderingRecord:

@@ -107,6 +107,8 @@ def _level_record(plan: Plan) -> RenderingRecord:
         ending="iterations",
         warnings=(),
         trace=(),
+        row_borders=(),
+        column_borders=(),
     )
 
 

@@ -19,6 +19,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,9 @@ def main() -> None:
     machine = settle(arguments.threads)
     folder = arguments.folder.resolve()
     results = Results(f"seams of tiles, level {arguments.level_px}, {machine.precision}", arguments.output)
-    found, lower = _by_the_workflow(folder, arguments.level_px, arguments.iterations, arguments)
-    core_px = found.core_px
-    again = _three_ways(lower, arguments.level_px, core_px, arguments.iterations, machine)
-    results.say(f"tiles of {core_px} px")
+    found, tile_px, lower = _by_the_workflow(folder, arguments.level_px, arguments.iterations, arguments)
+    again = _three_ways(lower, arguments.level_px, tile_px, arguments.iterations, machine)
+    results.say(f"tiles of {tile_px} px")
     results.say(f"{'':<24}{'ratio':>8}{'std error':>12}{'samples':>10}{'beyond chance':>16}")
     for name, joints in {"the workflow's tiles": found, **again}.items():
         results.say(
@@ -77,8 +77,8 @@ def main() -> None:
         sys.exit("the negative control is not caught")
 
 
-def _by_the_workflow(folder: Path, level_px: int, iterations: int, arguments: Any) -> tuple[Seams, Path]:
-    """What is said of the top level's borders, and the level below."""
+def _by_the_workflow(folder: Path, level_px: int, iterations: int, arguments: Any) -> tuple[Seams, int, Path]:
+    """What is said of the top level's borders, the side of its tiles, and the level below."""
     config = {
         "title": "Seams",
         "compute": {
@@ -107,13 +107,15 @@ def _by_the_workflow(folder: Path, level_px: int, iterations: int, arguments: An
     told = json.loads((artwork / "quality.json").read_text(encoding="utf-8"))["seams"]
     for entry in told:
         if entry["level_px"] == level_px:
-            names = ("core_px", "samples", "ratio", "standard_error")
-            return Seams(*(entry[name] for name in names)), artwork / "levels" / f"{level_px // 2}"
+            names = ("samples", "ratio", "standard_error")
+            record = json.loads((artwork / f"levels/{level_px}/refined.json").read_text(encoding="utf-8"))
+            found = Seams(*(entry[name] for name in names))
+            return found, record["level"]["tile_px"], artwork / "levels" / f"{level_px // 2}"
     sys.exit("the top level was not cut: lower --memory-budget-mib")
 
 
 def _three_ways(
-    lower: Path, level_px: int, core_px: int, iterations: int, machine: Machine
+    lower: Path, level_px: int, tile_px: int, iterations: int, machine: Machine
 ) -> dict[str, Seams]:
     """The same of a level that is rendered in each of `WAYS`."""
     content_size = canvas.size_of(demo_input(CONTENT)).of_area(level_px)
@@ -126,22 +128,22 @@ def _three_ways(
     loss = style_loss(encoder, style, [VGG16.layer(name) for name in STYLE_LAYERS], contents)
     raster = TensorRaster(content)
     whole = WholeObjective(encoder, loss, size, content=raster)
-    tiled = TiledObjective(encoder, loss, size, tile_px=core_px, content=raster)
+    tiled = TiledObjective(encoder, loss, size, tile_px=tile_px, content=raster)
     alone = torch.empty_like(start)
-    for top in range(0, size.height, core_px):
-        for left in range(0, size.width, core_px):
-            core = Box(top, left, min(top + core_px, size.height), min(left + core_px, size.width))
-            where = (slice(None), *core.slices)
-            part = TensorRaster(content[where].contiguous())
-            own = WholeObjective(encoder, loss, core.size, content=part)
-            alone[where] = minimise(own, start[where].contiguous(), Lbfgs(iterations)).image
+    cores = [tile.core for tile in tiled.tiles]
+    for core in cores:
+        where = (slice(None), *core.slices)
+        part = TensorRaster(content[where].contiguous())
+        own = WholeObjective(encoder, loss, core.size, content=part)
+        alone[where] = minimise(own, start[where].contiguous(), Lbfgs(iterations)).image
     images = [minimise(objective, start, Lbfgs(iterations)).image for objective in (whole, tiled)]
-    return {name: _seams(image, core_px) for name, image in zip(WAYS, (*images, alone), strict=True)}
+    return {name: _seams(image, cores) for name, image in zip(WAYS, (*images, alone), strict=True)}
 
 
-def _seams(image: Float[Tensor, "3 height width"], core_px: int) -> Seams:
+def _seams(image: Float[Tensor, "3 height width"], cores: Sequence[Box]) -> Seams:
     values = image.permute(1, 2, 0).numpy()
-    found = seams(lambda box: values[box.slices], Size(*values.shape[:2]), core_px)
+    rows, columns = sorted({core.top for core in cores} - {0}), sorted({core.left for core in cores} - {0})
+    found = seams(lambda box: values[box.slices], Size(*values.shape[:2]), rows, columns)
     if found is None:
         sys.exit("no border can be judged: raise --level-px")
     return found

@@ -34,20 +34,29 @@ def test_every_command_explains_itself(impasto: Impasto, verb: str) -> None:
     assert [action.dest for action in parser._actions if not action.help] == []
 
 
-def test_a_command_that_has_returned_ends_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ending", "code", "said"),
+    [("", 0, ""), ("sys.exit(2)", 2, ""), ("sys.exit()", 0, ""), ("sys.exit('why')", 1, "why\n")],
+)
+def test_the_process_ends_at_once(tmp_path: Path, ending: str, code: int, said: str) -> None:
     """Python would take torch apart first; what is written, or to be done at the end, is not lost."""
     program = (
-        "import atexit\n"
+        "import atexit, sys\n"
         "from pipeline import cli\n"
         "class Slow:\n"
         "    def __del__(self): print('taken apart')\n"
         "kept = Slow()\n"
         "atexit.register(print, 'at the end')\n"
-        "cli.main = lambda: print('written')\n"
+        "def main():\n"
+        "    print('written')\n"
+        f"    {ending}\n"
+        "cli.main = main\n"
         "cli.command()\n"
     )
     done = run([sys.executable, "-c", program], tmp_path)
-    assert (done.returncode, done.stdout) == (0, "written\nat the end\n")
+    taken_apart = "taken apart\n" if said else ""
+    assert done.stdout == f"written\nat the end\n{taken_apart}"
+    assert (done.returncode, done.stderr) == (code, said)
 
 
 def test_no_help_waits_for_a_network_to_be_loaded(impasto: Impasto) -> None:

@@ -90,6 +90,8 @@ def test_a_level_is_shared_as_planned_stops_when_asked_and_ends_with_the_same_bi
     assert sorted(path.name for path in impasto.folder.iterdir()) == ["out.json", "out.tif"]
     facts = json.loads((impasto.folder / "out.json").read_text())
     assert facts["device"]["processes"] == 2
+    # Where the second process begins; neither has tiles.
+    assert (facts["row_borders"], facts["column_borders"]) == ([32], [])
     assert [point["iteration"] for point in facts["trace"]] == list(range(ITERATIONS + 1))
 
     impasto.works("stylise", *words_of(artwork, vgg19, "again"), stdin=plan)

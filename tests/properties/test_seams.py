@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -42,9 +44,9 @@ def _rendered(image: torch.Tensor, objective: TiledObjective | WholeObjective) -
     return minimise(objective, image, Lbfgs(6, history=3)).image
 
 
-def _measured(image: torch.Tensor) -> Seams:
+def _measured(image: torch.Tensor, rows: Sequence[int], columns: Sequence[int]) -> Seams:
     values = image.permute(1, 2, 0).numpy()
-    found = seams(lambda box: values[box.slices], Size(*values.shape[:2]), CORE_PX)
+    found = seams(lambda box: values[box.slices], Size(*values.shape[:2]), rows, columns)
     assert found is not None
     assert found.samples >= LEAST_SAMPLES
     return found
@@ -53,8 +55,11 @@ def _measured(image: torch.Tensor) -> Seams:
 def test_exact_tiles_leave_no_seam_and_tiles_by_themselves_do() -> None:
     torch.set_num_threads(1)
     encoder, start = make_encoder(dtype=torch.float32), _start()
-    tiled = _rendered(start, TiledObjective(encoder, _loss(), SIZE, tile_px=CORE_PX))
-    found = _measured(tiled)
+    objective = TiledObjective(encoder, _loss(), SIZE, tile_px=CORE_PX)
+    rows = {tile.core.top for tile in objective.tiles} - {0}
+    columns = {tile.core.left for tile in objective.tiles} - {0}
+    assert len(rows) == len(columns) == 14
+    found = _measured(_rendered(start, objective), sorted(rows), sorted(columns))
     # Of 11,520 samples chance alone moves the ratio by about 0.011.
     assert abs(found.ratio - 1) < 0.02
     assert found.excess == 0
@@ -68,7 +73,7 @@ def test_exact_tiles_leave_no_seam_and_tiles_by_themselves_do() -> None:
         for left in range(0, CONTROL.width, CORE_PX):
             where = (slice(None), slice(top, top + CORE_PX), slice(left, left + CORE_PX))
             alone[where] = _rendered(corner[where].contiguous(), WholeObjective(encoder, _loss(), part))
-    caught = _measured(alone)
+    caught = _measured(alone, *[range(CORE_PX, CONTROL.height, CORE_PX)] * 2)
     assert abs(caught.ratio - 1) > 0.1
     assert caught.excess > 0.05
 
@@ -78,18 +83,21 @@ def test_a_faint_step_at_every_border_is_caught(step: float) -> None:
     image = _start().permute(1, 2, 0).numpy().copy()
     for start in range(CORE_PX, SIZE.width, 2 * CORE_PX):
         image[:, start : start + CORE_PX] += step
-    found = seams(lambda box: image[box.slices], SIZE, CORE_PX)
+    borders = range(CORE_PX, SIZE.width, CORE_PX)
+    found = seams(lambda box: image[box.slices], SIZE, (), borders)
     assert found is not None
     assert found.excess > 0.05
+    elsewhere = seams(lambda box: image[box.slices], SIZE, (), [border + 16 for border in borders])
+    assert elsewhere is not None
+    assert elsewhere.ratio < 1 < found.ratio
 
 
 def test_images_without_borders_or_without_change_have_no_seams() -> None:
     values = np.full((100, 100, 3), 0.5)
-    assert seams(lambda box: values[box.slices], Size(100, 100), 16) is None
-    assert seams(lambda box: values[box.slices], Size(100, 100), 48) is None
-    assert seams(lambda box: values[box.slices], Size(100, 100), 112) is None
+    for borders in (range(16, 100, 16), [48], []):
+        assert seams(lambda box: values[box.slices], Size(100, 100), borders, borders) is None
     ramp = np.repeat(np.arange(200.0)[:, None], 150, axis=1)[..., None]
-    found = seams(lambda box: ramp[box.slices], Size(200, 150), 64)
+    found = seams(lambda box: ramp[box.slices], Size(200, 150), [64, 128], [64, 128])
     assert found is not None
     # Rows 64 and 128 and column 64; column 128 has no 49 pixels behind it.
     assert (found.ratio, found.samples, found.excess) == (1.0, 500, 0.0)

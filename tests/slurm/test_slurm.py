@@ -1,4 +1,4 @@
-"""A collection on a real Slurm of one node: GPUs are asked for, a killed job goes on, pixels are the same."""
+"""Collections on a real Slurm of one node: GPUs are asked for, a killed job goes on, pixels are the same."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
+from pictures import noise, save, truncate
 from running import within
 from workflows import CONFIG, Checkout, write_inputs
 
@@ -126,6 +128,24 @@ def test_a_killed_job_is_tried_again_and_ends_with_the_pixels_of_an_uninterrupte
     assert np.array_equal(found, expected)
     found, expected = (canvas.read(each.folder / PRINT) for each in (cluster, local))
     assert np.array_equal(found, expected)
+
+
+def test_a_damaged_picture_stops_no_other_artwork(checkouts: tuple[Checkout, Checkout]) -> None:
+    reason = reason_against()
+    if reason is not None:
+        pytest.skip(f"no Slurm is started: {reason}")
+    cluster = checkouts[1]
+    config = yaml.safe_load((cluster.folder / "config.yaml").read_text(encoding="utf-8"))
+    config["defaults"]["iterations"] = [2]
+    truncate(save(cluster.folder / "inputs" / "torn.png", noise(100, 80, seed=1)))
+    config["artworks"]["torn"] = {**config["artworks"]["scene"], "content": "inputs/torn.png"}
+    cluster.configure(config)
+    prints = [PRINT.replace("scene", name) for name in ("torn", "scene")]
+    with slurm(), cluster.running(*OPTIONS, "--retries", 0, *prints, program=SNAKEMAKE) as snakemake:
+        assert snakemake.wait(timeout=300) == 1
+    told = read(cluster.folder / "background.log")
+    assert "inputs/torn.png: expected a complete image; found damaged or truncated data" in told
+    assert [(cluster.folder / made).exists() for made in prints] == [False, True], told
 
 
 def read(file: Path) -> str:

@@ -14,6 +14,7 @@ from pipeline.budget import (
     activation_bytes_per_px,
     computed_share,
     content_values_per_px,
+    kept_share,
     saved_bytes_per_px,
     state_bytes_per_px,
     state_file_bytes_per_px,
@@ -93,10 +94,10 @@ def test_what_is_saved_of_vectors_in_memory_may_lie_there_twice(
         (Size(512, 512), [PERSON, BACKGROUND], Tiling(None, 64, 0, "memory", 786, 1486, 45, 16)),
         (Size(1024, 1024), [], Tiling(None, 64, 0, "memory", 2624, 3324, 180, 35)),
         (Size(1024, 1024), [PERSON, BACKGROUND], Tiling(None, 64, 0, "memory", 3144, 3844, 180, 35)),
-        (Size(2048, 2048), [], Tiling(1056, 64, 0, "files", 3321, 4021, 4 * 108, 180)),
-        (Size(3008, 3008), [], Tiling(832, 64, 0, "memory", 3392, 4092, 1554, 424)),
-        (Size(2048, 2048), [PERSON, BACKGROUND], Tiling(864, 64, 0, "memory", 3387, 4087, 4 * 180, 201)),
-        (Size(8192, 8192), [], Tiling(1056, 64, 0, "files", 3321, 4021, 64 * 108, 2983)),
+        (Size(2048, 2048), [], Tiling(960, 64, 0, "memory", 3365, 4065, 4 * 180, 180)),
+        (Size(3008, 3008), [], Tiling(720, 64, 0, "memory", 2912, 3612, 1554, 424)),
+        (Size(2048, 2048), [PERSON, BACKGROUND], Tiling(640, 64, 0, "memory", 2255, 2955, 4 * 180, 201)),
+        (Size(8192, 8192), [], Tiling(1008, 64, 0, "files", 3058, 3758, 64 * 108, 2983)),
     ],
 )
 def test_the_tiling_that_a_budget_affords(size: Size, regions: list[Any], found: Tiling) -> None:
@@ -107,7 +108,7 @@ def test_tiles_are_kept_where_that_computes_less() -> None:
     level = Level(1280, Size(1280, 1280))
     found = cut_up(level, artwork(), 4096)
     # 2 x 2 tiles either way: of the largest that fit one at a time, or of smaller ones, two at a time.
-    assert (found.tile_core_px, found.keep_tiles, found.store) == (688, 1, "memory")
+    assert (found.tile_core_px, found.keep_tiles, found.store) == (576, 1, "memory")
     whole = cut_up(level, artwork(), 16384)
     assert (whole.tile_core_px, whole.keep_tiles) == (None, 0)
 
@@ -172,9 +173,9 @@ def test_more_memory_never_means_more_work() -> None:
     level, costs, network = Level(4096, Size(4096, 4096)), [], artwork().network
     for budget in range(4096, 65_536, 4096):
         found = cut_up(level, artwork(), budget)
-        tiles = 1 if found.tile_core_px is None else math.ceil(4096 / found.tile_core_px) ** 2
-        share = computed_share(level.padded, network, found.tile_core_px, found.halo_px)
-        costs.append(share * (2 if found.tile_core_px is None else 3 - min(1, found.keep_tiles / tiles)))
+        cut_so = found.tile_core_px, found.halo_px
+        kept = kept_share(level.padded, *cut_so, found.keep_tiles)
+        costs.append(computed_share(level.padded, network, *cut_so) * (3 - kept))
     assert costs == sorted(costs, reverse=True)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from pipeline.features import Encoder
-from pipeline.geometry import Size
+from pipeline.geometry import Box, Size
 from pipeline.guidance import Coverage, Propagation, coverage, normalise, over_core, propagate, totals
 from pipeline.layers import VGG16, VGG19, Layer
 from pipeline.losses import GramTerm, Loss, Observation
@@ -159,7 +159,7 @@ def test_an_empty_channel_gives_no_infinity() -> None:
 
 def test_the_core_of_a_haloed_tile_is_what_is_returned() -> None:
     channels = make_image(32, 64, seed=0, channels=1)
-    tile = cut(Size(32, 64), core_px=32, halo_px=16, stride_px=16)[1]
+    tile = Tile(Box(0, 32, 32, 64), Box(0, 16, 32, 64))
     given = over_core(raster(channels), [FULL], tile)["relu1_1"]
     assert torch.equal(given, channels[:, :, 32:])
 

@@ -212,9 +212,9 @@ def test_the_compact_direction_is_that_of_the_recursion_and_of_the_dense_matrix(
 def test_a_sweep_by_tiles_is_that_over_the_whole_image(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = (3, 80, 112)
     one = made_history(4, 3, 3, torch.bfloat16, shape)
-    monkeypatch.setattr(sweeps, "_MAX_TILE_PX", 32)
+    monkeypatch.setattr(sweeps, "_MAX_TILE_PX", 16)
     many = made_history(4, 3, 3, torch.bfloat16, shape)
-    assert (len(one[0].tiles), len(many[0].tiles)) == (1, 12)
+    assert (len(one[0].tiles), len(many[0].tiles)) == (1, 15)
     directions = [history.direction(projection, 1.0) for _, history, projection, _ in (one, many)]
     assert directions[1].slope == pytest.approx(directions[0].slope, rel=1e-10)
     images = [

@@ -222,6 +222,9 @@ def test_tiles_render_what_the_whole_renders(
     image, record = whole.render()
     tiled_image, tiled_record = tiled.render()
     assert tiled_record.level.tile_px == 32
+    # A level of 64x96 px, padded: 2 x 3 tiles.
+    assert (tiled_record.row_borders, tiled_record.column_borders) == ((32,), (32, 62))
+    assert (record.row_borders, record.column_borders) == ((), ())
     assert [point.loss for point in tiled_record.trace] == pytest.approx(
         [point.loss for point in record.trace], rel=1e-3
     )

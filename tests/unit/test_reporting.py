@@ -394,6 +394,8 @@ def write_results(folder: Path, artwork: dict[str, Any], provenance: dict[str, A
             ending="iterations",
             warnings=(),
             trace=(),
+            row_borders=(),
+            column_borders=(),
         )
         (folder / "levels" / str(level.level_px)).mkdir(parents=True)
         (folder / "levels" / str(level.level_px) / f"{name}.json").write_text(record.model_dump_json())

@@ -18,12 +18,12 @@ def test_a_tile_is_seen_over_its_core_as_the_whole_image_has_it() -> None:
     image, size, encoder = make_image(32, 48, seed=0), Size(32, 48), make_encoder()
     view, whole = View(encoder, STYLE, None, None), encoder(image[None], ["relu2_1"])["relu2_1"]
     tile = cut(size, 16, 4, 2)[1]
-    assert (tile.core, tile.haloed) == (Box(0, 16, 16, 32), Box(0, 12, 20, 36))
+    assert (tile.core, tile.haloed) == (Box(0, 16, 16, 30), Box(0, 12, 20, 34))
     read = view.read(TensorRaster(image), tile, None)
-    assert torch.equal(read.pixels, image[:, :20, 12:36])
+    assert torch.equal(read.pixels, image[:, :20, 12:34])
     pixels = read.pixels.clone().requires_grad_()
     features = view.observe(pixels, read, tile).features["relu2_1"]
-    torch.testing.assert_close(features.detach(), whole[:, :, :8, 8:16])
+    torch.testing.assert_close(features.detach(), whole[:, :, :8, 8:15])
     # relu2_1 sees 10 px: its last row of units, over the rows 14 and 15, feels the row 19 and none below.
     torch.autograd.backward(features[:, :, -1].sum())
     assert pixels.grad is not None
@@ -35,7 +35,7 @@ def test_the_content_is_seen_where_the_tile_is() -> None:
     content, encoder = make_image(32, 48, seed=1), make_encoder()
     view = View(encoder, Loss((ContentTerm(LAYER),)), TensorRaster(content), None)
     tile = cut(Size(32, 48), 16, 4, 2)[4]
-    expected = encoder(content[None], ["relu2_1"])["relu2_1"][:, :, 8:, 8:16]
+    expected = encoder(content[None], ["relu2_1"])["relu2_1"][:, :, 8:, 8:15]
     torch.testing.assert_close(view.content(tile)["relu2_1"], expected)
     read = view.read(TensorRaster(make_image(32, 48, seed=0)), tile, None)
     torch.testing.assert_close(view.observe(read.pixels, read, tile).content["relu2_1"], expected)
