@@ -7,21 +7,62 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, final
 
+from pydantic import ValidationError
+
 from pipeline import canvas, provenance, weights
 from pipeline.config.models import Config
 from pipeline.config.reading import load
+from pipeline.config.sections import Model
 from pipeline.errors import InputError, PipelineError
 from pipeline.plan import read_plan
 
 RECORD = "provenance.json"
 _NOTHING = object()
-_NAMED = {"outputs": list, "inputs": list, "weights": list, "settings": dict, "versions": dict}
+
+
+@final
+class _File(Model, extra="ignore", strict=True):
+    """What a record says of a file."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@final
+class _ModelFile(Model, extra="ignore", strict=True):
+    """What a record says of a model file."""
+
+    name: str
+    sha256: str
+
+
+@final
+class Provenance(Model, extra="ignore", strict=True):
+    """What is read of a record; another version of the program may have written more.
+
+    Attributes:
+        artwork: Its name.
+        outputs: The files made, by their names beside the record.
+        inputs: The files read, as they were written, but for the folders of absolute paths.
+        weights: The model files that took part.
+        settings: The artwork's, defaults filled in.
+        versions: Of packages.
+    """
+
+    artwork: str
+    outputs: list[_File]
+    inputs: list[_File]
+    weights: list[_ModelFile]
+    settings: dict[str, Any]
+    versions: dict[str, str]
 
 
 @final
@@ -45,31 +86,46 @@ def find_record(output: Path) -> Path:
     """The record of an output: the file itself when it is a record, else the one beside it or in the folder.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none; it is damaged; or it does not name the output.
     """
     if output.suffix == ".json" and output.is_file():
+        read_provenance(output)
         return output
-    found = (output if output.is_dir() else output.parent) / RECORD
+    is_folder = output.is_dir()
+    found = (output if is_folder else output.parent) / RECORD
     if not found.is_file():
         raise InputError(output, expected=f"an output with its record {RECORD} beside it", found="no record")
-    if not output.exists():
-        raise InputError(output, expected="an output", found="no such file")
+    named = [entry.path for entry in read_provenance(found).outputs]
+    if not is_folder and output.name not in named:
+        raise InputError(
+            output,
+            expected=f"an output that {found} names ({', '.join(named) or 'it names none'})",
+            found="a file that it does not name" if output.exists() else "no such file",
+        )
     return found
 
 
-def read_provenance(path: Path) -> dict[str, Any]:
+def read_provenance(path: Path) -> Provenance:
     """The record in the file at `path`.
 
     Raises:
-        InputError: It is no provenance record.
+        InputError: It is no provenance record, or a damaged one.
     """
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[Provenance, Mapping[str, Any]]:
+    """What is read of a record, and all that it says."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if all(isinstance(record[key], kind) for key, kind in _NAMED.items()):
-            return dict(record)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    raise InputError(path, expected="a provenance record", found="something else")
+        text = path.read_text(encoding="utf-8")
+        return Provenance.model_validate_json(text), json.loads(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        found = f"{first['msg'].lower()} at {key or 'its start'}"
+    except (OSError, UnicodeDecodeError) as error:
+        found = (getattr(error, "strerror", None) or "bytes that are no text").lower()
+    raise InputError(path, expected="a provenance record made by `impasto record`", found=found)
 
 
 @final
@@ -78,10 +134,10 @@ class Verifier:
 
     Args:
         config_file: The configuration, or None to leave settings alone.
-        weights_dir: Where model files are.
+        weights_dir: Where model files are, or None to leave them alone.
     """
 
-    def __init__(self, config_file: Path | None, weights_dir: Path) -> None:
+    def __init__(self, config_file: Path | None, weights_dir: Path | None) -> None:
         self._config_file = config_file
         self._weights_dir = weights_dir
         self._digests: dict[tuple[str, str, int, int], str] = {}
@@ -89,7 +145,7 @@ class Verifier:
     def verify(self, record_file: Path) -> Iterator[Finding]:
         """Compares everything that the record names with what is there now, in this order.
 
-        The outputs beside the record, and the record inside each image; the inputs, where the plan beside the
+        The outputs beside the record, and the record inside each TIFF; the inputs, where the plan beside the
         record or the record itself says they are; the model files; the settings of the artwork in the
         configuration; the versions of the packages, which are only noted: pixels that are there stay as they
         are.
@@ -101,21 +157,24 @@ class Verifier:
             InputError: The record is none.
             PipelineError: The configuration is wrong.
         """
-        record = read_provenance(record_file)
-        for entry in record["outputs"]:
-            path = record_file.parent / entry["path"]
-            finding = self._file(f"output {entry['path']}", path, entry)
+        record, whole = _read(record_file)
+        for entry in record.outputs:
+            path = record_file.parent / entry.path
+            finding = self._file(f"output {entry.path}", path, entry)
             yield finding
             if finding.state == "matches" and path.suffix == ".tif":
-                yield _inside(path, record)
-        places = _places(record_file)
-        for entry in record["inputs"]:
-            yield self._file(f"input {entry['path']}", places.get(entry["path"], Path(entry["path"])), entry)
-        for entry in record["weights"]:
-            yield self._weights(entry, self._weights_dir / f"{entry['name']}.safetensors")
+                yield _inside(path, whole)
+        for entry, place in zip(record.inputs, _places(record_file, record.inputs), strict=True):
+            what = f"input {entry.path}"
+            yield (
+                Finding(what, "unknown", place) if isinstance(place, str) else self._file(what, place, entry)
+            )
+        if self._weights_dir is not None:
+            for model_file in record.weights:
+                yield self._weights(model_file, self._weights_dir / f"{model_file.name}.safetensors")
         if self._config_file is not None:
             yield from _settings(record, self._config, self._config_file)
-        for name, recorded in record["versions"].items():
+        for name, recorded in record.versions.items():
             found = self._versions.get(name, "none")
             told = "" if found == recorded else f"recorded {recorded}, here {found}"
             yield Finding(f"version of {name}", "noted" if told else "matches", told)
@@ -129,23 +188,21 @@ class Verifier:
     def _versions(self) -> Mapping[str, str]:
         return provenance.versions()
 
-    def _file(self, what: str, path: Path, entry: Mapping[str, Any]) -> Finding:
+    def _file(self, what: str, path: Path, entry: _File) -> Finding:
         if not path.exists():
             return Finding(what, "differs", f"it is not there (looked for {path})")
         size = path.stat().st_size
-        if path.is_file() and size != entry["bytes"]:
-            return Finding(what, "differs", f"recorded {entry['bytes']} bytes, found {size}")
-        return self._compared(what, path, entry, provenance.file_sha256)
+        if path.is_file() and size != entry.bytes:
+            return Finding(what, "differs", f"recorded {entry.bytes} bytes, found {size}")
+        return self._compared(what, path, entry.sha256, provenance.file_sha256)
 
-    def _weights(self, entry: Mapping[str, Any], path: Path) -> Finding:
-        what = f"weights {entry['name']}"
+    def _weights(self, entry: _ModelFile, path: Path) -> Finding:
+        what = f"weights {entry.name}"
         if not path.exists():
             return Finding(what, "unknown", f"no file at {path}")
-        return self._compared(what, path, entry, lambda file: weights.load(file).tensors_sha256)
+        return self._compared(what, path, entry.sha256, lambda file: weights.load(file).tensors_sha256)
 
-    def _compared(
-        self, what: str, path: Path, entry: Mapping[str, Any], digest: Callable[[Path], str]
-    ) -> Finding:
+    def _compared(self, what: str, path: Path, recorded: str, digest: Callable[[Path], str]) -> Finding:
         """Of a file's digest with the recorded one; `what` begins with the word for how it is had."""
         facts = path.stat()
         seen = (what.partition(" ")[0], str(path), facts.st_mtime_ns, facts.st_size)
@@ -153,9 +210,9 @@ class Verifier:
             found = self._digests[seen] = self._digests.get(seen) or digest(path)
         except PipelineError as error:
             return Finding(what, "differs", str(error))
-        if found == entry["sha256"]:
+        if found == recorded:
             return Finding(what, "matches")
-        return Finding(what, "differs", f"recorded sha256 {entry['sha256']}, found {found}")
+        return Finding(what, "differs", f"recorded sha256 {recorded}, found {found}")
 
 
 def _inside(path: Path, record: Mapping[str, Any]) -> Finding:
@@ -163,7 +220,9 @@ def _inside(path: Path, record: Mapping[str, Any]) -> Finding:
     what = f"record inside {path.name}"
     try:
         inside = json.loads(canvas.read_description(path))
-    except (ValueError, InputError):
+    except (ValueError, InputError, RecursionError):
+        inside = None
+    if not isinstance(inside, dict):
         return Finding(what, "differs", "it holds none")
     differing = sorted(key for key in {*inside, *record} - {"outputs"} if inside.get(key) != record.get(key))
     if not differing:
@@ -171,21 +230,38 @@ def _inside(path: Path, record: Mapping[str, Any]) -> Finding:
     return Finding(what, "differs", f"other than in {RECORD}: {', '.join(differing)}")
 
 
-def _places(record_file: Path) -> dict[str, Path]:
-    """Where inputs lie, by the names that a record has for them: the plan beside it has their whole paths."""
+def _places(record_file: Path, inputs: Sequence[_File]) -> list[Path | str]:
+    """Where each input lies, or why that cannot be told.
+
+    The plan beside the record has whole paths, in the order in which they were recorded: several may have one
+    name in the record, which cuts absolute paths to their last part.
+    """
+    planned: dict[str, list[Path]] = {}
     with contextlib.suppress(InputError):
-        plan = read_plan(record_file.with_name("plan.json"))
-        return {provenance.as_written(path): path for path in plan.inputs}
-    return {}
+        for path in read_plan(record_file.with_name("plan.json")).inputs:
+            planned.setdefault(provenance.as_written(path), []).append(path)
+    recorded = Counter(entry.path for entry in inputs)
+    seen: Counter[str] = Counter()
+    found: list[Path | str] = []
+    for name in (entry.path for entry in inputs):
+        paths = planned.get(name, [])
+        if len(paths) == recorded[name]:
+            found.append(paths[seen[name]])
+        elif recorded[name] == 1 and ("/" in name or Path(name).exists()):
+            found.append(Path(name))
+        else:
+            found.append("nothing says where it lies: there is no plan.json of this record beside it")
+        seen[name] += 1
+    return found
 
 
-def _settings(record: Mapping[str, Any], config: Config, config_file: Path) -> Iterator[Finding]:
-    artwork = config.artworks.get(record["artwork"])
+def _settings(record: Provenance, config: Config, config_file: Path) -> Iterator[Finding]:
+    artwork = config.artworks.get(record.artwork)
     if artwork is None:
-        yield Finding("settings", "unknown", f"{config_file} has no artwork {record['artwork']}")
+        yield Finding("settings", "unknown", f"{config_file} has no artwork {record.artwork}")
         return
     now = provenance.plain(artwork.model_dump(mode="json"))
-    differing = list(_differences(record["settings"], now))
+    differing = list(_differences(record.settings, now))
     for key, recorded, found in differing:
         told = f"recorded {_shown(recorded)}, {config_file} has {_shown(found)}"
         # An earlier version of the program did not have the key.

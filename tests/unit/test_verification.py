@@ -13,12 +13,14 @@ from pictures import gradient, save
 from safetensors.numpy import save_file
 
 from pipeline import canvas, provenance, weights
+from pipeline.collection import resolve_collection
 from pipeline.config.reading import load, parse
 from pipeline.errors import InputError
 from pipeline.formats import Caption
+from pipeline.geometry import Size
 from pipeline.verification import Finding, Verifier, find_record, read_provenance
 
-SETTINGS = {"content": "c.png", "style": "s.png", "levels": [64], "print": {"dpi": 90}}
+SETTINGS = {"content": "c.png", "style": "i/s.png", "levels": [64], "print": {"dpi": 90}}
 
 
 def save_weights(path: Path, value: float) -> str:
@@ -34,8 +36,9 @@ def save_weights(path: Path, value: float) -> str:
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The record of a print and everything that it names, in the working folder."""
     monkeypatch.chdir(tmp_path)
+    Path("i").mkdir()
     save(Path("c.png"), gradient(40, 60))
-    save(Path("s.png"), gradient(20, 20))
+    save(Path("i/s.png"), gradient(20, 20))
     Path("config.yaml").write_text(json.dumps({"artworks": {"a": SETTINGS}}))
     artwork = parse({"artworks": {"a": SETTINGS}}).artworks["a"]
     monkeypatch.setattr(weights, "REGISTRY", {})
@@ -47,7 +50,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         device={},
         weights=[provenance.WeightsRecord("vgg19", save_weights(Path("w/vgg19.safetensors"), 1), "x", "y")],
         levels=[],
-        inputs={name: Path(name) for name in ("c.png", "s.png")},
+        inputs={name: Path(name) for name in ("c.png", "i/s.png")},
         outputs={},
     )
     folder = Path("results/a")
@@ -73,7 +76,7 @@ def test_what_nobody_touched_matches(made: Path) -> None:
     assert others(findings) == []
     compared = [finding.what for finding in findings]
     assert compared[:6] == [
-        *("output print.tif", "record inside print.tif", "input c.png", "input s.png"),
+        *("output print.tif", "record inside print.tif", "input c.png", "input i/s.png"),
         *("weights vgg19", "settings"),
     ]
     assert "version of torch" in compared
@@ -88,14 +91,14 @@ def test_what_many_records_name_is_read_once_and_again_when_it_has_changed(
     monkeypatch.setattr(weights, "load", noting(read, "load", weights.load))
     monkeypatch.setattr("pipeline.verification.load", noting(read, "parse", load))
     verifier = Verifier(Path("config.yaml"), Path("w"))
-    once = [f"hash {made.with_name('print.tif')}", "hash c.png", "hash s.png", "load w/vgg19.safetensors"]
+    once = [f"hash {made.with_name('print.tif')}", "hash c.png", "hash i/s.png", "load w/vgg19.safetensors"]
     for _ in range(2):
         assert others(list(verifier.verify(made))) == []
         assert read == [*once, "parse config.yaml"]
     read.clear()
-    save(Path("s.png"), gradient(20, 20) // 2)
+    save(Path("i/s.png"), gradient(20, 20) // 2)
     save_weights(Path("w/vgg19.safetensors"), 2)
-    assert [what for _, what, _ in others(list(verifier.verify(made)))] == ["input s.png", "weights vgg19"]
+    assert [what for _, what, _ in others(list(verifier.verify(made)))] == ["input i/s.png", "weights vgg19"]
 
 
 def append(path: str) -> None:
@@ -116,7 +119,7 @@ def flip(path: str) -> None:
         (lambda: flip("results/a/print.tif"), "output print.tif", "recorded sha256 "),
         (lambda: Path("results/a/print.tif").unlink(), "output print.tif", "it is not there (looked for "),
         (lambda: flip("c.png"), "input c.png", "recorded sha256 "),
-        (lambda: Path("s.png").unlink(), "input s.png", "it is not there (looked for s.png)"),
+        (lambda: Path("i/s.png").unlink(), "input i/s.png", "it is not there (looked for i/s.png)"),
         (lambda: save_weights(Path("w/vgg19.safetensors"), 2), "weights vgg19", "recorded sha256 "),
         (
             lambda: append("w/vgg19.safetensors"),
@@ -160,14 +163,67 @@ def test_what_does_not_touch_the_output_is_noted_or_unknown(made: Path) -> None:
     assert not any(finding.what.startswith("setting") for finding in found(made, None))
 
 
+def test_inputs_of_one_name_are_each_compared_with_their_own(made: Path) -> None:
+    folders = [Path.cwd() / name for name in ("photos", "masks", "lost")]
+    images = [folder / "01.png" for folder in folders]
+    for number, image in enumerate(images):
+        image.parent.mkdir()
+        save(image, gradient(20, 20) // (number + 1))
+    settings = {"content": str(images[0]), "regions": [{"where": str(images[1]), "style": "i/s.png"}]}
+    raw = {"artworks": {"a": {**settings, "levels": [64]}}}
+    plan = resolve_collection(raw, lambda _: Size(20, 20)).plans["a"]
+    files = [path for path in plan.inputs if path.name == "01.png"]
+    assert files == images[:2]
+    recorded = json.loads(made.read_text())
+    recorded |= {"outputs": [], "weights": [], "inputs": provenance.file_records({str(f): f for f in files})}
+    made.write_text(json.dumps(recorded))
+    compared = [("unknown", "input 01.png")] * 2
+    assert [(one.state, one.what) for one in found(made, None)][:2] == compared
+    made.with_name("plan.json").write_text(plan.model_dump_json())
+    assert others(found(made, None)) == []
+    # Each with its own: two that changed places are not what they were.
+    images[0].rename(images[2])
+    images[1].rename(images[0])
+    images[2].rename(images[1])
+    assert [state for state, _, _ in others(found(made, None))] == ["differs", "differs"]
+
+
+def test_where_nothing_says_where_an_input_lay_it_is_not_compared(made: Path) -> None:
+    Path("c.png").unlink()
+    told = "nothing says where it lies: there is no plan.json of this record beside it"
+    assert others(found(made)) == [("unknown", "input c.png", told)]
+
+
 def test_where_the_record_is(made: Path) -> None:
-    for output in (made, made.parent, made.with_name("print.tif")):
+    picture = made.with_name("print.tif")
+    for output in (made, made.parent, picture):
         assert find_record(output) == made
     with pytest.raises(InputError, match=r"expected an output with its record .* found no record"):
         find_record(Path("c.png"))
-    with pytest.raises(InputError, match="expected an output; found no such file"):
+    with pytest.raises(InputError, match=r"names \(print.tif\); found no such file"):
         find_record(made.with_name("other.tif"))
-    for text in ("", "[]", "{}", '{"outputs": 3}'):
+    # What an earlier configuration made is not what the record tells of.
+    made.with_name("print.jpg").touch()
+    with pytest.raises(InputError, match=r"names \(print.tif\); found a file that it does not name"):
+        find_record(made.with_name("print.jpg"))
+    # One that it names and that is gone differs, as it does when the folder is named.
+    picture.unlink()
+    assert find_record(picture) == made
+
+
+def test_a_damaged_record_is_told_in_a_line(made: Path) -> None:
+    whole = json.loads(made.read_text())
+    entries: list[object] = [{}, 3, {"path": "a", "bytes": "3", "sha256": ""}, {"path": "a", "bytes": 3}]
+    damaged = [whole | {key: [entry]} for key in ("outputs", "inputs", "weights") for entry in entries]
+    damaged += [whole | {"settings": []}, whole | {"versions": {"torch": 2}}, whole | {"artwork": None}]
+    damaged += [{key: value for key, value in whole.items() if key != "artwork"}]
+    for text in ("", "[]", "{}", '{"outputs": 3}', "[" * 10_000, *map(json.dumps, damaged)):
         made.write_text(text)
-        with pytest.raises(InputError, match="expected a provenance record; found something else"):
-            read_provenance(made)
+        with pytest.raises(InputError, match="expected a provenance record made by `impasto record`; found "):
+            find_record(made)
+    made.write_text(json.dumps(whole | {"outputs": [{}]}))
+    with pytest.raises(InputError, match=r"found field required at outputs\.0\.path\."):
+        read_provenance(made)
+    made.write_bytes(b"\xff")
+    with pytest.raises(InputError, match="found bytes that are no text"):
+        read_provenance(made)
