@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyvips
 
 from pipeline.canvas import _vips
-from pipeline.geometry import Box
+from pipeline.geometry import Box, Size
 from pipeline.print_sheet import PrintSheet
 
 
@@ -32,14 +32,23 @@ def laid_out(
         min(printed.bottom, picture.bottom),
         min(printed.right, picture.right),
     )
-    part = shown.relative_to(picture)
-    image = image.crop(part.left, part.top, part.size.width, part.size.height)
-    image = _embedded(image, shown.relative_to(printed), printed, pad)
+    if shown.top < shown.bottom and shown.left < shown.right:
+        part = shown.relative_to(picture)
+        image = image.crop(part.left, part.top, part.size.width, part.size.height)
+        image = _embedded(image, shown.relative_to(printed), printed, pad)
+    else:
+        # A panel of a padded print may lie in its margin.
+        image = _plain(printed.size, pad)
     image = _embedded(image, printed, Box.whole(sheet.size), [paper] * image.bands)
     for mark in sheet.marks:
-        line = pyvips.Image.black(mark.size.width, mark.size.height, bands=image.bands) + ink
-        image = image.insert(line.cast("float"), mark.left, mark.top)
+        image = image.insert(_plain(mark.size, [ink] * image.bands), mark.left, mark.top)
     return image
+
+
+def _plain(size: Size, colour: Sequence[float]) -> _vips.Image:
+    """An image of one colour in float."""
+    black = pyvips.Image.black(size.width, size.height, bands=len(colour))
+    return (black + list(colour)).cast("float")
 
 
 def _embedded(image: _vips.Image, box: Box, within: Box, background: Sequence[float]) -> _vips.Image:

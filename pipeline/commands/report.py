@@ -11,7 +11,9 @@ from pipeline import viewer
 from pipeline.console import say
 from pipeline.errors import InputError
 from pipeline.reporting.gathering import gather
-from pipeline.reporting.page import write_report
+from pipeline.reporting.page import check_folder, write_report
+
+_SUFFIXES = (".html", ".htm")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,15 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         required=True,
-        help="the collection's page, such as report.html; the artworks' lie in a folder beside it, report",
+        help="the collection's page, such as report.html; the artworks' lie in a folder beside it, report, "
+        "which must not be there yet or be a report's",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     output = arguments.output
-    if not output.suffix:
+    if output.suffix.lower() not in _SUFFIXES:
         raise InputError("--output", expected="a file's name with its suffix, .html", found=str(output))
+    check_folder(output)
     created = datetime.datetime.now().astimezone().strftime("%d %B %Y, %H:%M")
     there = arguments.viewer is not None and viewer.is_here(arguments.viewer)
     with tempfile.TemporaryDirectory(prefix="impasto-report-") as scratch:

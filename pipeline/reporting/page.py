@@ -49,8 +49,9 @@ def write_report(collection: Collection, target: Path, viewer: Path | None = Non
         viewer: OpenSeadragon's script, if it is there.
 
     Raises:
-        InputError: A picture is missing, or is neither PNG nor JPEG.
+        InputError: A picture is missing, or is neither PNG nor JPEG; or as `check_folder`.
     """
+    check_folder(target)
     folder = target.with_suffix("")
     pages = page_names(collection.artworks)
     with scratch_path(folder) as scratch:
@@ -70,6 +71,45 @@ def write_report(collection: Collection, target: Path, viewer: Path | None = Non
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     write_text(target, whole)
+
+
+def check_folder(target: Path) -> None:
+    """Checks that the folder which the artworks' pages take the place of is a report's, empty, or not there.
+
+    Args:
+        target: The collection's page.
+
+    Raises:
+        InputError: Something else has its name: it would be lost.
+    """
+    folder = target.with_suffix("")
+    found = _stranger(folder)
+    if found:
+        raise InputError(
+            folder,
+            expected=f"nothing but a report's pages, which {target.name} puts there",
+            found=found,
+            fix="Give the page another name",
+        )
+
+
+def _stranger(folder: Path) -> str:
+    """What shows that a folder is no report's; empty where nothing does."""
+    if folder.is_symlink():
+        return "a link"
+    if not folder.exists():
+        return ""
+    if not folder.is_dir():
+        return "a file of that name"
+    # Hidden files are those of file browsers, and Snakemake's.
+    entries = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() or entry.name[0] != "."]
+    own = {*_ASSETS, _VIEWER}
+    for entry in entries:
+        if entry.is_dir() or (entry.name not in own and entry.suffix != ".html"):
+            return f"a folder with {entry.name} in it"
+    if entries and not any(entry.name in own for entry in entries):
+        return f"a folder with {entries[0].name} in it and no {_ASSETS[0]}"
+    return ""
 
 
 def page_names(artworks: Sequence[Artwork]) -> list[str]:

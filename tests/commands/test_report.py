@@ -111,6 +111,33 @@ def test_a_page_without_a_suffix_would_be_its_own_folder(impasto: Impasto, resul
     assert line == "--output: expected a file's name with its suffix, .html; found report."
 
 
+@pytest.mark.parametrize(
+    ("output", "line"),
+    [
+        (
+            "results/halves.html",
+            "results/halves: expected nothing but a report's pages, which halves.html puts there; found a "
+            "folder with levels in it. Give the page another name.",
+        ),
+        (
+            "results.html",
+            "results: expected nothing but a report's pages, which results.html puts there; found a folder "
+            "with halves in it. Give the page another name.",
+        ),
+        (
+            "results/halves/print.tif",
+            "--output: expected a file's name with its suffix, .html; found results/halves/print.tif.",
+        ),
+    ],
+)
+def test_a_report_does_not_take_the_place_of_results(
+    impasto: Impasto, results: Path, output: str, line: str
+) -> None:
+    before = sorted(impasto.folder.rglob("*"))
+    assert impasto.refuses("report", results.relative_to(impasto.folder), "--output", output) == line
+    assert sorted(impasto.folder.rglob("*")) == before
+
+
 def test_a_viewer_that_could_not_be_fetched_is_none(impasto: Impasto, results: Path) -> None:
     (impasto.folder / "viewer.js").write_text("// OpenSeadragon is not here: no network.\n")
     words = ["--viewer", "viewer.js", "--output", "report.html"]

@@ -100,6 +100,38 @@ def test_panels_put_together_are_the_whole(tmp_path: Path, bits: Literal[8, 16])
     assert (seen[7:-7, 7:-7] > 1).sum() == 300 * 200 - (300 - 22) * (200 - 11)
 
 
+@pytest.mark.parametrize("bands", [3, 4])
+def test_a_panel_in_the_margin_is_all_margin(tmp_path: Path, bands: int) -> None:
+    """A portrait of 2:3 on a print of twice the width than height: the outer two of four columns miss it."""
+    settings: dict[str, Any] = {
+        "width": "120 px",
+        "height": "60 px",
+        "dpi": 25.4,
+        "fit": "pad",
+        "bleed": "2 px",
+    }
+    settings |= {"pad": [0, 128, 255], "crop_marks": True}
+    layout = laid_out(Size(300, 200), **settings, panels={"columns": 4})
+    source = tmp_path / "a.tif"
+    picture(source, layout.picture.height, layout.picture.width, bands)
+    alpha = source if bands == 4 else None
+    files = []
+    for panel in layout.panels:
+        sheet, box = layout.panel_in_sheet(panel)
+        file = tmp_path / f"{panel.name}.tif"
+        canvas.export_print(source, file, 25.4, encoding=PLAIN, alpha=alpha, sheet=sheet, box=box)
+        files.append(printed(file))
+    for index in (0, 3):
+        # 3 mm of white and 5 mm of marks around the finished 30 x 60 px, the bleed within the white.
+        assert files[index].shape == (60 + 16, 30 + 16, bands)
+        assert (files[index][6:70, 6:40, :3] == (0, 128, 255)).all()
+        assert (files[index][..., 3:] == 255).all()
+        assert (files[index][0, [7, 38], :3] == 0).all()
+        files[index][6:70, 6:40] = 255
+        assert (files[index] == 255).sum() > 0.9 * files[index].size
+    assert len(np.unique(files[1][6:70, 6:40, 0])) > 100
+
+
 def test_a_panels_marks_stand_at_its_own_corners(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"width": "200 px", "height": "90 px", "dpi": 25.4, "crop_marks": True}
     layout = laid_out(Size(90, 200), **settings, panels={"columns": 2})

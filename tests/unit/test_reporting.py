@@ -1024,3 +1024,41 @@ def test_setting_rows() -> None:
         ("extra", "none"),
     ]
     assert setting_rows({}) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["report.css", "notes.txt"], "a folder with notes.txt in it"),
+        (["report.css", "index.html", "levels/"], "a folder with levels in it"),
+        (["report.css", ".git/"], "a folder with .git in it"),
+        (["index.html"], "a folder with index.html in it and no report.css"),
+        (["report.css", "theme.js", "openseadragon.min.js", "a.html", ".snakemake_timestamp"], None),
+        ([".DS_Store"], None),
+        ([], None),
+    ],
+)
+def test_pages_take_the_place_of_a_reports_alone(tmp_path: Path, names: list[str], found: str | None) -> None:
+    folder = tmp_path / "report"
+    folder.mkdir()
+    for name in names:
+        (folder / name).mkdir() if name.endswith("/") else (folder / name).touch()
+    collection = make_collection(tmp_path, make_artwork(tmp_path))
+    if found is None:
+        write_report(collection, tmp_path / "report.html")
+        assert (folder / "harbour.html").is_file()
+        return
+    with pytest.raises(InputError, match=f"found {re.escape(found)}. Give the page another name"):
+        write_report(collection, tmp_path / "report.html")
+    assert {path.name for path in folder.iterdir()} == {name.rstrip("/") for name in names}
+
+
+def test_pages_do_not_take_the_place_of_a_file_or_a_link(tmp_path: Path) -> None:
+    collection = make_collection(tmp_path, make_artwork(tmp_path))
+    (tmp_path / "report").write_text("mine")
+    with pytest.raises(InputError, match="found a file of that name"):
+        write_report(collection, tmp_path / "report.html")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="found a link"):
+        write_report(collection, tmp_path / "linked.html")
