@@ -23,6 +23,7 @@ from pipeline.canvas.inputs import (
     read_header,
 )
 from pipeline.canvas.judging import (
+    Clipped,
     clipped_shares,
     colour_differences,
     read_lab,
@@ -51,6 +52,7 @@ __all__ = [
     "MAX_AREA_PX",
     "MAX_SIDE_PX",
     "MIN_SIDE_PX",
+    "Clipped",
     "DeepZoomFormat",
     "Header",
     "Mask",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import final
 
 import numpy as np
 from jaxtyping import Float32
@@ -59,17 +61,40 @@ def colour_differences(
     return np.asarray(left.dE00(right).numpy(), dtype=np.float32)
 
 
-def clipped_shares(path: Path) -> tuple[float, float]:
-    """The share of pixels with a channel at or below 0, and that of those with one at or above 1.
+@final
+@dataclass(frozen=True, slots=True)
+class Clipped:
+    """How much of an image is at the ends of the range, as shares of its pixels.
+
+    Attributes:
+        dark: Of those with a channel at or below 0.
+        light: Of those with one at or above 1.
+        either: Of those that are one of both, or both at once, as pure red is.
+    """
+
+    dark: float
+    light: float
+    either: float
+
+
+def clipped_shares(path: Path) -> Clipped:
+    """The shares of pixels with a channel at black or white, or beyond; those without opacity do not count.
 
     All pixels are read, in one pass.
 
     Raises:
         InputError: The file cannot be read.
     """
-    image = _vips.as_unit_float(_vips.load(path).extract_band(0, n=3))
+    image = _vips.as_unit_float(_vips.load(path))
+    colours = image.extract_band(0, n=3)
     # Each comparison is 255 or 0 per band.
-    dark, light = (image <= 0.0).bandor(), (image >= 1.0).bandor()
+    dark, light = (colours <= 0.0).bandor(), (colours >= 1.0).bandor()
+    counted = dark.bandjoin([light, dark | light])
+    if image.bands > 3:
+        seen = image.extract_band(3) > 0.0
+        counted = (counted & seen).bandjoin(seen)
     with _vips.reading(path):
-        found = dark.bandjoin(light).stats()
-    return float(found(4, 1)[0]) / 255, float(found(4, 2)[0]) / 255
+        found = counted.stats()
+    means = [float(found(4, 1 + band)[0]) for band in range(counted.bands)]
+    whole = means[3] if image.bands > 3 else 255.0
+    return Clipped(*(mean / whole if whole else 0.0 for mean in means[:3]))

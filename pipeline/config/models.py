@@ -198,15 +198,15 @@ class ArtworkSettings(Section):
     @field_validator("regions")
     @classmethod
     def _regions_fit(cls, regions: tuple[Region, ...]) -> tuple[Region, ...]:
+        others = [region.label for region in regions if region.where != "everything"]
+        if len(regions) > 1 and len(others) < len(regions):
+            found, fix = "it more than once", "one region can have several `styles`"
+            if others:
+                found, fix = f"{others[0]!r} beside it", "`background` is what `person` leaves"
+            raise ValueError(f"must have `everything` alone; found {found} ({fix})")
         for first, second in _same_but_for_case([region.label for region in regions]):
             raise ValueError(
                 f"must have different names; found {first!r} and {second!r} (give them a `name` each)"
-            )
-        others = [region.label for region in regions if region.where != "everything"]
-        if others and len(others) < len(regions):
-            raise ValueError(
-                f"must have `everything` alone; found {others[0]!r} beside it "
-                "(`background` is what `person` leaves)"
             )
         return regions
 

@@ -60,14 +60,14 @@ def judge(task: Task, assembled: Path, weights: Weights, machine: Machine, scrat
     content = _content(task.levels[0], top.result, weights, machine, scratch)
     colour = _colours(task, assembled)
     joints = _seams(task)
-    dark, light = canvas.clipped_shares(assembled)
+    clipped = canvas.clipped_shares(assembled)
     figures = {
         "style_distance": _worst(entry["distance"] for entry in scales[-1]["regions"].values()),
         "content_similarity": content["similarity"],
         "colour_to_content": _worst(entry["to_content"] for entry in colour.values()),
         "colour_to_style": _worst(entry["to_style"] for entry in colour.values()),
         "seams": _worst(entry["excess"] for entry in joints),
-        "clipping": dark + light,
+        "clipping": clipped.either,
     }
     return {
         "artwork": task.artwork,
@@ -78,7 +78,7 @@ def judge(task: Task, assembled: Path, weights: Weights, machine: Machine, scrat
         "content": content,
         "colour": colour,
         "seams": joints,
-        "clipping": {"dark": dark, "light": light},
+        "clipping": {"dark": clipped.dark, "light": clipped.light},
     }
 
 

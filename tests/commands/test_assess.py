@@ -43,7 +43,7 @@ def test_an_artwork_is_measured(
 ) -> None:
     pixels = canvas.read(refined.image)[..., :3].copy()
     pixels[:8] = -0.01
-    pixels[-4:, :, 1] = 1
+    pixels[:12, :, 1] = 1
     canvas.write(impasto.folder / "assembled.tif", pixels)
     (impasto.folder / "task.json").write_text(json.dumps(task))
     done = impasto.works(
@@ -62,7 +62,10 @@ def test_an_artwork_is_measured(
     assert set(found["content"]["regions"]) == {"left", "right"}
     assert all(region["to_content"] > 0 < region["to_style"] for region in found["colour"].values())
     assert found["clipping"]["dark"] >= 8 / 89
-    assert found["clipping"]["light"] >= 4 / 89
+    assert found["clipping"]["light"] >= 12 / 89
+    # Eight rows are at both ends.
+    shares = found["clipping"]["dark"], found["clipping"]["light"]
+    assert max(shares) <= found["figures"]["clipping"] <= sum(shares) - 8 / 89 + 1e-6
     assert found["seams"] == []
     assert found["figures"]["seams"] is None
     assert not list(impasto.folder.glob(".q*"))

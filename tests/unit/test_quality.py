@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline import canvas
+from pipeline.canvas import Clipped
 from pipeline.config.quality import Limits
 from pipeline.evaluation import Picture
 from pipeline.geometry import Box, Size
@@ -49,7 +50,7 @@ def test_lab_shares_and_clipping_of_files(tmp_path: Path) -> None:
     pixels[:, :20] = 1.2
     pixels[:5, 20:, 1] = -0.1
     canvas.write(tmp_path / "a.tif", pixels)
-    assert canvas.clipped_shares(tmp_path / "a.tif") == (5 / 40, 0.5)
+    assert canvas.clipped_shares(tmp_path / "a.tif") == Clipped(dark=5 / 40, light=0.5, either=25 / 40)
     lab = canvas.read_lab(tmp_path / "a.tif", Size(20, 40))
     assert lab[10, 3] == pytest.approx([100, 0, 0], abs=0.1)
     assert lab[10, 30] == pytest.approx([53.39, 0, 0], abs=0.1)
@@ -57,6 +58,21 @@ def test_lab_shares_and_clipping_of_files(tmp_path: Path) -> None:
     shares = canvas.read_shares(tmp_path / "g.tif", Size(10, 20))
     assert shares[:, :9, 0] == pytest.approx(1)
     assert shares.sum(axis=2) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_pixel_that_is_clipped_at_both_ends_counts_once(tmp_path: Path) -> None:
+    pixels = np.full((4, 10, 3), 0.5, dtype=np.float32)
+    pixels[:2] = (1, 0, 0)
+    pixels[2, :5] = (0.5, 1, 0.5)
+    canvas.write(tmp_path / "red.tif", pixels)
+    assert canvas.clipped_shares(tmp_path / "red.tif") == Clipped(dark=0.5, light=25 / 40, either=25 / 40)
+    # What is printed alone counts: half of the row below.
+    opacity = np.zeros((4, 10, 1), dtype=np.float32)
+    opacity[2] = 0.25
+    canvas.write(tmp_path / "cut.tif", np.concatenate([pixels, opacity], axis=2))
+    assert canvas.clipped_shares(tmp_path / "cut.tif") == Clipped(dark=0, light=0.5, either=0.5)
+    canvas.write(tmp_path / "none.tif", np.concatenate([pixels, 0 * opacity], axis=2))
+    assert canvas.clipped_shares(tmp_path / "none.tif") == Clipped(dark=0, light=0, either=0)
 
 
 def test_limits_are_at_most_but_for_likeness() -> None:
