@@ -1,7 +1,7 @@
 """How far a collection is, read from the files that its jobs leave, during a run or after it. Torch-free.
 
-What was made is seen by its file, what failed by the last line of its log, how far a level is by its log and
-its checkpoint. Whether something would be made again because its inputs have changed, only Snakemake knows.
+What was made is seen by its file, what failed by the end of its log, how far a level is by its log and its
+checkpoint. Whether something would be made again because its inputs have changed, only Snakemake knows.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Container
@@ -24,9 +25,15 @@ State = Literal["done", "running", "failed", "stopped", "to do"]
 IN_USE = ".in-use"
 STATES: tuple[State, ...] = ("done", "running", "failed", "stopped", "to do")
 _PAUSE_TO_LOOK = 50  # so that looking takes at most two per cent of a core
-_LOG_END_BYTES = 4096
+# A traceback of Python's deepest recursion, or of an error that quotes much; logs are shorter.
+_LOG_END_BYTES = 2**20
 _MISTAKE = re.compile(r"impasto [a-z-]+: .+")
 _PROGRESS = re.compile(r": (\d+)/(\d+)\b.*")
+_STEP = re.compile(r".+: \d+/\d+(, about .+ left)?\..*")
+_REASON_LENGTH = 400
+_TRACEBACK = "Traceback (most recent call last):"
+# torch has each process of a group tell its tracebacks behind this.
+_RANK = re.compile(r"^\[rank\d+\]: ?", re.MULTILINE)
 _SILENT = "ended without a word: killed, or out of memory or time"
 
 
@@ -162,10 +169,10 @@ class _Logs:
         if self._modified(job.benchmark) >= begun:
             return "done", ""
         of_this_run = begun >= self._since
-        end = _end_of(job.log)
-        if end and (_MISTAKE.fullmatch(end[-1]) or any(line.startswith("Traceback") for line in end)):
+        reason = _failure(_end_of(job.log))
+        if reason is not None:
             # An older failure is tried again by the run that is on.
-            return ("failed", end[-1]) if of_this_run or not self._at_work else ("to do", "")
+            return ("failed", reason) if of_this_run or not self._at_work else ("to do", "")
         if not of_this_run:
             return "to do", ""
         return ("running" if self._at_work else "stopped"), ""
@@ -330,4 +337,22 @@ def _end_of(log: Path) -> list[str]:
             text = stream.read().decode("utf-8", "replace")
     except OSError:
         return []
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [line.rstrip() for line in _RANK.sub("", text).splitlines() if line.strip()]
+
+
+def _failure(end: list[str]) -> str | None:
+    """Why a job failed, as the end of its log says; None where it does not.
+
+    What comes before a step was no end of the job: a thread's traceback, or another's that was only told.
+    """
+    steps = [number for number, line in enumerate(end) if _STEP.fullmatch(line)]
+    last = end[steps[-1] + 1 :] if steps else end
+    mistakes = [line for line in last if _MISTAKE.fullmatch(line)]
+    if mistakes:
+        return mistakes[-1]
+    tracebacks = [number for number, line in enumerate(last) if _TRACEBACK in line]
+    if not tracebacks:
+        return None
+    # Frames are indented, the error is not; its message may have more lines.
+    told = (line for line in last[tracebacks[-1] + 1 :] if not line[0].isspace())
+    return textwrap.shorten(next(told, last[-1]), _REASON_LENGTH, placeholder=" ...")

@@ -40,9 +40,10 @@ def scientific(value: float | None) -> str:
         return _NO_VALUE
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
-    if value == 0 or 1e-3 <= abs(value) < 1e4:
-        return f"{value:.3g}" if abs(value) < 1e3 else f"{value:.0f}"
+    # Rounded before it is told apart: 999.6 is 1000, and 9999.7 is 10⁴.
     mantissa, exponent = f"{value:.2e}".split("e")
+    if value == 0 or (int(exponent) >= -3 and abs(value) < 9999.5):
+        return f"{value:.0f}" if int(exponent) >= 3 else f"{value:.3g}"
     return f"{mantissa} {TIMES} {power_of_ten(int(exponent))}"
 
 

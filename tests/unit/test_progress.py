@@ -276,6 +276,40 @@ def test_a_bug_is_told_by_its_last_line_and_a_killed_job_by_its_log(files: JobFi
         assert survey(files).artworks[0].state == "to do"
 
 
+def frames(count: int) -> str:
+    return "Traceback (most recent call last):\n" + '  File "x.py", line 1, in y\n    z()\n' * count
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (f"a 64: 4/10. loss 3\n{frames(1000)}ValueError: bad\n", "ValueError: bad"),
+        (f"{frames(1)}ValueError: {'tensor ' * 9000}\nmore\n", f"ValueError:{' tensor' * 55} ..."),
+        (f"{frames(1)}KeyError: 3\n\nDuring this:\n\n{frames(2)}ValueError: bad\n", "ValueError: bad"),
+        # Several processes on one image, whose lines torch marks.
+        ("".join(f"[rank1]: {line}\n" for line in [*frames(2).splitlines(), "OSError: x", ""]), "OSError: x"),
+        (
+            "impasto refine: a: expected b; found c.\n[W112 gloo] closed\n",
+            "impasto refine: a: expected b; found c.",
+        ),
+        # Cut off by a full disk.
+        (frames(1), "z()"),
+    ],
+)
+def test_a_failure_is_seen_however_it_is_told(files: JobFiles, said: str, reason: str) -> None:
+    ran("a/stylise-64", said, done=False)
+    with at_work():
+        found = of(files, "a")
+    assert (found.state, found.reason) == ("failed", reason)
+
+
+@pytest.mark.parametrize("step", ["a 64: 4/10, about 2 h 05 min left. loss 3\n", "a 64: 10/10. \n"])
+def test_what_a_job_told_before_it_went_on_is_no_failure(files: JobFiles, step: str) -> None:
+    ran("a/stylise-64", f"Exception in thread x:\n{frames(2)}ValueError: bad\n{step}warning: y\n", done=False)
+    with at_work():
+        assert of(files, "a").state == "running"
+
+
 def test_who_follows_is_told_of_changes_alone(files: JobFiles) -> None:
     lines: list[str] = []
     before = threading.active_count()
