@@ -124,17 +124,17 @@ def of_size(settings: Print, content: Size, where: str) -> PrintLayout | None:
     if not settings.has_size:
         return None
     asked = _asked(settings, content)
-    shown = _shape_within(content, asked)
     if settings.fit == "contain":
-        asked = shown
+        asked = _shape_within(content, asked)
     bleed = 0 if settings.bleed is None else length_px(settings.bleed, settings.dpi)
     _check(settings, asked, bleed, where)
-    inner = shown if settings.fit == "pad" else asked
-    # Where the picture reaches an edge of the finished print it goes on over the bleed.
-    picture = Size(
-        inner.height + (2 * bleed if inner.height == asked.height else 0),
-        inner.width + (2 * bleed if inner.width == asked.width else 0),
-    )
+    # Where the picture reaches an edge of the finished print it goes on over the bleed. All in all it has the
+    # content's shape where it leaves margins, and the print's where it leaves none.
+    picture = Size(asked.height + 2 * bleed, asked.width + 2 * bleed)
+    if settings.fit == "pad":
+        whole = _shape_within(content, picture)
+        if whole.height < asked.height or whole.width < asked.width:
+            picture = whole
     top, left = (asked.height - picture.height) // 2, (asked.width - picture.width) // 2
     t_picture = Box(top, left, top + picture.height, left + picture.width)
     sheet = PrintSheet.around(asked, t_picture, bleed, settings.pad, _mark_dpi(settings))

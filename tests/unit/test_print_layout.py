@@ -58,14 +58,35 @@ def test_a_picture_fills_the_print_and_its_bleed() -> None:
 
 
 def test_a_padded_picture_lies_in_the_middle_and_reaches_the_bleed_where_it_reaches_the_edge() -> None:
-    # 100 px an inch: 20 cm are 787 px, of which 525 rows show the content; 3 mm are 12 px.
+    # 100 px an inch: 20 cm are 787 px, of which 525 rows show the content; 3 mm are 12 px, and two thirds of
+    # 811 are 540.7.
     sheet = laid_out(width="20 cm", height="20 cm", fit="pad", dpi=100).sheet
     assert sheet.picture == Box(131, 0, 656, 787)
     assert not sheet.is_picture_alone
     sheet = laid_out(width="20 cm", height="20 cm", fit="pad", dpi=100, bleed="3 mm", pad="black").sheet
     assert (sheet.size, sheet.trim) == (Size(811, 811), Box(12, 12, 799, 799))
-    assert sheet.picture == Box(12 + 131, 0, 12 + 656, 811)
+    assert sheet.picture == Box(12 + 123, 0, 12 + 664, 811)
     assert sheet.pad == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("height", "picture", "crop"),
+    [
+        # 787 x h px with 12 px of bleed: the whole content takes 541 rows with the bleed at its sides, ...
+        (787, "541x811", None),
+        (542, "541x811", None),
+        # ... and where that leaves no margin, the picture goes on over the bleed above and below too.
+        (541, "565x811", "2000x2871"),
+        (525, "549x811", "2000x2954"),
+        (517, "541x811", None),
+        # Margins left and right: 768 columns with the bleed above and below.
+        (488, "512x768", None),
+    ],
+)
+def test_a_padded_picture_loses_nothing_but_to_the_bleed(height: int, picture: str, crop: str | None) -> None:
+    size: dict[str, Any] = {"width": "787 px", "height": f"{height} px", "bleed": "12 px"}
+    layout = laid_out(**size, fit="pad")
+    assert (str(layout.picture), None if layout.c_crop is None else str(layout.c_crop)) == (picture, crop)
 
 
 def test_crop_marks_continue_the_edges_outside_the_bleed() -> None:
@@ -215,9 +236,15 @@ def test_any_print_is_exact_and_shows_nothing_stretched(
     assert part.height <= content[0]
     assert part.width <= content[1]
     assert part.height == content[0] or part.width == content[1]
+    has_margins = picture.height < trim.height or picture.width < trim.width
+    assert not has_margins or fit == "pad"
     # A side that would be less than a pixel is one, and has another shape.
-    if fit != "crop" and bleed is None and min(picture.height, picture.width) > 1:
+    if fit != "crop" and (bleed is None or has_margins) and min(picture.height, picture.width) > 1:
         assert layout.c_crop is None
+    # It reaches the bleed's edge at every edge of the finished print that it reaches.
+    margin = layout.sheet.bleed_px
+    for side, edge in ((picture.height, trim.height), (picture.width, trim.width)):
+        assert side < edge or side == edge + 2 * margin
     # One side follows from the other by the part's shape, to half a pixel of either image.
     error = abs(picture.height * part.width - picture.width * part.height)
     assert error <= 0.51 * max(picture.height, picture.width, part.height, part.width)
