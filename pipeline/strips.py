@@ -54,7 +54,7 @@ class Strip:
         return box.relative_to(self.held)
 
     def tiles(self, core_px: int, halo_px: int, stride_px: int) -> tuple[Tile, ...]:
-        """Its tiles, in the level's frame, as `cut` makes them of an image that has its rows alone.
+        """Its tiles, in the level's frame, as `cut` makes them of an image of the rows that they read.
 
         Raises:
             ValueError: As `cut`; or a tile would read more rows than the strip holds.
@@ -63,11 +63,20 @@ class Strip:
             raise ValueError(
                 f"a strip with halos of {self.halo_px} px has no tiles with halos of {halo_px} px"
             )
-        own = cut(Size(self.bottom - self.top, self.level.width), core_px, halo_px, stride_px)
-        cores = [
-            Box(core.top + self.top, core.left, core.bottom + self.top, core.right)
-            for core in (tile.core for tile in own)
+        own = Box(self.top, 0, self.bottom, self.level.width)
+        read = own.grown(halo_px, within=self.level)
+        tiles = cut(Size(read.bottom - read.top, self.level.width), core_px, halo_px, stride_px)
+        # Where a strip ends inside the level, others own the rows that are no halo to `cut`.
+        spans = [
+            (
+                max(core.top + read.top, own.top),
+                core.left,
+                min(core.bottom + read.top, own.bottom),
+                core.right,
+            )
+            for core in (tile.core for tile in tiles)
         ]
+        cores = [Box(*span) for span in spans if span[0] < span[2]]
         return tuple(Tile(core, core.grown(halo_px, within=self.level)) for core in cores)
 
     def halos(self) -> tuple[Box | None, Box | None]:

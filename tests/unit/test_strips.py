@@ -46,6 +46,8 @@ def test_tiles_of_all_strips_cover_the_level_once_and_read_no_further_than_the_s
         for tile in strip.tiles(48, 32, 16):
             assert strip.held.top <= tile.haloed.top < tile.haloed.bottom <= strip.held.bottom
             assert tile.haloed == tile.core.grown(32, within=level)
+            # The memory that is planned for is that of a core with halos on all sides.
+            assert max(tile.haloed.size.height, tile.haloed.size.width) <= 48 + 2 * 32
             local = strip.local(tile.core)
             assert local.top == tile.core.top - strip.held.top
             pixels = {
