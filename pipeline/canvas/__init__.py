@@ -29,6 +29,7 @@ from pipeline.canvas.judging import (
     read_lab,
     read_mask,
     read_shares,
+    read_square_shares,
 )
 from pipeline.canvas.masks import Mask, is_dark
 from pipeline.canvas.matte import write_matte
@@ -90,6 +91,7 @@ __all__ = [
     "read_profile",
     "read_shares",
     "read_shrunk",
+    "read_square_shares",
     "recolour",
     "resize",
     "size_of",

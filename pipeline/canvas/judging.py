@@ -42,6 +42,25 @@ def read_shares(guides: Path, size: Size) -> Float32[ndarray, "height width regi
     return np.asarray(shares, dtype=np.float32).reshape(size.height, size.width, -1)
 
 
+def read_square_shares(guides: Path, side_px: int) -> Float32[ndarray, "rows columns regions"]:
+    """The mean of each guidance channel over each square of an image, in [0, 1], from one pass.
+
+    Args:
+        guides: The channels.
+        side_px: Of the squares, the first at the top left; what of one lies outside the image counts as 0.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    image = _vips.as_unit_float(_vips.load(guides))
+    rows, columns = -(-image.height // side_px), -(-image.width // side_px)
+    whole = image.embed(0, 0, columns * side_px, rows * side_px)
+    with _vips.reading(guides):
+        # Along rows first: what is held of them is then small.
+        shares = whole.shrinkh(side_px).shrinkv(side_px).numpy()
+    return np.asarray(shares, dtype=np.float32).reshape(rows, columns, -1)
+
+
 def read_mask(mask: Mask, size: Size) -> Float32[ndarray, "height width"]:
     """A mask at a small size, in [0, 1].
 

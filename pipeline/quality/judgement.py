@@ -15,7 +15,15 @@ from numpy import ndarray
 from pipeline import canvas
 from pipeline.canvas import Mask
 from pipeline.colour import LUMA_WEIGHTS
-from pipeline.evaluation import STRIDE_PX, Gram, Picture, distance, gram_matrices, similarities
+from pipeline.evaluation import (
+    STRIDE_PX,
+    STYLE_LAYERS,
+    Gram,
+    Picture,
+    distance,
+    gram_matrices,
+    similarities,
+)
 from pipeline.feedforward.record import read_painting
 from pipeline.files import scratch_path
 from pipeline.geometry import Box, Size
@@ -30,7 +38,6 @@ EVERYTHING = "everything"
 _WHOLE_AREA_PX = 512 * 640
 _CORE_PX = 256
 _CORES = 6
-_TRIES = 200
 _ENOUGH = 0.2
 _COLOUR_PX = 96
 _STYLE_COLOUR_PX = 128
@@ -42,8 +49,8 @@ def judge(task: Task, assembled: Path, weights: Weights, machine: Machine, scrat
     """The figures of an artwork, as plain JSON; what they are is told in `pipeline/guide/printing.md`.
 
     The network sees images of up to a third of a megapixel whole, of larger ones six squares of 256 px,
-    always the same ones, among them some of each region. Colours are compared at about 96 px. Seams and
-    clipping are counted over all pixels.
+    always the same ones, among them some of each region, however small. Colours are compared at about
+    96 px. Seams and clipping are counted over all pixels.
 
     Args:
         task: The artwork's files.
@@ -100,7 +107,7 @@ def _style_distances(
     for region, gram in zip(level.regions, found, strict=True):
         wanted = _style_gram(region.styles, weights, machine, scratch, luma=luma)
         if not wanted.keys() & gram.keys():
-            regions[region.label] = {"distance": None, "layers": {}, "left_out": []}
+            regions[region.label] = {"distance": None, "layers": {}, "left_out": list(STYLE_LAYERS)}
             continue
         apart = distance(gram, wanted)
         regions[region.label] = {
@@ -159,7 +166,7 @@ def _grams(
     luma: bool,
 ) -> list[dict[str, Gram]]:
     picture, masks = _pictures(image, guides, len(names), luma=luma)
-    cores = _cores(picture.size, masks)
+    cores = _cores(picture.size, guides, len(names))
     return gram_matrices(
         picture,
         weights,
@@ -192,22 +199,30 @@ def _as_luma(pixels: Float32[ndarray, "height width 3"]) -> Float32[ndarray, "he
     return np.repeat(luma[..., None], 3, axis=2)
 
 
-def _cores(size: Size, masks: Picture | None) -> list[Box] | None:
-    """Squares of a large image in which every region has its share, where it has one; None for a small."""
+def _cores(size: Size, guides: Path | None, regions: int) -> list[Box] | None:
+    """Squares of a large image, for each region some that it has its share of, or most; None for a small."""
     if size.area <= _WHOLE_AREA_PX:
         return None
     rows, columns = -(-size.height // _CORE_PX), -(-size.width // _CORE_PX)
-    order = np.random.default_rng(_SEED).permutation(rows * columns)[:_TRIES]
-    boxes = [_square(int(number) // columns, int(number) % columns, size) for number in order]
-    if masks is None:
-        return boxes[:_CORES]
-    shares = np.array([masks.read(box.grown(0, within=size)).mean(axis=(0, 1)) for box in boxes])
+    order = np.random.default_rng(_SEED).permutation(rows * columns)
+    chosen = list(range(min(_CORES, len(order))))
+    if guides is not None:
+        shares = canvas.read_square_shares(guides, _CORE_PX)[..., :regions].reshape(len(order), -1)[order]
+        chosen = _chosen(shares) or chosen
+    return [_square(*divmod(int(order[index]), columns), size) for index in chosen]
+
+
+def _chosen(shares: Float32[ndarray, "squares regions"]) -> list[int]:
+    """For each region the first squares with enough of it; where those are too few, the ones with most."""
     chosen: list[int] = []
     each = max(2, _CORES // shares.shape[1])
     for region in shares.T:
-        enough = [index for index in range(len(boxes)) if region[index] >= _ENOUGH]
-        chosen += enough[:each] or [int(region.argmax())]
-    return [boxes[index] for index in dict.fromkeys(chosen)]
+        found = np.flatnonzero(region >= _ENOUGH)[:each]
+        if len(found) < each:
+            most = np.argsort(-region, kind="stable")[:each]
+            found = most[region[most] > 0]
+        chosen += map(int, found)
+    return list(dict.fromkeys(chosen))
 
 
 def _square(row: int, column: int, size: Size) -> Box:
@@ -230,7 +245,7 @@ def _content(
             theirs,
             weights,
             masks,
-            cores=_cores(ours.size, masks),
+            cores=_cores(ours.size, level.guides, len(labels)),
             dtype=machine.dtype,
             device=machine.device,
         )

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 
 from pipeline import canvas
 from pipeline.canvas import Clipped
 from pipeline.config.quality import Limits
-from pipeline.evaluation import Picture
 from pipeline.geometry import Box, Size
 from pipeline.quality.colours import distribution_distance, mean_over
 from pipeline.quality.judgement import _cores
@@ -84,23 +84,36 @@ def test_limits_are_at_most_but_for_likeness() -> None:
     ]
 
 
-def test_large_images_are_sampled_where_each_region_is() -> None:
-    size = Size(1500, 3000)
-    assert _cores(Size(512, 640), None) is None
-    plain = _cores(size, None)
+def test_large_images_are_sampled_where_each_region_is(tmp_path: Path) -> None:
+    """A face of 60 px in an image of 320 squares, which none of its squares is much of."""
+    size = Size(4000, 5000)
+    assert _cores(Size(512, 640), None, 1) is None
+    plain = _cores(size, None, 1)
     assert plain is not None
-    assert (len(plain), plain) == (6, _cores(size, None))
-    spot = Box(1300, 2700, 1400, 2800)
-
-    def read(box: Box) -> np.ndarray:
-        values = np.zeros((box.size.height, box.size.width, 2))
-        values[..., 0] = 1
-        rows, columns = np.mgrid[box.slices]
-        inside = (rows >= spot.top) & (rows < spot.bottom) & (columns >= spot.left) & (columns < spot.right)
-        values[inside] = (0, 1)
-        return values
-
-    found = _cores(size, Picture(size, read))
+    assert (len(plain), plain) == (6, _cores(size, None, 1))
+    spot = Box(1300, 2700, 1360, 2760)
+    face = pyvips.Image.black(size.width, size.height)
+    face = face.draw_rect(255, spot.left, spot.top, spot.size.width, spot.size.height, fill=True)
+    face.bandjoin(255 - face).tiffsave(str(tmp_path / "guides.tif"), tile=True)
+    found = _cores(size, tmp_path / "guides.tif", 2)
     assert found is not None
-    assert any(box.top < spot.bottom and box.bottom > spot.top and box.right > spot.left for box in found)
+    assert Box(1280, 2560, 1536, 2816) in found
+    # The only square of the face, and a third of six squares twice over of what is not the face.
+    assert len(found) == 1 + 3
     assert all(edge % 16 == 0 for box in found for edge in (box.top, box.left, box.bottom, box.right))
+    assert len(_cores(size, tmp_path / "guides.tif", 1) or ()) == 1
+
+
+def test_where_no_region_is_squares_are_taken_all_the_same(tmp_path: Path) -> None:
+    size = Size(600, 600)
+    pyvips.Image.black(600, 600).tiffsave(str(tmp_path / "guides.tif"), tile=True)
+    assert _cores(size, tmp_path / "guides.tif", 1) == _cores(size, None, 1)
+
+
+def test_shares_of_squares_are_means(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).random((20, 41, 2))
+    canvas.write_guides(tmp_path / "g.tif", values)
+    found = canvas.read_square_shares(tmp_path / "g.tif", 16)
+    assert found.shape == (2, 3, 2)
+    assert found[0, 1] == pytest.approx(values[:16, 16:32].mean(axis=(0, 1)), abs=1e-5)
+    assert found[1, 2] == pytest.approx(values[16:, 32:].sum(axis=(0, 1)) / 256, abs=1e-5)
