@@ -24,6 +24,7 @@ from pipeline.canvas.inputs import (
 )
 from pipeline.canvas.judging import (
     Clipped,
+    SeenColours,
     clipped_shares,
     colour_differences,
     read_lab,
@@ -60,6 +61,7 @@ __all__ = [
     "MaskedMap",
     "Profile",
     "Proof",
+    "SeenColours",
     "add_alpha",
     "band_means",
     "bands_of",

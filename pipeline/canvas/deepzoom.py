@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.canvas import _vips
-from pipeline.canvas.transform import clipped
+from pipeline.canvas.opacity import on_white
 
 DeepZoomFormat = Literal["dzi", "szi", "iiif"]
 
@@ -41,10 +41,7 @@ def export_deepzoom(
     Raises:
         InputError: `source` cannot be read.
     """
-    image = clipped(_vips.as_unit_float(_vips.load(source)))
-    if image.bands > 3:
-        opacity = image.extract_band(3)
-        image = image.extract_band(0, n=3) * opacity + (1.0 - opacity)
+    image = on_white(_vips.as_unit_float(_vips.load(source)))
     picture = _vips.as_levels(image, 8).copy(interpretation="srgb")
     options = {"suffix": f".jpg[Q={quality}]", "tile_size": tile_px, "keep": "none"}
     with _vips.reading(source):

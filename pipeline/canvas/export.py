@@ -13,6 +13,7 @@ from pipeline.canvas import _vips
 from pipeline.canvas._dither import to_8_bits
 from pipeline.canvas._xmp import packet
 from pipeline.canvas.layout import laid_out
+from pipeline.canvas.opacity import laid_on_white, on_white
 from pipeline.canvas.profiles import read_profile
 from pipeline.canvas.transform import clipped, resampled
 from pipeline.errors import ConfigError, InputError
@@ -78,7 +79,7 @@ def export_print(
     opacity = None if alpha is None else _opacity(alpha, source, _vips.size(image))
     if opacity is not None and not keeps_alpha(form.name, encoding.compression, space):
         # On paper: white shows where there is nothing.
-        image, opacity = image * opacity + (1.0 - opacity), None
+        image, opacity = laid_on_white(image, opacity), None
     if sheet is not None:
         image = laid_out(image, sheet, [level / 255 for level in sheet.pad])
         opacity = opacity if opacity is None else laid_out(opacity, sheet, [1.0], ink=1.0)
@@ -223,13 +224,14 @@ def _save(image: _vips.Image, target: Path, source: Path, *, encoding: Encoding,
 def export_preview(source: Path, target: Path, max_side_px: int) -> None:
     """Writes an 8-bit sRGB picture whose longer side is at most `max_side_px`; smaller ones keep their size.
 
+    As in the print, colours are clipped before they are averaged, and opacity is laid on white.
+
     Args:
-        source: An image.
+        source: An image of one band or three, and one more where it has opacity.
         target: The picture, a PNG or, by its suffix, a JPEG (quality 90).
         max_side_px: Of the picture.
     """
-    image = _vips.load(source)
-    image = _vips.as_unit_float(image.extract_band(0, n=min(3, image.bands)))
+    image = on_white(_vips.as_unit_float(_vips.load(source)))
     scale = min(1.0, max_side_px / max(image.width, image.height))
     size = Size(max(1, round(image.height * scale)), max(1, round(image.width * scale)))
     preview = _vips.as_levels(resampled(image, size, "lanczos3"), 8)
@@ -245,8 +247,7 @@ def join_pictures(sources: Sequence[Path], target: Path, height_px: int) -> None
     """Writes pictures side by side, each at this height, with white between them, as a JPEG."""
     panels = []
     for source in sources:
-        image = _vips.load(source)
-        image = _vips.as_unit_float(image.extract_band(0, n=min(3, image.bands)))
+        image = on_white(_vips.as_unit_float(_vips.load(source)))
         image = image.bandjoin([image, image]) if image.bands == 1 else image
         size = Size(height_px, max(1, round(image.width * height_px / image.height)))
         panels.append(_vips.as_levels(resampled(image, size, "lanczos3"), 8))

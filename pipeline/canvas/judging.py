@@ -16,18 +16,41 @@ from pipeline.canvas.transform import clipped, resampled
 from pipeline.geometry import Size
 
 
-def read_lab(path: Path, size: Size) -> Float32[ndarray, "height width 3"]:
-    """The image's colours in CIELAB (D65 white, L from 0 to 100) at a small size; sRGB clipped to [0, 1].
+@final
+@dataclass(frozen=True, slots=True)
+class SeenColours:
+    """An image's colours from afar, and how much of them is seen.
+
+    Attributes:
+        lab: CIELAB (D65 white, L from 0 to 100), of what is seen; black where nothing is.
+        opacity: In [0, 1]; 1 where the image has none.
+    """
+
+    lab: Float32[ndarray, "height width 3"]
+    opacity: Float32[ndarray, "height width"]
+
+
+def read_lab(path: Path, size: Size) -> SeenColours:
+    """The image's colours at a small size: of sRGB clipped to [0, 1] as in a print, and then averaged.
+
+    Each pixel has its part in them by its opacity, if there is any: what is not seen has none.
 
     Raises:
         InputError: The file cannot be read.
     """
-    image = _vips.as_unit_float(_vips.load(path).extract_band(0, n=3))
+    image = clipped(_vips.as_unit_float(_vips.load(path)))
+    has_opacity = image.bands > 3
+    if has_opacity:
+        image = (image.extract_band(0, n=3) * image.extract_band(3)).bandjoin(image.extract_band(3))
     with _vips.reading(path):
-        shrunk = clipped(resampled(image, size, "linear"))
-        levels = _vips.as_levels(shrunk, 16).copy(interpretation="rgb16")
-        lab = levels.colourspace("lab").numpy()
-    return np.asarray(lab, dtype=np.float32)
+        small = clipped(resampled(image, size, "linear")).copy_memory()
+    colours, opacity = small, np.ones((size.height, size.width), dtype=np.float32)
+    if has_opacity:
+        # libvips has 0 / 0 = 0.
+        colours = clipped(small.extract_band(0, n=3) / small.extract_band(3))
+        opacity = np.asarray(small.extract_band(3).numpy(), dtype=np.float32).reshape(size.height, size.width)
+    lab = _vips.as_levels(colours, 16).copy(interpretation="rgb16").colourspace("lab").numpy()
+    return SeenColours(np.asarray(lab, dtype=np.float32), opacity)
 
 
 def read_shares(guides: Path, size: Size) -> Float32[ndarray, "height width regions"]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.canvas import _vips
 from pipeline.canvas.export import to_profile
+from pipeline.canvas.opacity import on_white
 from pipeline.canvas.transform import clipped, resampled
 from pipeline.files import atomic_path
 from pipeline.formats import Encoding
@@ -43,7 +44,7 @@ def write_proof(source: Path, target: Path, gamut: Path, encoding: Encoding, lon
     """Writes a soft proof, and a picture in which what the device cannot show is magenta, as 8-bit sRGB PNGs.
 
     Args:
-        source: A float image; its first three bands are printed.
+        source: A float image of three bands, or four with alpha, which is laid on white as on every press.
         target: The proof: the image as the device shows it, seen relative to its white.
         gamut: The other picture: the image in grey, with magenta.
         encoding: The profile, the intent, and black point compensation.
@@ -52,11 +53,11 @@ def write_proof(source: Path, target: Path, gamut: Path, encoding: Encoding, lon
     Raises:
         InputError: The source cannot be read, or the profile is unusable.
     """
-    image = _vips.load(source).extract_band(0, n=3)
+    image = _vips.load(source)
     scale = min(1.0, longer_side_px / max(image.width, image.height))
     size = Size(max(1, round(image.height * scale)), max(1, round(image.width * scale)))
     with _vips.reading(source):
-        small = clipped(resampled(clipped(_vips.as_unit_float(image)), size, "lanczos3")).copy_memory()
+        small = clipped(resampled(on_white(_vips.as_unit_float(image)), size, "lanczos3")).copy_memory()
     proof = _back(to_profile(small, encoding), encoding.black_point_compensation)
     plain = Encoding(profile=encoding.profile, intent="relative", black_point_compensation=False)
     nearest = _back(to_profile(small, plain), compensated=False)

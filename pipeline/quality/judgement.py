@@ -257,23 +257,24 @@ def _content(
 
 
 def _colours(task: Task, assembled: Path) -> dict[str, Any]:
-    """For each region, how far its colours are from the content's and from its style's."""
+    """For each region, how far its colours, where they are seen, are from the content's and its style's."""
     top = task.levels[-1]
     whole = canvas.size_of(assembled)
     size = _small(whole, _COLOUR_PX)
     content = task.content if _same_shape(canvas.size_of(task.content), whole) else top.content
     found = canvas.read_lab(assembled, size)
-    apart = canvas.colour_differences(found, canvas.read_lab(content, size))
+    apart = canvas.colour_differences(found.lab, canvas.read_lab(content, size).lab)
     if top.guides is None:
         shares: Float32[ndarray, "height width regions"] = np.ones((*apart.shape, 1), dtype=np.float32)
     else:
         shares = canvas.read_shares(top.guides, size)
+    shares = shares * found.opacity[..., None]
     regions = {}
     for region, share in zip(top.regions, np.moveaxis(shares, 2, 0), strict=True):
         wanted, weights = _style_colours(region.styles)
         regions[region.label] = {
             "to_content": mean_over(apart, share),
-            "to_style": distribution_distance(found.reshape(-1, 3), wanted, share.ravel(), weights),
+            "to_style": distribution_distance(found.lab.reshape(-1, 3), wanted, share.ravel(), weights),
         }
     return regions
 
@@ -285,11 +286,12 @@ def _style_colours(
     colours, weights = [], []
     for style in styles:
         size = _small(canvas.size_of(style.image), _STYLE_COLOUR_PX)
-        share = np.ones(size.area, dtype=np.float32)
+        seen = canvas.read_lab(style.image, size)
+        share = seen.opacity.ravel()
         if style.mask is not None:
-            share = canvas.read_mask(Mask.parse(style.mask), size).ravel()
+            share = share * canvas.read_mask(Mask.parse(style.mask), size).ravel()
         total = float(share.sum(dtype=np.float64))
-        colours.append(canvas.read_lab(style.image, size).reshape(-1, 3))
+        colours.append(seen.lab.reshape(-1, 3))
         weights.append(share * (style.weight / total if total else 0.0))
     return np.concatenate(colours), np.concatenate(weights).astype(np.float32)
 

@@ -87,15 +87,18 @@ def own_rows(image: Raster, size: Size, part: Part) -> Iterator[Float[Tensor, "r
 def shrunk(
     rows: Iterable[Float[np.ndarray, "rows width 3"]], size: Size, longer_side_px: int
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """An image of some rows at a time as 8-bit pixels, shrunk by whole-number boxes to fit a longer side."""
+    """An image of some rows at a time as 8-bit pixels, shrunk by whole-number boxes to fit a longer side.
+
+    As in a print, colours are clipped before they are averaged.
+    """
     factor = math.ceil(max(size.height, size.width) / longer_side_px)
     heights, widths = (-(-side // factor) for side in (size.height, size.width))
     sums = np.zeros((heights, widths, 3), np.float64)
     top = 0
     for block in rows:
-        columns = np.add.reduceat(block, np.arange(0, size.width, factor), axis=1)
+        columns = np.add.reduceat(np.clip(block, 0, 1), np.arange(0, size.width, factor), axis=1)
         np.add.at(sums, np.arange(top, top + len(block)) // factor, columns)
         top += len(block)
     counts = [np.bincount(np.arange(side) // factor) for side in (size.height, size.width)]
     means = sums / np.outer(*counts)[..., None]
-    return np.asarray(np.rint(np.clip(means, 0, 1) * 255), np.uint8)
+    return np.asarray(np.rint(means * 255), np.uint8)

@@ -48,6 +48,19 @@ def test_what_cannot_be_printed_is_shown_and_counted(impasto: Impasto, words: li
     assert len(set(gamut[30, 60].tolist())) == 1
 
 
+def test_what_is_not_seen_is_paper(impasto: Impasto, words: list[Any]) -> None:
+    """As every press prints it: without the blue, there is nothing that it cannot print."""
+    pixels = np.ones((60, 80, 4), dtype=np.float32)
+    pixels[..., :3] = canvas.read(impasto.folder / "a.tif")
+    pixels[:, :40, 3] = 0
+    canvas.write(impasto.folder / "a.tif", pixels)
+    assert impasto.works(*words).said == ["proof.png: 0.0% cannot be printed with press.icc"]
+    proof, gamut = (pyvips.Image.pngload(str(impasto.folder / f"{name}.png")) for name in ("proof", "gamut"))
+    assert proof.numpy()[30, 20].min() > 250
+    # White is shown as three quarters of it.
+    assert (gamut.numpy()[30, 20] == 191).all()
+
+
 def test_what_cannot_be_is_told_in_one_line(impasto: Impasto, words: list[Any], artwork: Artwork) -> None:
     (impasto.folder / "press.icc").write_bytes(b"no profile")
     assert impasto.refuses(*words).startswith("press.icc: expected an ICC profile of a display, printer or")

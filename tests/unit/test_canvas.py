@@ -677,6 +677,11 @@ def test_print_refuses_what_cannot_be(tmp_path: Path) -> None:
     assert not target.exists()
 
 
+def _raw_png(path: Path) -> np.ndarray:
+    image = pyvips.Image.pngload(str(path))
+    return np.asarray(image.numpy(), dtype=np.float32).reshape(image.height, image.width, image.bands)
+
+
 def test_preview_fits_and_never_enlarges(tmp_path: Path) -> None:
     array = _print_source(tmp_path / "a.tif")
     canvas.export_preview(tmp_path / "a.tif", tmp_path / "small.png", 100)
@@ -686,6 +691,28 @@ def test_preview_fits_and_never_enlarges(tmp_path: Path) -> None:
     same = pyvips.Image.pngload(str(tmp_path / "same.png"))
     np.testing.assert_array_equal(same.numpy(), np.rint(array.clip(0, 1).astype(np.float64) * 255))
     assert same.get("icc-profile-data") == pyvips.Operation.call("profile_load", "srgb")
+
+
+def test_a_preview_shows_the_colours_of_the_print(tmp_path: Path) -> None:
+    """Stripes of 2 and 0 print as white and black: from afar a mid grey, not white."""
+    pixels = np.zeros((64, 64, 3), dtype=np.float32)
+    pixels[:, ::2] = 2
+    canvas.write(tmp_path / "a.tif", pixels)
+    canvas.export_preview(tmp_path / "a.tif", tmp_path / "small.png", 8)
+    assert np.abs(_raw_png(tmp_path / "small.png")[2:6, 2:6] - 127.5).max() < 3
+
+
+@pytest.mark.parametrize("bands", [1, 3])
+def test_a_preview_lies_on_white(tmp_path: Path, bands: int) -> None:
+    pixels = np.zeros((20, 20, bands + 1), dtype=np.float32)
+    pixels[:10, :, -1] = 0.25
+    canvas.write(tmp_path / "a.tif", pixels)
+    for longer_px in (20, 10):
+        canvas.export_preview(tmp_path / "a.tif", tmp_path / "small.png", longer_px)
+        small = _raw_png(tmp_path / "small.png")
+        assert small.shape == (longer_px, longer_px, bands)
+        assert (small[0] == 191).all()
+        assert (small[-1] == 255).all()
 
 
 # --- memory ----------------------------------------------------------------------------------------------

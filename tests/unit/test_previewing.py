@@ -20,11 +20,14 @@ PADDED = Size(16, 32)
 def test_an_image_is_shrunk_by_boxes_and_what_is_left_of_them_at_the_edges() -> None:
     image = np.zeros((5, 7, 3))
     image[0:2, 0:2] = [[[0.2] * 3, [0.4] * 3], [[0.6] * 3, [0.84] * 3]]
+    # From afar a mid grey: they print as black and white.
+    image[0:2, 2:4] = [[[3.0] * 3, [-1.0] * 3], [[-0.5] * 3, [1.2] * 3]]
     image[4, 6] = [0.1, 0.2, 2.0]
     image[4, 0:2] = -1
     picture = shrunk([image[:3], image[3:]], Size(5, 7), 4)
     assert picture.shape == (3, 4, 3)
     assert picture[0, 0].tolist() == [130, 130, 130]
+    assert picture[0, 1].tolist() == [128, 128, 128]
     assert picture[2, 3].tolist() == [26, 51, 255]
     assert picture[2, 0].tolist() == [0, 0, 0]
     assert not picture[1].any()

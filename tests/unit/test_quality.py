@@ -11,8 +11,9 @@ from pipeline.canvas import Clipped
 from pipeline.config.quality import Limits
 from pipeline.geometry import Box, Size
 from pipeline.quality.colours import distribution_distance, mean_over
-from pipeline.quality.judgement import _cores
+from pipeline.quality.judgement import _colours, _cores
 from pipeline.quality.limits import missed
+from pipeline.quality.task import LevelTask, RegionTask, StyleTask, Task
 
 
 def test_clouds_of_colours_are_as_far_apart_as_they_are_moved() -> None:
@@ -51,13 +52,64 @@ def test_lab_shares_and_clipping_of_files(tmp_path: Path) -> None:
     pixels[:5, 20:, 1] = -0.1
     canvas.write(tmp_path / "a.tif", pixels)
     assert canvas.clipped_shares(tmp_path / "a.tif") == Clipped(dark=5 / 40, light=0.5, either=25 / 40)
-    lab = canvas.read_lab(tmp_path / "a.tif", Size(20, 40))
+    lab = canvas.read_lab(tmp_path / "a.tif", Size(20, 40)).lab
     assert lab[10, 3] == pytest.approx([100, 0, 0], abs=0.1)
     assert lab[10, 30] == pytest.approx([53.39, 0, 0], abs=0.1)
     canvas.write_guides(tmp_path / "g.tif", np.stack([pixels[..., 0] > 1, pixels[..., 0] < 1], axis=-1) * 1.0)
     shares = canvas.read_shares(tmp_path / "g.tif", Size(10, 20))
     assert shares[:, :9, 0] == pytest.approx(1)
     assert shares.sum(axis=2) == pytest.approx(1, abs=1e-4)
+
+
+def test_colours_from_afar_are_those_of_the_print(tmp_path: Path) -> None:
+    """Stripes of 2 and 0 print as white and black: a mid grey, not white."""
+    pixels = np.zeros((64, 64, 3), dtype=np.float32)
+    pixels[:, ::2] = 2
+    canvas.write(tmp_path / "a.tif", pixels)
+    seen = canvas.read_lab(tmp_path / "a.tif", Size(4, 4))
+    assert seen.lab[1, 1] == pytest.approx([53.39, 0, 0], abs=1)
+    assert seen.opacity == pytest.approx(1)
+
+
+def test_what_is_not_seen_has_no_part_in_colours(tmp_path: Path) -> None:
+    """Half of each pixel of the small copy is a grey; the other half is a red without opacity."""
+    pixels = np.full((64, 64, 4), 0.5, dtype=np.float32)
+    pixels[..., 3] = 1
+    pixels[:, ::2] = (1, 0, 0, 0)
+    pixels[32:] = (1, 0, 0, 0)
+    canvas.write(tmp_path / "a.tif", pixels)
+    seen = canvas.read_lab(tmp_path / "a.tif", Size(4, 4))
+    assert seen.lab[0, 1] == pytest.approx([53.39, 0, 0], abs=0.1)
+    assert seen.opacity[0, 1] == pytest.approx(0.5, abs=0.02)
+    assert seen.opacity[3] == pytest.approx(0)
+    assert np.isfinite(seen.lab).all()
+
+
+def test_a_regions_colours_are_compared_where_they_are_seen(tmp_path: Path) -> None:
+    grey = np.full((64, 64, 3), 0.5, dtype=np.float32)
+    canvas.write(tmp_path / "grey.tif", grey)
+    cut = np.concatenate([grey, np.ones((64, 64, 1), dtype=np.float32)], axis=2)
+    cut[:, :32] = (1, 0, 0, 0)
+    canvas.write(tmp_path / "cut.tif", cut)
+    guides = np.zeros((64, 64, 2))
+    guides[..., 0], guides[:, :32, 1] = 1, 1
+    canvas.write_guides(tmp_path / "guides.tif", guides)
+    style = StyleTask(image=tmp_path / "grey.tif", mask=None, weight=1)
+    grey_file = tmp_path / "grey.tif"
+    level = LevelTask(
+        level_px=64,
+        content=grey_file,
+        result=grey_file,
+        record=tmp_path / "none.json",
+        guides=tmp_path / "guides.tif",
+        regions=tuple(RegionTask(label=label, styles=(style,)) for label in ("all", "hidden")),
+    )
+    found = _colours(Task(artwork="a", content=grey_file, levels=(level,)), tmp_path / "cut.tif")
+    assert found["all"] == {
+        "to_content": pytest.approx(0, abs=0.1),
+        "to_style": pytest.approx(0, abs=0.1),
+    }
+    assert found["hidden"] == {"to_content": None, "to_style": None}
 
 
 def test_a_pixel_that_is_clipped_at_both_ends_counts_once(tmp_path: Path) -> None:
