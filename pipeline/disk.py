@@ -61,6 +61,9 @@ def disk_use(plan: Plan, size_of: Callable[[Path], Size]) -> DiskUse:
         sum(results[: index + 1]) + sum(guides) + starts[index] + states[index]
         for index in range(len(levels))
     ]
+    # What an optimised level starts from is painted before it.
+    if plan.painting is not None and not plan.is_painted:
+        while_rendering.append(sum(guides) + starts[0] + plan.painting.disk_mib * _MIB)
     while_mixing = [mix.disk_mib * _MIB + _bytes(mix.size, RENDERED) for mix in plan.mixes.values()]
     settings, top = plan.settings, levels[-1].size
     printed = _printed_bytes(plan) + _deepzoom_bytes(plan)

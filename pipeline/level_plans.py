@@ -150,6 +150,7 @@ class PaintingPlan(Model):
         moments: Where the normalisations' means and variances come from.
         compute: Device, precision and threads.
         budget_mib: What tiles and held layers may take.
+        store: Where layers are held.
         memory_mib: What the job will use, the process itself included.
         disk_mib: Files that the job makes and deletes again.
         runtime_min: What the job asks of a scheduler.
@@ -163,6 +164,7 @@ class PaintingPlan(Model):
     moments: Literal["exact", "thumbnail"]
     compute: Compute
     budget_mib: int
+    store: Literal["memory", "files"]
     memory_mib: int
     disk_mib: int
     runtime_min: int

@@ -46,7 +46,7 @@ class NetworkFiles:
 def painting_options(painting: PaintingPlan) -> str:
     """`impasto apply`'s options for a painting, but for its files."""
     compute = painting.compute
-    words = ["--moments", painting.moments, "--memory-budget-mib", str(painting.budget_mib)]
+    words = ["--prepared", "--moments", painting.moments, "--memory-budget-mib", str(painting.budget_mib)]
     words += ["--device", compute.device, "--precision", compute.precision]
     words += ["--threads", str(compute.threads)]
     return shlex.join([*words, *(["--channels", *painting.channels] if painting.channels else [])])

@@ -6,28 +6,36 @@ A pure function of the settings and sizes, without torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal, final
 
 from pipeline.budget import PROCESS_MIB, DoesNotFitError
 from pipeline.config.models import Artwork, Compute, Config
 from pipeline.config.networks import TrainedNetwork
+from pipeline.disk import RENDERED, file_mib
 from pipeline.errors import ConfigError, InputError
+from pipeline.geometry import Size
 from pipeline.inspection import SeenFiles, checked_size, weights_sources
 from pipeline.level_plans import LevelPlan, PaintingPlan, RegionPlan
 from pipeline.pyramid import Level
 from pipeline.shared_plans import NetworkPlan, make_key
 from pipeline.transformations import (
     ARCHITECTURES,
+    THUMBNAIL_PX,
     TILE_STEP_PX,
     Convolution,
+    around_px,
     held_bytes_per_px,
     pass_bytes_per_px,
+    piece_for,
     tile_for,
 )
 
 _LEAST_MIB = 64
+_FLOAT_BYTES = 4
 _SECONDS_PER_MEGAPIXEL = 6.0
 _MIB = 2**20
 
@@ -104,10 +112,7 @@ def painting(
             str(compute.memory_budget_mib),
             level,
         )
-    layers = _layers(settings)
-    tile_px = min(tile_for(layers, room_mib), level.px + TILE_STEP_PX)
-    held_mib = held_bytes_per_px(layers, 4) * level.size.area / _MIB
-    in_memory_mib = min(held_mib, room_mib / 2)
+    cost = _Cost.of(settings, artwork.feedforward.moments, level, room_mib)
     return PaintingPlan(
         network=key,
         level_px=level.px,
@@ -117,10 +122,59 @@ def painting(
         moments=artwork.feedforward.moments,
         compute=compute.for_pixels(),
         budget_mib=room_mib,
-        memory_mib=math.ceil(PROCESS_MIB + in_memory_mib + pass_bytes_per_px(layers) * tile_px**2 / _MIB),
-        disk_mib=math.ceil(held_mib) if held_mib > room_mib / 2 else 0,
+        store=cost.store,
+        memory_mib=math.ceil(PROCESS_MIB + cost.memory_mib),
+        disk_mib=cost.disk_mib,
         runtime_min=10 + round(2 * _SECONDS_PER_MEGAPIXEL * level.size.area / 1e6 / 60),
     )
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """What a painting takes beside its process.
+
+    Attributes:
+        store: Where layers are held.
+        memory_mib: What is held in memory together with a tile, or a piece that starts from the picture.
+        disk_mib: What is held in files, and images that are written and deleted again.
+    """
+
+    store: Literal["memory", "files"]
+    memory_mib: float
+    disk_mib: int
+
+    @classmethod
+    def of(cls, settings: TrainedNetwork, moments: str, level: Level, room_mib: int) -> _Cost:
+        """Of a level, with tiles and held layers in so much memory."""
+        layers, size = _layers(settings), level.size
+        by_thumbnail = moments == "thumbnail" and size.area > THUMBNAIL_PX**2
+        settled = size.of_area(THUMBNAIL_PX) if by_thumbnail else size
+        held_mib = held_bytes_per_px(layers, 4) * settled.area / _MIB
+        in_files = held_mib > room_mib / 2
+        tile_px = tile_for(layers, room_mib)
+        tile_mib = pass_bytes_per_px(layers) * min(tile_px, level.px + TILE_STEP_PX) ** 2 / _MIB
+        memory_mib = tile_mib if in_files else held_mib + tile_mib
+        # What such a network gives is written apart, before the content's chroma comes back to it.
+        scratch_mib = file_mib(size, RENDERED) if _may_give_luma(settings) else 0
+        if by_thumbnail:
+            bands = 3 + len(settings.styles)
+            scratch_mib = max(scratch_mib, file_mib(settled, bands * _FLOAT_BYTES))
+            memory_mib = max(memory_mib, _unheld_mib(layers, tile_px, size))
+        return cls(
+            "files" if in_files else "memory",
+            memory_mib,
+            scratch_mib + (math.ceil(held_mib) if in_files else 0),
+        )
+
+
+def _unheld_mib(layers: Sequence[Convolution], tile_px: int, size: Size) -> float:
+    """What a piece of the painting takes that is computed from the picture."""
+    piece, more_px = piece_for(layers, tile_px, held=False), around_px(layers, held=False)
+    height, width = (
+        min(own, whole) + more_px for own, whole in ((piece.height, size.height), (piece.width, size.width))
+    )
+    return pass_bytes_per_px(layers) * height * width / _MIB
 
 
 def painted_level(
@@ -153,7 +207,7 @@ def painted_level(
         tile_core_px=None if whole else tile_px,
         halo_px=0,
         keep_tiles=0,
-        store="files" if planned.disk_mib else "memory",
+        store=planned.store,
         device_mib=planned.memory_mib - PROCESS_MIB,
         memory_mib=planned.memory_mib,
         disk_mib=planned.disk_mib,
@@ -167,6 +221,11 @@ def _layers(settings: TrainedNetwork) -> tuple[Convolution, ...]:
     guides = len(settings.styles) if len(settings.styles) > 1 else 0
     architecture = "wide" if settings.file is not None else settings.architecture
     return ARCHITECTURES[architecture].layers(3 + guides, settings.upsampling)
+
+
+def _may_give_luma(settings: TrainedNetwork) -> bool:
+    """Whether the network gives luma; one in a file, which is not opened before the work, may."""
+    return settings.file is not None or settings.colour == "luminance"
 
 
 def _check_files(settings: TrainedNetwork, seen: SeenFiles, at: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, final
 
-from pipeline.geometry import Box, Size
+from pipeline.geometry import Box, Size, align_down
 
 Upsampling = Literal["nearest", "transposed"]
 
@@ -18,6 +18,12 @@ STRIDE_PX = 4
 
 TILE_STEP_PX = 64
 """Tiles have sides of a multiple of this: what is held is laid out in blocks of 16 positions."""
+
+ROW_PX = 256
+"""Rows of the tiles of an image's file, in which a painting is written."""
+
+THUMBNAIL_PX = 1024
+"""The square root of the area of the small copy whose moments are taken, unless another is asked for."""
 
 _LOST_BY_BLOCK = 2
 _MIB = 2**20
@@ -189,4 +195,47 @@ def tile_for(layers: Iterable[Convolution], budget_mib: int) -> int:
     The other half is for what is held.
     """
     side = int((budget_mib / 2 * _MIB / pass_bytes_per_px(layers)) ** 0.5)
-    return max(2 * TILE_STEP_PX, side // TILE_STEP_PX * TILE_STEP_PX)
+    return max(2 * TILE_STEP_PX, align_down(side, TILE_STEP_PX))
+
+
+def around_px(layers: Iterable[Convolution], *, held: bool) -> int:
+    """By how many pixels what a box of the painting is computed from is longer than the box, at the most.
+
+    Args:
+        layers: The chain.
+        held: Whether the last layer of the smallest size is held; else everything starts from the picture.
+    """
+    box, most = Box.whole(Size(TILE_STEP_PX, TILE_STEP_PX)), 0
+    chain = tuple(layers)
+    for index in range(len(chain) - 1, -1, -1):
+        if held and chain[index].stride_px == STRIDE_PX:
+            break
+        box = chain[index].reads(box)
+        stride_px = chain[index - 1].stride_px if index else 1
+        most = max(most, box.size.height * stride_px - TILE_STEP_PX)
+    return most
+
+
+def piece_for(layers: Iterable[Convolution], tile_px: int, *, held: bool) -> Size:
+    """The piece of the painting that reads least around it, of those that read no more than a tile does.
+
+    Such a tile starts from what is held, whatever the piece starts from.
+    No higher than a row of a file's tiles, so that memory does not grow with the image's width; but never
+    below 64x64 px. Its sides divide 256 px or are multiples of it.
+    """
+    chain = tuple(layers)
+    around = around_px(chain, held=held)
+    room_px = (tile_px + around_px(chain, held=True)) ** 2
+    pieces = [Size(TILE_STEP_PX, TILE_STEP_PX)]
+    for height in (ROW_PX, ROW_PX // 2, TILE_STEP_PX):
+        width = _divisible(room_px // (height + around) - around)
+        if width:
+            pieces.append(Size(height, width))
+    return max(pieces, key=lambda piece: piece.area / ((piece.height + around) * (piece.width + around)))
+
+
+def _divisible(length_px: int) -> int:
+    """The largest length up to this one that divides `ROW_PX` or is a multiple of it; 0 below 64 px."""
+    if length_px >= ROW_PX:
+        return align_down(length_px, ROW_PX)
+    return next((step for step in (ROW_PX // 2, TILE_STEP_PX) if step <= length_px), 0)

@@ -9,6 +9,7 @@ import torch
 
 from pipeline.feedforward.models import ModelCard, RegionCard, save_network
 from pipeline.feedforward.network import TransformationNetwork
+from pipeline.feedforward.streaming import StreamedApplication
 from pipeline.transformations import ARCHITECTURES, TransformationArchitecture, Upsampling
 
 SMALL = TransformationArchitecture("small", 3, 2)
@@ -55,6 +56,16 @@ def save_narrow(
     network = make_network(ARCHITECTURES["narrow"], len(regions))
     save_network(path, network, make_card(regions, colour))
     return network
+
+
+def painted(streamed: StreamedApplication) -> torch.Tensor:
+    """The whole image that an application paints, box by box."""
+    boxes = streamed.boxes
+    whole = torch.full((3, boxes[-1].bottom, boxes[-1].right), torch.nan)
+    for box in boxes:
+        rows, columns = box.slices
+        whole[:, rows, columns] = streamed.painted(box)
+    return whole
 
 
 _SHAPES = {

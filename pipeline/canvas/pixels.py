@@ -55,11 +55,35 @@ def write_rows(
     Raises:
         ValueError: The rows are not all of the image.
     """
+    _write_tiles(path, size, bands, _tiles_of_rows(size, bands, rows))
+
+
+def write_boxes(
+    path: Path, size: Size, bands: int, boxes: Iterable[tuple[Box, Float[ndarray, "height width bands"]]]
+) -> None:
+    """Writes what `write` does from one box after the other, in memory that does not depend on the size.
+
+    Args:
+        path: The TIFF.
+        size: Of the image.
+        bands: Of the image.
+        boxes: Each with its pixels: rows of boxes from the top, 256 px high but for the last, each from the
+            left, of a multiple of 256 columns but for the last.
+
+    Raises:
+        ValueError: The boxes are others.
+    """
+    _write_tiles(path, size, bands, _tiles_of_boxes(size, bands, boxes))
+
+
+def _write_tiles(
+    path: Path, size: Size, bands: int, tiles: Iterator[Float32[ndarray, "tile tile bands"]]
+) -> None:
     bytes_in_all = 4 * bands * size.area
     with atomic_path(path) as partial:
         tifffile.imwrite(
             partial,
-            _tiles(size, bands, rows),
+            tiles,
             shape=(size.height, size.width, bands),
             dtype=np.float32,
             tile=(_vips.TILE_PX, _vips.TILE_PX),
@@ -71,7 +95,7 @@ def write_rows(
         )
 
 
-def _tiles(
+def _tiles_of_rows(
     size: Size, bands: int, rows: Iterable[Float[ndarray, "rows width bands"]]
 ) -> Iterator[Float32[ndarray, "tile tile bands"]]:
     """The image's tiles in the order of a TIFF, those at its edges filled up with zeros."""
@@ -94,6 +118,28 @@ def _tiles(
                 filled = 0
     if done != size.height:
         raise ValueError(f"{size} px have {size.height} rows; got {done}")
+
+
+def _tiles_of_boxes(
+    size: Size, bands: int, boxes: Iterable[tuple[Box, Float[ndarray, "height width bands"]]]
+) -> Iterator[Float32[ndarray, "tile tile bands"]]:
+    """The same from boxes."""
+    side = _vips.TILE_PX
+    top = left = 0
+    for box, pixels in boxes:
+        bottom = min(top + side, size.height)
+        ends_tiles = box.right == size.width or box.right % side == 0
+        if (box.top, box.left, box.bottom) != (top, left, bottom) or not ends_tiles:
+            raise ValueError(f"{size} px need a box of rows {top} to {bottom} from column {left}; got {box}")
+        for start in range(0, box.size.width, side):
+            some = pixels[:, start : start + side]
+            tile = np.zeros((side, side, bands), np.float32)
+            tile[: some.shape[0], : some.shape[1]] = some
+            yield tile
+        left = 0 if box.right == size.width else box.right
+        top = bottom if left == 0 else top
+    if top != size.height:
+        raise ValueError(f"{size} px end at row {size.height}; the boxes end at row {top}")
 
 
 def write_png(path: Path, array: UInt8[ndarray, "height width *bands"]) -> None:

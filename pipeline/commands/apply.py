@@ -19,17 +19,23 @@ from pipeline.files import scratch_path, write_json
 from pipeline.geometry import Size
 from pipeline.machine import prepare_machine
 from pipeline.provenance import file_sha256
+from pipeline.transformations import THUMBNAIL_PX
 
 if TYPE_CHECKING:
     from pipeline.feedforward.models import ModelCard
 
-_FLOAT_BITS = 32
 _WHOLE = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("image", type=Path, help="the content image")
+    parser.add_argument(
+        "--prepared",
+        action="store_true",
+        help="the image is a file that `impasto prepare` or `recolour` wrote, and is read as it is (default: "
+        "it is decoded, turned upright and brought to sRGB first, in a file beside the output)",
+    )
     parser.add_argument("--model", type=Path, required=True, help="a network's file, made by impasto train")
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
@@ -68,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--thumbnail-px",
         type=positive,
-        default=1024,
+        default=THUMBNAIL_PX,
         metavar="PX",
         help="the square root of the thumbnail's area (default: %(default)s)",
     )
@@ -94,7 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
-    header = canvas.read_header(arguments.image)
+    canvas.read_header(arguments.image)
     # torch takes seconds, which help and mistakes need not wait for.
     from pipeline.feedforward.application import Picture, coverage_warnings, paint  # noqa: PLC0415
     from pipeline.feedforward.models import load_network  # noqa: PLC0415
@@ -107,7 +113,7 @@ def run(arguments: argparse.Namespace) -> None:
     layers_folder = output.with_name(f".{output.stem}.layers")
     shutil.rmtree(layers_folder, ignore_errors=True)
     with ExitStack() as scratch:
-        image = _image(arguments.image, header.bits, arguments.size, output, scratch)
+        image = _image(arguments, scratch)
         guides = _guides(arguments, masks, canvas.size_of(image), scratch)
         keeps_chroma = arguments.colour == "content" or card.colour == "luminance"
         painted = scratch.enter_context(scratch_path(output, "painted")) if keeps_chroma else output
@@ -201,14 +207,17 @@ def _channels(arguments: argparse.Namespace, card: ModelCard) -> tuple[int, ...]
     return tuple(card.names.index(name) for name in arguments.channels)
 
 
-def _image(path: Path, bits: int, wanted: Size | None, output: Path, scratch: ExitStack) -> Path:
+def _image(arguments: argparse.Namespace, scratch: ExitStack) -> Path:
     """The content image, decoded as `impasto prepare` does unless a stage did, and at its size."""
-    image = path
-    if bits != _FLOAT_BITS:
-        image = scratch.enter_context(scratch_path(output, "prepared"))
-        canvas.prepare(path, image)
+    image: Path = arguments.image
+    wanted: Size | None = arguments.size
+    if not arguments.prepared:
+        image = scratch.enter_context(scratch_path(arguments.output, "prepared"))
+        clipped = canvas.prepare(arguments.image, image)
+        if clipped:
+            say(f"{arguments.image}: {clipped:.2%} of its numbers lay outside 0 to 1 and were clipped")
     if wanted is not None and wanted != canvas.size_of(image):
-        sized = scratch.enter_context(scratch_path(output, "sized"))
+        sized = scratch.enter_context(scratch_path(arguments.output, "sized"))
         canvas.resize(image, sized, wanted)
         return sized
     return image

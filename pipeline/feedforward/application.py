@@ -29,7 +29,7 @@ from pipeline.files import scratch_path
 from pipeline.geometry import Box, Size
 from pipeline.machine import Machine
 from pipeline.rasters import Raster
-from pipeline.transformations import held_bytes_per_px, tile_for
+from pipeline.transformations import STRIDE_PX, held_bytes_per_px, tile_for
 from pipeline.workspaces import FolderWorkspace, MemoryWorkspace, Workspace
 
 _SAMPLE_PX = 128
@@ -136,41 +136,54 @@ def paint(
         show: Told how many steps are done, and of how many.
 
     Raises:
-        InputError: A file cannot be read, or has other bands or another size than the network needs.
+        InputError: A file cannot be read, has other bands or another size than the network needs, or values
+            that are not finite.
         ResourceError: The disk is full.
     """
     started = time.monotonic()
     network, luma = trained.network, trained.card.colour == "luminance"
     _check(trained, picture)
     image = FileRaster(picture.image, 3, luma=luma)
-    guides = _guide_raster(picture, network.guides)
     tile_px = tile_for(network.layers, memory_budget_mib)
 
-    def applied(image: Raster, guides: Raster | None) -> StreamedApplication:
+    def applied(picture: Picture) -> StreamedApplication:
+        image, guides = FileRaster(picture.image, 3, luma=luma), _guide_raster(picture, network.guides)
         return StreamedApplication(network, image, guides, tile_px=tile_px, dtype=machine.dtype)
 
-    streamed = applied(image, guides)
-    bands = streamed.bands
-    used: Moments = "exact" if thumbnail_px**2 >= image.size.area else moments
-    deviation, workspace = None, _workspace(trained, image.size, memory_budget_mib, machine, layers_folder)
-    if used == "exact":
-        total = streamed.tiles_to_settle + bands
-        streamed.settle(workspace, lambda done: show(done, total))
-    else:
-        total = bands
+    def settle(streamed: StreamedApplication, size: Size, show: Callable[[int], None]) -> Workspace:
+        workspace = _workspace(trained, size, memory_budget_mib, machine, layers_folder)
+        streamed.settle(workspace, show)
+        return workspace
+
+    def settle_by(thumbnail: Size) -> Workspace:
+        """Takes a small copy's moments over; what it held goes with it."""
         with ExitStack() as scratch:
-            thumbnail = _thumbnail(picture, image.size.of_area(thumbnail_px), output, scratch)
-            shrunk = applied(
-                FileRaster(thumbnail.image, 3, luma=luma),
-                _guide_raster(thumbnail, network.guides),
-            )
-            shrunk.settle(MemoryWorkspace(machine.device))
-        streamed.moments.update(shrunk.moments)
+            small = applied(_thumbnail(picture, thumbnail, output, scratch))
+            workspace = settle(small, thumbnail, lambda _: None)
+        streamed.moments.update(small.moments)
+        workspace.keep(())
+        return workspace
+
+    streamed = applied(picture)
+    thumbnail = image.size.of_area(thumbnail_px)
+    own = thumbnail_px**2 >= image.size.area or _is_too_thin(trained, thumbnail)
+    used: Moments = "exact" if own else moments
+    deviation, to_settle = None, streamed.tiles_to_settle if used == "exact" else 0
+    total = to_settle + len(streamed.boxes)
+    if used == "exact":
+        workspace = settle(streamed, image.size, lambda done: show(done, total))
+    else:
+        workspace = settle_by(thumbnail)
         boxes = sample_boxes(image.size, _SAMPLE_PX, _SAMPLES_ACROSS)
-        reference = applied(image, guides)
+        reference = applied(picture)
         reference.sample(boxes)
         deviation = _told(compare(streamed, reference, boxes), boxes)
-    canvas.write_rows(output, image.size, 3, _shown(streamed, lambda done: show(total - bands + done, total)))
+    if not all(bool(found.mean.isfinite().all()) for found in streamed.moments.values()):
+        raise InputError(
+            "the image", expected="finite colours, for a network of finite weights", found="NaN or infinity"
+        )
+    painted = _painted(streamed, lambda done: show(to_settle + done, total))
+    canvas.write_boxes(output, image.size, 3, painted)
     seconds = time.monotonic() - started
     return ApplicationRecord(
         height_px=image.size.height,
@@ -178,6 +191,8 @@ def paint(
         moments=used,
         deviation=deviation,
         tile_px=tile_px,
+        row_borders=streamed.row_borders,
+        column_borders=streamed.column_borders,
         store="files" if isinstance(workspace, FolderWorkspace) else "memory",
         seconds=seconds,
         megapixels_per_s=image.size.area / 1e6 / seconds,
@@ -185,6 +200,11 @@ def paint(
         precision=machine.precision,
         device=provenance.device_facts(str(machine.device)),
     )
+
+
+def _is_too_thin(trained: TrainedNetwork, size: Size) -> bool:
+    """Whether the network reflects a layer of such an image that has nothing to be reflected."""
+    return trained.network.architecture.reflected and min(size.height, size.width) <= STRIDE_PX
 
 
 def _check(trained: TrainedNetwork, picture: Picture) -> None:
@@ -198,6 +218,13 @@ def _check(trained: TrainedNetwork, picture: Picture) -> None:
         )
     if canvas.bands_of(picture.image) < 3:
         raise InputError(picture.image, expected="an image of 3 bands", found="fewer")
+    size = canvas.size_of(picture.image)
+    if _is_too_thin(trained, size):
+        raise InputError(
+            "the image",
+            expected=f"more than {STRIDE_PX} px a side, for a network that reflects its borders",
+            found=f"{size} px (height x width)",
+        )
     if picture.guides is None:
         return
     found, wanted = canvas.bands_of(picture.guides), picture.channels or range(guides)
@@ -206,10 +233,10 @@ def _check(trained: TrainedNetwork, picture: Picture) -> None:
         raise InputError(
             picture.guides, expected=f"a band for each of {', '.join(named)}", found=f"{found} bands"
         )
-    sizes = canvas.size_of(picture.image), canvas.size_of(picture.guides)
-    if sizes[0] != sizes[1]:
+    guided = canvas.size_of(picture.guides)
+    if guided != size:
         raise InputError(
-            picture.guides, expected=f"{sizes[0]} px (height x width) as the image", found=f"{sizes[1]} px"
+            picture.guides, expected=f"{size} px (height x width) as the image", found=f"{guided} px"
         )
 
 
@@ -277,9 +304,11 @@ def _told(found: Deviation, boxes: Sequence[Box]) -> DeviationRecord:
     )
 
 
-def _shown(
+def _painted(
     streamed: StreamedApplication, show: Callable[[int], None]
-) -> Iterator[Float[np.ndarray, "rows width 3"]]:
-    for done, rows in enumerate(streamed.rows(), start=1):
-        yield rows.permute(1, 2, 0).contiguous().cpu().numpy()
+) -> Iterator[tuple[Box, Float[np.ndarray, "height width 3"]]]:
+    for done, box in enumerate(streamed.boxes, start=1):
+        pixels = streamed.painted(box).permute(1, 2, 0).cpu().numpy()
+        # Before it is handed over: who takes the last box asks for no other.
         show(done)
+        yield box, pixels

@@ -41,6 +41,9 @@ class ApplicationRecord(Model):
         moments: Where the normalisations' means and variances come from: the image, or a thumbnail of it.
         deviation: What the thumbnail changes; None for exact moments.
         tile_px: Side of the tiles.
+        row_borders: Rows at which the painting goes on in another piece, or by another tile of what was held,
+            from the top.
+        column_borders: Columns at which it does, from the left.
         store: Where layers were held.
         seconds: All told.
         megapixels_per_s: Pixels of the image over that.
@@ -54,6 +57,8 @@ class ApplicationRecord(Model):
     moments: Moments
     deviation: DeviationRecord | None
     tile_px: int
+    row_borders: tuple[int, ...]
+    column_borders: tuple[int, ...]
     store: Literal["memory", "files"]
     seconds: float
     megapixels_per_s: float

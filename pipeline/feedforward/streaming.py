@@ -12,7 +12,7 @@ Every tile reads exactly what its convolutions read. So nothing is approximate, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import final
 
@@ -25,11 +25,10 @@ from pipeline.feedforward.network import EPSILON, TransformationNetwork, outward
 from pipeline.geometry import Box, Size, align_up
 from pipeline.rasters import Raster
 from pipeline.stores import Store
-from pipeline.transformations import STRIDE_PX, TILE_STEP_PX, Convolution
+from pipeline.transformations import ROW_PX, STRIDE_PX, TILE_STEP_PX, Convolution, piece_for
 from pipeline.workspaces import Workspace
 
 _PICTURE = -1
-_BAND_PX = 128
 
 
 @final
@@ -57,7 +56,7 @@ class Deviation:
 
 @final
 class StreamedApplication:
-    """One network on one image. Settle or set the moments first, then read the rows.
+    """One network on one image. Settle or set the moments first, then have boxes of it painted.
 
     Args:
         network: The network; what it computes with decides the device.
@@ -86,7 +85,6 @@ class StreamedApplication:
         self._layers = network.layers
         self._image, self._guides = image, guides
         self._tile_px = align_up(tile_px, TILE_STEP_PX)
-        self._band_px = min(_BAND_PX, self._tile_px)
         self._dtype = dtype
         margin = network.architecture.margin_px
         self._rows = outward(image.size.height, margin)
@@ -103,15 +101,26 @@ class StreamedApplication:
         return sum(len(self._tiles(index)) for index in self._normalised())
 
     @property
-    def bands(self) -> int:
-        """How many times `rows` yields."""
-        return -(-self._image.size.height // self._band_px)
+    def boxes(self) -> list[Box]:
+        """The image in boxes of about a tile's area, in the order that `canvas.write_boxes` takes."""
+        piece = piece_for(self._layers, self._tile_px, held=True)
+        return _cut(Box.whole(self._image.size), Size(ROW_PX, align_up(piece.width, ROW_PX)))
+
+    @property
+    def row_borders(self) -> tuple[int, ...]:
+        """Rows at which `boxes` go on in another piece, or by another tile of what is held, from the top."""
+        return self._borders({part.top for part in self._pieces()}, self._image.size.height)
+
+    @property
+    def column_borders(self) -> tuple[int, ...]:
+        """Columns at which they do, from the left."""
+        return self._borders({part.left for part in self._pieces()}, self._image.size.width)
 
     def settle(self, workspace: Workspace, show: Callable[[int], None] = lambda _: None) -> None:
         """Finds the moments of every layer over the whole image.
 
         Args:
-            workspace: Where layers are held; their files stay until the rows have been read.
+            workspace: Where layers are held; their files stay until the image has been painted.
             show: Told after each tile how many are done, of `tiles_to_settle`.
         """
         done = 0
@@ -145,38 +154,45 @@ class StreamedApplication:
         boxes = tuple(boxes)
         for index in self._normalised():
             sums = _Sums()
-            for box in boxes:
-                sums.add(self._convolved(index, self._scaled(box, index)))
+            for part in (part for box in boxes for part in _cut(box, self._piece)):
+                sums.add(self._convolved(index, self._scaled(part, index)))
             self.moments[self._layers[index].name] = sums.moments()
 
-    def rows(self) -> Iterator[Float[Tensor, "3 rows width"]]:
-        """The painted image, some rows at a time from the top; nominally sRGB in [0, 1], never clipped."""
-        size, height = self._image.size, self._band_px
-        width = self._tile_px * self._tile_px // height
-        for top in range(0, size.height, height):
-            bottom = min(top + height, size.height)
-            yield torch.cat(
-                [
-                    self.painted(Box(top, left, bottom, min(left + width, size.width)))
-                    for left in range(0, size.width, width)
-                ],
-                dim=2,
-            )
-
     def painted(self, box: Box) -> Float[Tensor, "3 height width"]:
-        """The painted image inside a box, with the moments known now."""
+        """The painted image inside a box, by the moments known now: nominally sRGB in [0, 1], never clipped.
+
+        It is computed in pieces that read no more than a tile does, whatever is held.
+        """
+        parts = _cut(box, self._piece)
+        if len(parts) == 1:
+            return self._painted(box)
+        whole = torch.empty(3, box.size.height, box.size.width, device=self._network.device)
+        for part in parts:
+            rows, columns = part.relative_to(box).slices
+            whole[:, rows, columns] = self._painted(part)
+        return whole
+
+    def _painted(self, box: Box) -> Float[Tensor, "3 height width"]:
         return self._network.coloured(self._convolved(len(self._layers) - 1, box).float())[0]
+
+    @property
+    def _piece(self) -> Size:
+        return piece_for(self._layers, self._tile_px, held=bool(self._held))
+
+    def _pieces(self) -> list[Box]:
+        return [part for box in self.boxes for part in _cut(box, self._piece)]
+
+    def _borders(self, starts: set[int], length_px: int) -> tuple[int, ...]:
+        # What is held last begins with the image: its tiles' borders lie on multiples of a tile's side.
+        held = range(self._tile_px, length_px, self._tile_px) if self._held else ()
+        return tuple(sorted(starts.difference({0}).union(held)))
 
     def _normalised(self) -> list[int]:
         return [index for index, layer in enumerate(self._layers) if layer.normalised]
 
     def _tiles(self, index: int) -> list[Box]:
-        side, size = self._tile_px // self._layers[index].stride_px, self._sizes[index]
-        return [
-            Box(top, left, min(top + side, size.height), min(left + side, size.width))
-            for top in range(0, size.height, side)
-            for left in range(0, size.width, side)
-        ]
+        side = self._tile_px // self._layers[index].stride_px
+        return _cut(Box.whole(self._sizes[index]), Size(side, side))
 
     def _scaled(self, box: Box, index: int) -> Box:
         """The positions of a layer over a box of the image, about."""
@@ -320,6 +336,15 @@ class _Sums:
         mean = torch.as_tensor(self._first) / self._count
         variance = torch.as_tensor(self._second) / self._count - mean.square()
         return Moments(mean, variance.clamp(min=0))
+
+
+def _cut(box: Box, part: Size) -> list[Box]:
+    """The box in parts of this size, the last of each row and column smaller, row by row."""
+    return [
+        Box(top, left, min(top + part.height, box.bottom), min(left + part.width, box.right))
+        for top in range(box.top, box.bottom, part.height)
+        for left in range(box.left, box.right, part.width)
+    ]
 
 
 def _within(box: Box, size: Size) -> Box:

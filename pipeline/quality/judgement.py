@@ -316,14 +316,8 @@ def _seams(task: Task) -> list[dict[str, Any]]:
     found = []
     for level in task.levels:
         size = canvas.size_of(level.result)
-        if level.painted:
-            side_px = read_painting(level.record).application.tile_px
-            rows: Sequence[int] = range(side_px, size.height, side_px)
-            columns: Sequence[int] = range(side_px, size.width, side_px)
-        else:
-            record = read_record(level.record)
-            rows, columns = record.row_borders, record.column_borders
-        joints = seams(_reader(level.result), size, rows, columns)
+        record = read_painting(level.record).application if level.painted else read_record(level.record)
+        joints = seams(_reader(level.result), size, record.row_borders, record.column_borders)
         if joints is not None:
             found.append({"level_px": level.level_px, **asdict(joints), "excess": joints.excess})
     return found

@@ -141,6 +141,25 @@ def test_an_image_is_brought_to_a_size(studio: Impasto) -> None:
     assert pixels(studio.folder / "out.tif").shape == (3, 36, 44)
 
 
+def test_a_file_of_a_stage_is_read_as_it_is_and_any_other_is_prepared(studio: Impasto) -> None:
+    """Colours beyond white stay where a stage wrote them; of a user's file they are clipped, and told."""
+    network = save_narrow(studio.folder / "net.safetensors", ("everywhere",))
+    bright = noise(40, 50, seed=0).astype(np.float32) / 200
+    canvas.write(studio.folder / "bright.tif", bright)
+    words = ["apply", "bright.tif", "--model", "net.safetensors", *LEAN]
+    studio.works(*words, "--prepared", *OUTPUTS)
+    expected = network(pixels(studio.folder / "bright.tif")[None])[0]
+    torch.testing.assert_close(pixels(studio.folder / "out.tif"), expected, rtol=0, atol=1e-5)
+    done = studio.works(*words, *OUTPUTS)
+    assert any("numbers lay outside 0 to 1 and were clipped" in line for line in done.said), done.said
+    expected = network(pixels(studio.folder / "bright.tif").clamp(0, 1)[None])[0]
+    # Prepared images have 16 bits.
+    torch.testing.assert_close(pixels(studio.folder / "out.tif"), expected, rtol=0, atol=1e-3)
+    bright[20, 20] = np.nan
+    canvas.write(studio.folder / "bright.tif", bright)
+    assert studio.refuses(*words, *OUTPUTS).startswith("bright.tif: expected ")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -190,7 +209,8 @@ def test_a_broken_image_is_told_in_one_line(studio: Impasto, kind: str) -> None:
     assert studio.refuses("apply", path, *words).startswith(f"{path}: expected ")
 
 
-def test_a_colourless_float_image_is_refused(studio: Impasto) -> None:
+def test_a_colourless_float_image_is_no_file_of_a_stage(studio: Impasto) -> None:
     canvas.write(studio.folder / "grey.tif", np.zeros((40, 40, 1), np.float32))
-    words = ["--model", "net.safetensors", *MASKS, *LEAN, *OUTPUTS]
-    assert "grey.tif: expected " in studio.refuses("apply", "grey.tif", *words)
+    words = ["apply", "grey.tif", "--model", "net.safetensors", *MASKS, *LEAN, *OUTPUTS]
+    assert "grey.tif: expected " in studio.refuses(*words, "--prepared")
+    studio.works(*words)

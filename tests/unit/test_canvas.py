@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -464,6 +465,58 @@ def test_rows_are_written_as_the_whole_is(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=f"300x70 px have 300 rows; {found}"):
             canvas.write_rows(tmp_path / "half.tif", Size(300, 70), 3, wrong)
     assert {path.name for path in tmp_path.iterdir()} == {"whole.tif", "rows.tif"}
+
+
+def _boxes(image: np.ndarray, width: int) -> list[tuple[Box, np.ndarray]]:
+    """The image in boxes of 256 rows."""
+    height, whole = image.shape[:2]
+    found = [
+        Box(top, left, min(top + 256, height), min(left + width, whole))
+        for top in range(0, height, 256)
+        for left in range(0, whole, width)
+    ]
+    return [(box, image[box.slices]) for box in found]
+
+
+@pytest.mark.parametrize("width", [256, 512, 1024])
+def test_boxes_written_one_after_the_other_are_the_image(tmp_path: Path, width: int) -> None:
+    image = np.random.default_rng(3).random((300, 530, 3)).astype(np.float32) * 3 - 1
+    canvas.write(tmp_path / "whole.tif", image)
+    canvas.write_boxes(tmp_path / "boxes.tif", Size(300, 530), 3, iter(_boxes(image, width)))
+    assert np.array_equal(canvas.read(tmp_path / "boxes.tif"), image)
+    fields = ["width", "height", "bands", "format", "interpretation", "tile-width", "tile-height"]
+    by_boxes, at_once = (pyvips.Image.tiffload(str(tmp_path / f"{name}.tif")) for name in ("boxes", "whole"))
+    assert [by_boxes.get(name) for name in fields] == [at_once.get(name) for name in fields]
+
+
+def test_boxes_that_are_not_the_images_are_refused(tmp_path: Path) -> None:
+    image = np.zeros((300, 530, 3), np.float32)
+    boxes = _boxes(image, 256)
+    some = (Box(0, 0, 256, 100), image[:256, :100])
+    for wrong, said in (
+        (boxes[1:], r"rows 0 to 256 from column 0; got Box\(top=0, left=256"),
+        ([boxes[0], boxes[3]], r"rows 0 to 256 from column 256; got Box\(top=256"),
+        ([some], "rows 0 to 256 from column 0; got"),
+        (boxes[:3], "end at row 300; the boxes end at row 256"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            canvas.write_boxes(tmp_path / "half.tif", Size(300, 530), 3, wrong)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wide_image_is_written_in_the_memory_of_a_box(tmp_path: Path) -> None:
+    box = np.zeros((200, 512, 3), np.float32)
+    size = Size(200, 30_000)
+    boxes = ((Box(0, left, 200, min(left + 512, size.width)), box) for left in range(0, size.width, 512))
+    cut = ((place, values[:, : place.size.width]) for place, values in boxes)
+    tracemalloc.start()
+    try:
+        canvas.write_boxes(tmp_path / "wide.tif", size, 3, cut)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # A row of tiles of the whole width would be 88 MiB.
+    assert peak < 8 * 2**20
 
 
 def test_write_png(tmp_path: Path) -> None:

@@ -11,9 +11,15 @@ from networks import make_image
 from transformation_networks import SMALL, make_card, make_network
 
 from pipeline import canvas
+from pipeline.errors import InputError
+from pipeline.feedforward import application
 from pipeline.feedforward.application import Picture, paint
 from pipeline.feedforward.models import TrainedNetwork
+from pipeline.feedforward.record import ApplicationRecord, Moments
+from pipeline.feedforward.streaming import StreamedApplication
+from pipeline.geometry import Box
 from pipeline.machine import Machine
+from pipeline.transformations import TransformationArchitecture
 
 
 @pytest.mark.parametrize(("thumbnail_px", "moments"), [(44, "thumbnail"), (45, "exact")])
@@ -38,3 +44,84 @@ def test_an_image_no_larger_than_the_thumbnail_has_its_own_moments(
     assert (record.deviation is None) == (moments == "exact")
     off = canvas.read(tmp_path / "painted.tif") - trained.network(image[None])[0].permute(1, 2, 0).numpy()
     assert (float(np.abs(off).max()) < 1e-5) == (moments == "exact")
+
+
+def save_image(folder: Path, height: int, width: int) -> Picture:
+    image = make_image(height, width, 1, dtype=torch.float32)
+    canvas.write(folder / "image.tif", image.permute(1, 2, 0).contiguous().numpy())
+    return Picture(folder / "image.tif", None)
+
+
+def test_layers_of_a_thumbnail_are_held_within_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of 1 MiB holds those of 241 px squared at most, by a network that takes 9 bytes of each pixel."""
+    trained = TrainedNetwork(make_network(SMALL, 1), make_card(("everywhere",)))
+    picture = save_image(tmp_path, 250, 250)
+    files: list[int] = []
+    folder = tmp_path / "layers"
+    kept = StreamedApplication.painted
+
+    def noted(streamed: StreamedApplication, box: Box) -> torch.Tensor:
+        files.append(len(list(folder.glob("*"))))
+        return kept(streamed, box)
+
+    monkeypatch.setattr(StreamedApplication, "painted", noted)
+    monkeypatch.setattr(application, "sample_boxes", lambda *_: (Box(0, 0, 32, 32),))
+    for thumbnail_px, store in ((100, "memory"), (245, "files")):
+        record = paint(
+            trained,
+            picture,
+            tmp_path / "painted.tif",
+            moments="thumbnail",
+            thumbnail_px=thumbnail_px,
+            memory_budget_mib=1,
+            machine=Machine(torch.device("cpu"), torch.float32, 1),
+            layers_folder=folder,
+        )
+        assert (record.moments, record.store) == ("thumbnail", store)
+        # What the thumbnail held goes before the picture is painted; a folder that nothing needs is not made.
+        assert folder.exists() == (store == "files")
+        assert set(files) == {0}
+
+
+def test_pictures_that_a_network_cannot_reflect_are_refused(tmp_path: Path) -> None:
+    architecture = TransformationArchitecture("thin", 3, 1, reflected=True, bounded=False)
+    trained = TrainedNetwork(make_network(architecture, 1), make_card(("everywhere",)))
+
+    def painted(picture: Picture, moments: Moments = "exact") -> ApplicationRecord:
+        return paint(
+            trained,
+            picture,
+            tmp_path / "painted.tif",
+            moments=moments,
+            thumbnail_px=64,
+            memory_budget_mib=64,
+            machine=Machine(torch.device("cpu"), torch.float32, 1),
+            layers_folder=tmp_path / "layers",
+        )
+
+    for height, width in ((4, 40), (40, 3), (1, 1)):
+        with pytest.raises(InputError, match=f"more than 4 px a side, .*; found {height}x{width} px"):
+            painted(save_image(tmp_path, height, width))
+    assert painted(save_image(tmp_path, 5, 5)).moments == "exact"
+    # A thumbnail of 3x1365 px could not be reflected either.
+    assert painted(save_image(tmp_path, 6, 2730), "thumbnail").moments == "exact"
+
+
+def test_a_picture_with_a_hole_is_refused(tmp_path: Path) -> None:
+    pixels = np.zeros((40, 40, 3), np.float32)
+    pixels[20, 20] = np.nan
+    canvas.write(tmp_path / "image.tif", pixels)
+    with pytest.raises(InputError, match=r"the image: expected finite colours, .*; found NaN or infinity"):
+        paint(
+            TrainedNetwork(make_network(SMALL, 1), make_card(("everywhere",))),
+            Picture(tmp_path / "image.tif", None),
+            tmp_path / "painted.tif",
+            moments="exact",
+            thumbnail_px=64,
+            memory_budget_mib=64,
+            machine=Machine(torch.device("cpu"), torch.float32, 1),
+            layers_folder=tmp_path / "layers",
+        )
+    assert not (tmp_path / "painted.tif").exists()

@@ -12,6 +12,7 @@ from networks import make_image
 from safetensors.torch import save_file
 from torch.nn.functional import conv2d, instance_norm, interpolate, pad
 from transformation_networks import johnson_state
+from transformation_networks import painted as painted_by_boxes
 
 from pipeline.errors import WeightsError
 from pipeline.feedforward.importing import read_johnson
@@ -68,7 +69,7 @@ def test_tiles_of_it_are_the_whole(tmp_path: Path) -> None:
         expected = network(image[None])[0]
     streamed = StreamedApplication(network, TensorRaster(image), None, tile_px=64)
     streamed.settle(MemoryWorkspace(torch.device("cpu")))
-    found = torch.cat(list(streamed.rows()), dim=1)
+    found = painted_by_boxes(streamed)
     assert Size(*found.shape[1:]) == Size(137, 150)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 

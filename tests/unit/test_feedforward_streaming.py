@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks import make_image
-from transformation_networks import SMALL, make_network
+from transformation_networks import SMALL, make_network, painted
 
 from pipeline.feedforward.streaming import StreamedApplication, compare, sample_boxes
 from pipeline.geometry import Box, Size
@@ -17,7 +17,9 @@ from pipeline.transformations import (
     ARCHITECTURES,
     TransformationArchitecture,
     Upsampling,
+    around_px,
     held_bytes_per_px,
+    piece_for,
     tile_for,
 )
 from pipeline.workspaces import FolderWorkspace, MemoryWorkspace
@@ -29,10 +31,6 @@ def picture(height: int, width: int, seed: int = 0) -> tuple[torch.Tensor, torch
     """Colours, and two soft regions that sum to one."""
     mask = make_image(height, width, seed + 1, channels=1, dtype=torch.float32)
     return make_image(height, width, seed, dtype=torch.float32), torch.cat([mask, 1 - mask])
-
-
-def painted(streamed: StreamedApplication) -> torch.Tensor:
-    return torch.cat(list(streamed.rows()), dim=1)
 
 
 @dataclass(frozen=True)
@@ -78,9 +76,7 @@ def test_by_tiles_it_is_what_the_whole_image_gives(
     shown: list[int] = []
     streamed.settle(FolderWorkspace(folder, CPU) if case.in_files else MemoryWorkspace(CPU), shown.append)
     assert shown == list(range(1, streamed.tiles_to_settle + 1))
-    rows = list(streamed.rows())
-    assert len(rows) == streamed.bands
-    torch.testing.assert_close(torch.cat(rows, dim=1), whole, rtol=0, atol=1e-5)
+    torch.testing.assert_close(painted(streamed), whole, rtol=0, atol=1e-5)
 
 
 def test_the_moments_are_those_of_every_position() -> None:
@@ -152,6 +148,72 @@ def test_guides_of_another_size_are_refused() -> None:
     image, guides = picture(20, 20)
     with pytest.raises(ValueError, match="guides of 10x20 px do not fit an image of 20x20 px"):
         StreamedApplication(make_network(), TensorRaster(image), TensorRaster(guides[:, :10]), tile_px=64)
+
+
+def test_it_says_where_its_pieces_and_what_is_held_meet() -> None:
+    image = torch.rand(300, 500, generator=torch.Generator().manual_seed(0)).expand(3, -1, -1)
+    settled, sampled = (
+        StreamedApplication(make_network(SMALL, 1), TensorRaster(image), None, tile_px=192) for _ in range(2)
+    )
+    settled.settle(MemoryWorkspace(CPU))
+    sampled.sample([Box(0, 0, 64, 64)])
+    # Pieces of 256x128 px from what tiles of 192 px hold; of 128x128 px where all begins at the picture.
+    assert settled.row_borders == (192, 256)
+    assert settled.column_borders == (128, 192, 256, 384)
+    assert sampled.row_borders == (128, 256)
+    assert sampled.column_borders == (128, 256, 384)
+
+
+def test_it_computes_the_pieces_that_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces: list[Box] = []
+
+    def noted(_: StreamedApplication, box: Box) -> torch.Tensor:
+        pieces.append(box)
+        return torch.zeros(3, box.size.height, box.size.width)
+
+    monkeypatch.setattr(StreamedApplication, "_painted", noted)
+    image = TensorRaster(torch.zeros(3, 300, 500))
+    streamed = StreamedApplication(make_network(SMALL, 1), image, None, tile_px=192)
+    assert not painted(streamed).any()
+    assert (0, *streamed.row_borders) == tuple(sorted({piece.top for piece in pieces}))
+    assert (0, *streamed.column_borders) == tuple(sorted({piece.left for piece in pieces}))
+
+
+@dataclass
+class Watched:
+    """A raster that keeps what was read of it."""
+
+    raster: TensorRaster
+    boxes: list[Box] = field(default_factory=list)
+
+    @property
+    def size(self) -> Size:
+        return self.raster.size
+
+    def read(self, box: Box) -> torch.Tensor:
+        self.boxes.append(box)
+        return self.raster.read(box)
+
+
+@pytest.mark.parametrize("tile_px", [192, 256, 512])
+def test_pieces_that_start_from_the_picture_read_no_more_than_a_tile(tile_px: int) -> None:
+    watched = Watched(TensorRaster(make_image(300, 1300, 0, dtype=torch.float32)))
+    streamed = StreamedApplication(make_network(SMALL, 1), watched, None, tile_px=tile_px)
+    streamed.sample([Box(0, 0, 300, 300)])
+    painted(streamed)
+    # From what is held a tile reads 8 px more on each side.
+    assert max(box.size.area for box in watched.boxes) <= (tile_px + 16) ** 2
+    assert max(box.size.height for box in watched.boxes) <= 256 + 59
+
+
+def test_pieces_are_as_wide_as_the_budget_allows() -> None:
+    layers = ARCHITECTURES["narrow"].layers(5, "nearest")
+    assert (around_px(layers, held=True), around_px(layers, held=False)) == (16, 107)
+    # 272 rows of 3856 px, of the 1040 x 1040 px that a tile reads.
+    assert piece_for(layers, 1024, held=True) == Size(256, 3840)
+    assert piece_for(layers, 1024, held=False) == Size(256, 2816)
+    assert piece_for(layers, 128, held=True) == Size(128, 128)
+    assert piece_for(layers, 128, held=False) == Size(64, 64)
 
 
 def test_tiles_follow_the_budget() -> None:

@@ -30,15 +30,22 @@ def save_style(folder: Path) -> np.ndarray:
     return canvas.read(folder / "small.tif")
 
 
-def figures(folder: Path, pixels: np.ndarray, colour: Literal["rgb", "luminance"]) -> dict[str, Any]:
-    """Of an image that a network painted by tiles of half its side."""
+def figures(
+    folder: Path,
+    pixels: np.ndarray,
+    colour: Literal["rgb", "luminance"],
+    column_borders: tuple[int, ...] = (),
+) -> dict[str, Any]:
+    """Of an image that a network painted by one tile, in pieces that meet halfway down."""
     canvas.write(folder / "painted.tif", pixels)
     application = ApplicationRecord(
         height_px=SIDE,
         width_px=SIDE,
         moments="exact",
         deviation=None,
-        tile_px=SIDE // 2,
+        tile_px=SIDE,
+        row_borders=(SIDE // 2,),
+        column_borders=column_borders,
         store="memory",
         seconds=1,
         megapixels_per_s=1,
@@ -73,9 +80,19 @@ def test_a_style_is_seen_at_the_size_that_the_network_learnt_it_at(tmp_path: Pat
     tiled = np.tile(learnt, (2, 2, 1))
     found = figures(tmp_path, tiled, "rgb")
     assert found["figures"]["style_distance"] < 0.04
-    # The joints of its copies lie where the tiles' borders are.
+
+
+def test_seams_are_looked_for_where_pieces_meet(tmp_path: Path) -> None:
+    save_style(tmp_path)
+    pixels = np.random.default_rng(0).random((SIDE, SIDE, 3)).astype(np.float32) * 0.1
+    pixels[:, 60:] += 0.5
+    found = figures(tmp_path, pixels, "rgb")
     (joints,) = found["seams"]
-    assert joints["level_px"] == SIDE
+    assert (joints["level_px"], joints["samples"]) == (SIDE, SIDE)
+    assert 0.8 < joints["ratio"] < 1.2
+    (joints,) = figures(tmp_path, pixels, "rgb", (60,))["seams"]
+    assert joints["samples"] == 2 * SIDE
+    assert joints["ratio"] > 3
 
 
 def test_a_network_of_luminance_is_judged_by_luma(tmp_path: Path) -> None:

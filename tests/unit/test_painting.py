@@ -14,6 +14,7 @@ import pytest
 
 from pipeline.collection import resolve_collection
 from pipeline.config.reading import for_artwork, parse
+from pipeline.disk import disk_use
 from pipeline.errors import ConfigError, InputError
 from pipeline.geometry import Size
 from pipeline.job_files import JobFiles
@@ -103,6 +104,8 @@ def test_the_jobs_of_a_painting() -> None:
     inputs = found.apply_inputs("a")
     assert (inputs["network"], inputs["guides"]) == (network, [f"{folder}/guides.tif"])
     words = shlex.split(found.apply_options("a"))
+    # The level's content was written by a stage.
+    assert words[0] == "--prepared"
     assert words[words.index("--channels") :] == ["--channels", "wide", "fine"]
     assert words[words.index("--memory-budget-mib") + 1] == "3396"
     assert found.shared.train_inputs(key) == {
@@ -282,6 +285,49 @@ def test_files_that_are_not_there_are_told() -> None:
         plan(network={"photographs": ["p1.png", "gone.png"]})
     with pytest.raises(InputError, match=r"networks\.two\.file: expected a trained network; found none at x"):
         plan(network={"photographs": None, "file": "x"})
+
+
+HUGE = {"levels": [16384]}
+THUMBNAIL = {"feedforward": {"network": "two", "moments": "thumbnail"}}
+
+
+def test_a_thumbnails_layers_are_those_that_are_held() -> None:
+    """By default 3396 MiB are for tiles and held layers; the huge level's would be 12 GiB."""
+    exact, by_thumbnail = (plan({**HUGE, **own}) for own in ({}, THUMBNAIL))
+    assert exact.levels[0].store == "files"
+    # 48 bytes for each of 13377x20066 px.
+    assert exact.levels[0].disk_mib == 12288
+    assert by_thumbnail.levels[0].store == "memory"
+    # The thumbnail and its two guides: five floats for each of 836x1254 px, in whole tiles of 256 px.
+    assert by_thumbnail.levels[0].disk_mib == 25
+    assert exact.disk_mib > by_thumbnail.disk_mib
+    assert by_thumbnail.levels[0].memory_mib <= 4096
+    # An image no larger than the thumbnail is painted with its own moments.
+    small, own = (plan({"levels": [1024], **own}).levels[0] for own in (THUMBNAIL, {}))
+    assert small == own
+
+
+@pytest.mark.parametrize("budget_mib", [764, 900, 4096])
+def test_pieces_that_start_from_the_picture_fit_the_budget(budget_mib: int) -> None:
+    found = plan({**HUGE, **THUMBNAIL}, compute={"memory_budget_mib": budget_mib})
+    assert 700 < found.levels[0].memory_mib <= budget_mib
+
+
+def test_a_copy_of_what_gives_luma_alone_is_on_the_disk_meanwhile() -> None:
+    colours, luma = (plan(network=network) for network in ({}, {"colour": "luminance"}))
+    # 12 bytes for each of 418x627 px, in whole tiles of 256 px.
+    assert (colours.levels[0].disk_mib, luma.levels[0].disk_mib) == (0, 5)
+    assert luma.levels[0].store == "memory"
+    needs = [JobResources(files(network=network).collection) for network in ({}, {"colour": "luminance"})]
+    assert [need.apply("a").disk_mib for need in needs] == [5, 10]
+
+
+def test_what_a_start_is_painted_from_is_on_the_disk_too() -> None:
+    found = plan({"method": "optimise", "start": "feedforward"})
+    assert found.painting is not None
+    painting = found.painting.model_copy(update={"disk_mib": 10_000})
+    assert found.disk_mib < 10_000
+    assert disk_use(found.model_copy(update={"painting": painting}), size_of).most_mib > 10_000
 
 
 def test_a_budget_that_is_too_small_is_refused() -> None:
