@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ResourceError
+from pipeline.errors import InputError, ResourceError
 
 
 @contextmanager
@@ -45,16 +45,29 @@ def atomic_path(final: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(final: Path) -> Iterator[Path]:
+def atomic_folder(final: Path, *signs: str) -> Iterator[Path]:
     """An empty folder beside `final` that takes its place when the block ends without an error.
 
     A folder of that name goes when the new one is whole; what a killed run left behind, at the next.
 
+    Args:
+        final: The folder.
+        signs: Files one of which every folder of its kind has: another's is not replaced.
+
     Raises:
+        InputError: A folder of that name holds something and none of these, found before the block begins.
         OSError: Nothing can be written there; a file in the folder's place is found before the block begins.
     """
     if final.exists() and not final.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(final))
+    found = [] if not final.exists() else [entry for entry in final.iterdir() if not _is_hidden_file(entry)]
+    if found and not any((final / sign).is_file() for sign in signs):
+        raise InputError(
+            final,
+            expected=f"no folder there, or one to be replaced, with {' or '.join(signs)} in it",
+            found=f"one with {min(found).name} in it",
+            fix="Give the output another name",
+        )
     partial = final.with_name(f".{final.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -64,6 +77,11 @@ def atomic_folder(final: Path) -> Iterator[Path]:
         partial.rename(final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_hidden_file(entry: Path) -> bool:
+    """Whether it is a file such as file browsers and Snakemake leave in folders."""
+    return entry.name.startswith(".") and not entry.is_dir()
 
 
 def write_text(path: Path, text: str) -> None:

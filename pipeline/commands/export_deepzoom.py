@@ -12,6 +12,7 @@ from pipeline.console import say
 from pipeline.errors import InputError
 from pipeline.files import atomic_folder
 
+_SIGNS = ("image.dzi", "image.szi", "info.json")
 _SMALLEST_TILE_PX, _LARGEST_TILE_PX = 128, 8192
 
 
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
     header = canvas.read_header(arguments.image)
     if header.bands - header.has_alpha != 3:
         raise InputError(arguments.image, expected="3 bands, or 4 with alpha", found=str(header.bands))
-    with atomic_folder(arguments.output) as folder:
+    with atomic_folder(arguments.output, *_SIGNS) as folder:
         canvas.export_deepzoom(
             arguments.image,
             folder,

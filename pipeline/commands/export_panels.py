@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not layout.panels:
         raise InputError("--plan", expected="a print in panels", found="a whole one")
     forms = recorded.plan.settings.print.forms
-    with atomic_folder(arguments.output) as folder:
+    with atomic_folder(arguments.output, "panels.json") as folder:
         for panel in layout.panels:
             for form in forms:
                 write_print(recorded, arguments.image, folder / f"{panel.name}.{form.extension}", panel)

@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _write(parts: list[Part], image: Path, folder: Path) -> None:
     """The masks, all of them or none."""
-    with atomic_folder(folder) as partial:
+    with atomic_folder(folder, "1.tif") as partial:
         targets = [partial / f"{number}.tif" for number in range(1, len(parts) + 1)]
         canvas.write_parts([part.mask for part in parts], image, targets)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 
 from pipeline import canvas
 from pipeline.commands.options import positive
 from pipeline.console import say
 from pipeline.errors import InputError
-from pipeline.files import scratch_path
+from pipeline.files import atomic_folder
 from pipeline.plan import read_plan
 
 _RESULT_PX = 4096
@@ -49,23 +48,16 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(
             "--levels", expected=f"{len(plan.levels)} images, one per level", found=str(len(arguments.levels))
         )
-    with scratch_path(arguments.pictures) as folder:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        try:
-            canvas.export_preview(arguments.image, folder / "result.jpg", _RESULT_PX)
-            canvas.export_preview(folder / "result.jpg", folder / "thumbnail.jpg", _THUMBNAIL_PX)
-            canvas.export_preview(arguments.content, folder / "content.jpg", _PICTURE_PX)
-            for path in arguments.styles:
-                canvas.export_preview(path, folder / f"style-{path.stem}.jpg", _STYLE_PX)
-            for level, path in zip(plan.levels, arguments.levels, strict=True):
-                canvas.export_preview(path, folder / f"level-{level.level_px}.jpg", _PICTURE_PX)
-            for guides in arguments.guides:
-                labels = [region.label for region in plan.levels[-1].regions]
-                canvas.export_masks(guides, [folder / f"mask-{label}.png" for label in labels], _MASK_PX)
-            shutil.rmtree(arguments.pictures, ignore_errors=True)
-            folder.rename(arguments.pictures)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    with atomic_folder(arguments.pictures, "result.jpg") as folder:
+        canvas.export_preview(arguments.image, folder / "result.jpg", _RESULT_PX)
+        canvas.export_preview(folder / "result.jpg", folder / "thumbnail.jpg", _THUMBNAIL_PX)
+        canvas.export_preview(arguments.content, folder / "content.jpg", _PICTURE_PX)
+        for path in arguments.styles:
+            canvas.export_preview(path, folder / f"style-{path.stem}.jpg", _STYLE_PX)
+        for level, path in zip(plan.levels, arguments.levels, strict=True):
+            canvas.export_preview(path, folder / f"level-{level.level_px}.jpg", _PICTURE_PX)
+        for guides in arguments.guides:
+            labels = [region.label for region in plan.levels[-1].regions]
+            canvas.export_masks(guides, [folder / f"mask-{label}.png" for label in labels], _MASK_PX)
     canvas.export_preview(arguments.image, arguments.output, arguments.longer_side_px)
     say(f"{arguments.output}: {canvas.size_of(arguments.output)} px (height x width)")

@@ -40,6 +40,7 @@ def test_panels_have_a_file_each_and_a_place(impasto: Impasto, in_panels: list[A
     canvas.write(impasto.folder / "assembled.tif", pixels / np.float32(255))
     (impasto.folder / "panels").mkdir()
     (impasto.folder / "panels" / "old.tif").touch()
+    (impasto.folder / "panels" / "panels.json").touch()
     imported, done = impasto.imports("export-panels", "assembled.tif", *in_panels, "--output", "panels")
     # 3 mm and 5 mm are 24 and 39 px: margins of 63 px around 89x41 px.
     assert done.said == [

@@ -71,6 +71,7 @@ def test_a_smaller_result_is_not_enlarged_and_old_pictures_go(
 ) -> None:
     (impasto.folder / "pictures").mkdir()
     (impasto.folder / "pictures" / "mask-of-yesterday.png").touch()
+    (impasto.folder / "pictures" / "result.jpg").touch()
     impasto.works("preview", "upper.png", *given(words), *OUTPUTS)
     assert (np.rint(canvas.read(impasto.folder / "preview.png") * 255) == noise(89, 72, seed=1)).all()
     assert not (impasto.folder / "pictures" / "mask-of-yesterday.png").exists()
@@ -110,7 +111,7 @@ def test_what_cannot_be_is_told_in_one_line_and_earlier_pictures_stay(
 ) -> None:
     broken_pictures(impasto.folder)
     (impasto.folder / "pictures").mkdir()
-    (impasto.folder / "pictures" / "result.png").write_text("of yesterday")
+    (impasto.folder / "pictures" / "result.jpg").write_text("of yesterday")
     image = "upper.png"
     if option == "image":
         image = values[0]

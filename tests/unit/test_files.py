@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ResourceError
-from pipeline.files import atomic_path, hold, is_held, scratch_path, write_json, write_text
+from pipeline.errors import InputError, ResourceError
+from pipeline.files import atomic_folder, atomic_path, hold, is_held, scratch_path, write_json, write_text
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -50,6 +50,37 @@ def test_a_folder_in_the_place_of_the_file_is_found_before_the_work(tmp_path: Pa
     (tmp_path / "a.txt").mkdir()
     with pytest.raises(IsADirectoryError), atomic_path(tmp_path / "a.txt"):
         pytest.fail("the block ran")
+
+
+def test_a_folder_appears_when_it_is_whole_in_the_place_of_its_like(tmp_path: Path) -> None:
+    target = tmp_path / "tiles"
+    for name in ("first", "second"):
+        with atomic_folder(target, "image.dzi", "info.json") as folder:
+            (folder / "info.json").touch()
+            (folder / name).touch()
+        assert {path.name for path in target.iterdir()} == {"info.json", name}
+    assert {path.name for path in target.iterdir()} == {"info.json", "second"}
+    assert [path.name for path in tmp_path.iterdir()] == ["tiles"]
+
+
+def test_a_folder_of_another_kind_is_not_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "cat"
+    (target / "info.json").mkdir(parents=True)
+    line = (
+        f"{target}: expected no folder there, or one to be replaced, with image.dzi or info.json in it; "
+        "found one with info.json in it. Give the output another name."
+    )
+    with pytest.raises(InputError) as caught, atomic_folder(target, "image.dzi", "info.json"):
+        pytest.fail("the work began")
+    assert str(caught.value) == line
+    (target / "info.json").rmdir()
+    (target / ".DS_Store").touch()
+    with atomic_folder(target, "image.dzi"):
+        pass
+    assert not list(target.iterdir())
+    (target / ".git").mkdir()
+    with pytest.raises(InputError, match=r"found one with \.git in it"), atomic_folder(target, "image.dzi"):
+        pytest.fail("the work began")
 
 
 def test_json_is_indented_and_keeps_every_letter(tmp_path: Path) -> None:
