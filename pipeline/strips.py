@@ -66,17 +66,12 @@ class Strip:
         own = Box(self.top, 0, self.bottom, self.level.width)
         read = own.grown(halo_px, within=self.level)
         tiles = cut(Size(read.bottom - read.top, self.level.width), core_px, halo_px, stride_px)
-        # Where a strip ends inside the level, others own the rows that are no halo to `cut`.
-        spans = [
-            (
-                max(core.top + read.top, own.top),
-                core.left,
-                min(core.bottom + read.top, own.bottom),
-                core.right,
-            )
-            for core in (tile.core for tile in tiles)
-        ]
-        cores = [Box(*span) for span in spans if span[0] < span[2]]
+        cores = []
+        for core in (tile.core.moved(read.top, 0) for tile in tiles):
+            # Where a strip ends inside the level, another owns the rows that are no halo to `cut`.
+            top, bottom = max(core.top, own.top), min(core.bottom, own.bottom)
+            if top < bottom:
+                cores.append(Box(top, core.left, bottom, core.right))
         return tuple(Tile(core, core.grown(halo_px, within=self.level)) for core in cores)
 
     def halos(self) -> tuple[Box | None, Box | None]:
