@@ -8,8 +8,8 @@
 Processor seconds of the children are told, which a busy machine changes little. Every image is the same
 small file under many names. `overhead` renders 24 small artworks with the weights in RESOURCES/weights, and
 tells the share of its wall time that is not computing: half a minute to a minute each on two cores, about two
-with `--iterations 240`; `--artworks 2 --iterations 2` tries it out. `finished` sums what the benchmark files of a finished
-run say, against the seconds that the loops of the optimiser recorded.
+with `--iterations 240`; `--artworks 2 --iterations 2` tries it out. `finished` sums what the benchmark files
+of a finished run say, against the seconds that the loops of the optimiser recorded.
 """
 
 from __future__ import annotations
