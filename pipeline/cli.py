@@ -14,7 +14,7 @@ from typing import NoReturn, final
 from pipeline import __version__
 from pipeline.commands import COMMANDS
 from pipeline.errors import PipelineError, ToldError
-from pipeline.machine import END_WITH_PARENT, end_with_parent, share_processors
+from pipeline.machine import END_WITH_PARENT, end_with_parent, share_processors, shortage_told
 
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
@@ -61,7 +61,9 @@ def _mistake(words: Sequence[str], verb: str) -> str | None:
         parsed = _parse(words, verb)
         # For a command that starts others with the same words.
         parsed.words = tuple(words)
-        parsed.run(parsed)
+        # Commands that have something to lower tell of it themselves.
+        with shortage_told("this machine", "End what else uses it, or choose another device or machine"):
+            parsed.run(parsed)
         sys.stdout.flush()
     except ToldError:
         sys.exit(_EXIT_USER_ERROR)

@@ -29,7 +29,8 @@ _CUDA_FILES = ("nvidia[0-9]*", "dxg", "nvhost-gpu")  # of the driver, of Windows
 _M_MMAP_THRESHOLD = -3
 _M_MMAP_MAX = -4
 _M_ARENA_MAX = -8
-_REFUSED_BY_CPU = "can't allocate memory"
+_REFUSED = ("can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
+"""What errors that have no type of their own say: of the CPU's allocator, of the driver, of its libraries."""
 
 
 @final
@@ -147,11 +148,32 @@ def _of_glibc(name: str) -> Callable[..., int] | None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device or the host refused memory; torch's allocator on the CPU has no error of its own."""
+    if not isinstance(error, RuntimeError):
+        return isinstance(error, MemoryError)
     import torch  # noqa: PLC0415 - as above
 
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and _REFUSED_BY_CPU in str(error)
-    )
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in _REFUSED)
+
+
+@contextmanager
+def shortage_told(where: object, fix: str) -> Iterator[None]:
+    """A block in which a shortage of memory is a mistake that is told, and no bug.
+
+    Args:
+        where: What there was too little memory for.
+        fix: What to lower, as a sentence without its full stop.
+
+    Raises:
+        ResourceError: A device or the host refused memory.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ResourceError(
+            where, expected="memory for what lies in it whole", found="too little", fix=fix
+        ) from None
 
 
 def share_processors() -> None:

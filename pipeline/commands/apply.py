@@ -17,7 +17,7 @@ from pipeline.errors import InputError
 from pipeline.feedforward.record import ApplicationRecord, PaintingRecord
 from pipeline.files import scratch_path, write_json
 from pipeline.geometry import Size
-from pipeline.machine import prepare_machine
+from pipeline.machine import prepare_machine, shortage_told
 from pipeline.provenance import file_sha256
 from pipeline.transformations import THUMBNAIL_PX
 
@@ -113,6 +113,10 @@ def run(arguments: argparse.Namespace) -> None:
     layers_folder = output.with_name(f".{output.stem}.layers")
     shutil.rmtree(layers_folder, ignore_errors=True)
     with ExitStack() as scratch:
+        lower = (
+            "Lower --memory-budget-mib (in config.yaml compute.memory_budget_mib), so that tiles are smaller"
+        )
+        scratch.enter_context(shortage_told(output, lower))
         image = _image(arguments, scratch)
         guides = _guides(arguments, masks, canvas.size_of(image), scratch)
         keeps_chroma = arguments.colour == "content" or card.colour == "luminance"

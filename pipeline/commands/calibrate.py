@@ -16,7 +16,7 @@ from pipeline.errors import InputError, WeightsError
 from pipeline.fetching.sources import sha256_of
 from pipeline.files import scratch_path
 from pipeline.geometry import Box, Size
-from pipeline.machine import prepare_machine
+from pipeline.machine import prepare_machine, shortage_told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,7 +79,8 @@ def run(arguments: argparse.Namespace) -> None:
         dtype=machine.dtype,
         device=machine.device,
     )
-    with Reporter("calibrate", len(paths)) as reporter:
+    lower = shortage_told(arguments.output, "Lower --size-px")
+    with lower, Reporter("calibrate", len(paths)) as reporter:
         squares = _squares(paths, arguments.size_px, arguments.output)
         found = measure_means(encoder, layers, squares, reporter.update)
     record = MeansRecord(

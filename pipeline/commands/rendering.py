@@ -17,11 +17,11 @@ from pipeline import canvas
 from pipeline.commands.states import exit_stopped, remove_others, say_stopped, state_folder, state_key, take
 from pipeline.config.models import Compute
 from pipeline.console import Reporter, say
-from pipeline.errors import InputError, PipelineError, ResourceError, ToldError
+from pipeline.errors import InputError, PipelineError, ToldError
 from pipeline.files import scratch_path, write_text
 from pipeline.geometry import Size
 from pipeline.level_plans import LevelPlan
-from pipeline.machine import END_WITH_PARENT, is_out_of_memory, prepare_machine, stop_requests
+from pipeline.machine import END_WITH_PARENT, prepare_machine, shortage_told, stop_requests
 from pipeline.plan import Plan, parse_plan, read_plan
 
 if TYPE_CHECKING:
@@ -195,22 +195,18 @@ def optimise(
         if group.leads:
             take(state)
     nobody = None if group.leads else io.StringIO()
+    fix = "Lower compute.memory_budget_mib, so that more is read by tiles and kept in files"
     try:
-        with Reporter(output.label, iterations, nobody) as reporter, stop_requests() as should_stop:
+        with (
+            shortage_told(output.label, fix),
+            Reporter(output.label, iterations, nobody) as reporter,
+            stop_requests() as should_stop,
+        ):
 
             def show(step: Step) -> None:
                 reporter.update(step.iteration, f"loss {step.loss:.4g}")
 
             rendered = start(Run(state, key, show, should_stop, group, previews))
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ResourceError(
-            output.label,
-            expected="memory for what lies in it whole",
-            found="too little",
-            fix="Lower compute.memory_budget_mib, so that more is read by tiles and kept in files",
-        ) from None
     finally:
         if group.leads and not (state / MANIFEST).exists():
             # Nothing to go on from: a mistake in the inputs, say.

@@ -14,11 +14,11 @@ from pipeline import canvas
 from pipeline.commands import photographs
 from pipeline.commands.options import add_machine_arguments, positive
 from pipeline.commands.states import exit_stopped, remove_others, state_folder, state_key, take
-from pipeline.commands.training import STATE, Job, Split, teach
+from pipeline.commands.training import STATE, Job, teach
 from pipeline.config.sections import NAME_PATTERN, NETWORKS
 from pipeline.errors import InputError
 from pipeline.feedforward.training_settings import TrainingSettings
-from pipeline.machine import prepare_machine
+from pipeline.machine import prepare_machine, shortage_told
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -140,12 +140,13 @@ def run(arguments: argparse.Namespace) -> None:
     state = state_folder(arguments.output, key)
     from pipeline.distributed import joined  # noqa: PLC0415 - torch takes seconds
 
-    with joined() as group:
+    lower = "Lower --batch, --size-px or --style-px (in config.yaml batch, size_px, style_px)"
+    with shortage_told(arguments.output, lower), joined() as group:
         with group.together():
             if group.leads:
                 take(state)
         try:
-            ending = teach(Job(arguments, settings, styles, machine, state, key, group), Split.of(usable))
+            ending = teach(Job(arguments, settings, styles, machine, state, key, group), usable)
         finally:
             if group.leads and not (state / STATE).exists():
                 # Nothing to go on from: a mistake in the inputs, say.

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pipeline.feedforward.models import ModelCard
-    from pipeline.feedforward.photographs import Photographs
     from pipeline.feedforward.training import Ending, Training, Validation
     from pipeline.groups import Group
 
@@ -85,7 +84,52 @@ class Split:
         return cls(tuple(path for path in paths if path not in held_out), held_out)
 
 
-def teach(job: Job, split: Split) -> Ending:
+@final
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What validations look at.
+
+    Attributes:
+        split: The photographs, those that were found damaged left out.
+        middles: Of those to validate on.
+        damaged: Why those that are left out cannot be decoded.
+    """
+
+    split: Split
+    middles: Tensor
+    damaged: Mapping[Path, str]
+
+    @classmethod
+    def of(cls, paths: Sequence[Path], settings: TrainingSettings) -> Shown:
+        """As many as are wanted: others take the places of damaged ones.
+
+        Raises:
+            InputError: None can be decoded.
+        """
+        import torch  # noqa: PLC0415 - torch takes seconds
+
+        from pipeline.feedforward.photographs import Photographs  # noqa: PLC0415
+
+        damaged: dict[Path, str] = {}
+        while sound := [path for path in paths if path not in damaged]:
+            split, found = Split.of(sound), []
+            pictures = Photographs(split.validated, settings.size_px, settings.seed)
+            for index, path in enumerate(split.validated):
+                try:
+                    found.append(pictures.middle(index))
+                except InputError as error:
+                    damaged[path] = str(error)
+            if len(found) == len(split.validated):
+                return cls(split, torch.stack(found), damaged)
+        raise InputError(
+            "the photographs",
+            expected="one that can be decoded",
+            found=f"{len(damaged)} that are damaged, the first of them {damaged[paths[0]].rstrip('.')}",
+            fix="Copy or export them again",
+        )
+
+
+def teach(job: Job, paths: Sequence[Path]) -> Ending:
     """How the training ended, after the first of the processes has written what came of it.
 
     Nothing is written of a training that was stopped, but its state.
@@ -99,11 +143,20 @@ def teach(job: Job, split: Split) -> Ending:
     # They outlive an interruption, as the state beside them does.
     pictures = arguments.pictures or (None if arguments.report is None else job.state / "pictures")
     with group.together():
+        shown = Shown.of(paths, settings)
+        crops = Photographs(shown.split.trained_on, settings.size_px, settings.seed)
         training = _prepared(job)
-        if restore_state(job.state / STATE, training, job.key) and group.leads:
+        if group.leads:
+            photographs.warn(list(shown.damaged.values()))
+        if restore_state(job.state / STATE, training, crops, job.key) and group.leads:
             say(f"going on after {training.iteration} of {settings.iterations} iterations")
-    crops = Photographs(split.trained_on, settings.size_px, settings.seed)
-    shown = _middles(Photographs(split.validated, settings.size_px, settings.seed))
+
+    def save() -> None:
+        for damaged in group.gathered(crops.damaged):
+            crops.learn(damaged)
+        if group.leads:
+            save_state(job.state / STATE, training, crops, job.key)
+
     with (
         Reporter(
             f"train {arguments.output.stem}", settings.iterations, None if group.leads else io.StringIO()
@@ -116,22 +169,25 @@ def teach(job: Job, split: Split) -> Ending:
         ending = train(
             training,
             batches,
-            shown,
-            save=lambda: save_state(job.state / STATE, training, job.key) if group.leads else None,
+            shown.middles,
+            save=save,
             save_every_s=arguments.checkpoint_every_s,
             on_step=lambda iteration, loss: reporter.update(iteration, f"loss {loss:.4g}"),
             on_validation=lambda validation: _show(pictures if group.leads else None, validation),
             should_stop=should_stop,
         )
-    damaged = {path: told for each in group.gathered(crops.damaged) for path, told in each.items()}
+    for found in group.gathered(crops.damaged):
+        crops.learn(found)
     if not group.leads:
         return ending
-    photographs.warn(list(damaged.values()))
+    cropped = training.iteration * settings.batch
+    met = {path: each.told for path, each in sorted(crops.damaged.items()) if each.first_crop < cropped}
+    photographs.warn(list(met.values()))
     if ending == "stopped":
         say_stopped(training.iteration, settings.iterations)
         return ending
     figures = _figures(training)
-    card = _card(job, figures, split, frozenset(damaged))
+    card = _card(job, figures, shown, frozenset(met))
     save_network(arguments.output, training.network, card)
     write_json(arguments.record, _record(job, training, figures, ending))
     if arguments.report is not None and pictures is not None:
@@ -141,24 +197,9 @@ def teach(job: Job, split: Split) -> Ending:
     say(
         f"{arguments.output}: {training.iteration} iterations{early}, validation loss "
         f"{training.validations[0].loss:.4g} -> {training.validations[-1].loss:.4g}, "
-        f"{training.seconds:.1f} s, {figures['images_per_s']:.1f} images/s, {job.machine.precision}"
+        f"{training.seconds:.1f} s, {_images_per_s(training):.1f} images/s, {job.machine.precision}"
     )
     return ending
-
-
-def _middles(shown: Photographs) -> Tensor:
-    """The middles of the photographs to validate on, but for the damaged ones."""
-    import torch  # noqa: PLC0415 - torch takes seconds
-
-    found, complaints = [], []
-    for index in range(len(shown)):
-        try:
-            found.append(shown.middle(index))
-        except InputError as error:
-            complaints.append(error)
-    if not found:
-        raise complaints[0]
-    return torch.stack(found)
 
 
 def _prepared(job: Job) -> Training:
@@ -226,23 +267,25 @@ def _write_report(path: Path, training: Training, card: ModelCard, ending: str, 
 
 
 def _figures(training: Training) -> dict[str, float]:
-    """What the card and the record tell of the work."""
+    """What the card and the record tell of the work, but for its time: equal trainings make equal files."""
     return {
         "iterations": training.iteration,
         "loss_first": training.trace[0].loss,
         "loss_last": training.trace[-1].loss,
         "validation_first": training.validations[0].loss,
         "validation_last": training.validations[-1].loss,
-        "seconds": training.seconds,
-        "images_per_s": training.iteration * training.settings.batch / training.seconds,
     }
 
 
-def _card(job: Job, figures: dict[str, float], split: Split, damaged: frozenset[Path]) -> ModelCard:
+def _images_per_s(training: Training) -> float:
+    return training.iteration * training.settings.batch / training.seconds
+
+
+def _card(job: Job, figures: dict[str, float], shown: Shown, damaged: frozenset[Path]) -> ModelCard:
     from pipeline.feedforward.models import ModelCard, RegionCard  # noqa: PLC0415 - torch, as above
 
     settings, arguments = job.settings, job.arguments
-    used = [path for path in split.trained_on if path not in damaged]
+    used = [path for path in shown.split.trained_on if path not in damaged]
     return ModelCard(
         architecture=settings.architecture,
         upsampling=settings.upsampling,
@@ -260,9 +303,9 @@ def _card(job: Job, figures: dict[str, float], split: Split, damaged: frozenset[
         data={
             "photographs": len(used),
             "sha256": hashlib.sha256("".join(map(file_sha256, used)).encode()).hexdigest(),
-            "damaged": len(damaged),
-            "validated": len(split.validated),
-            "held_out": not set(split.validated) & set(split.trained_on),
+            "damaged": len(damaged | shown.damaged.keys()),
+            "validated": len(shown.split.validated),
+            "held_out": not set(shown.split.validated) & set(shown.split.trained_on),
         },
         licence=arguments.licence,
         figures=figures,
@@ -273,7 +316,7 @@ def _card(job: Job, figures: dict[str, float], split: Split, damaged: frozenset[
 def _record(job: Job, training: Training, figures: Mapping[str, float], ending: str) -> dict[str, Any]:
     return {
         "ending": ending,
-        "figures": dict(figures),
+        "figures": {**figures, "seconds": training.seconds, "images_per_s": _images_per_s(training)},
         "precision": job.machine.precision,
         "device": provenance.device_facts(str(job.machine.device)),
         "peak_memory_mib": provenance.peak_memory_mib(),

@@ -18,13 +18,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline.errors import WeightsError
 from pipeline.feedforward.network import TransformationNetwork
+from pipeline.fetching.model_files import read_state_dict
 from pipeline.transformations import ARCHITECTURES
 
 _EXPECTED = "a network in the names of PyTorch's example fast_neural_style"
@@ -66,20 +66,18 @@ def read_johnson(path: Path) -> TransformationNetwork:
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
+    """The tensors by name.
+
+    Raises:
+        WeightsError: It holds something else.
+    """
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, ValueError, EOFError, KeyError):
-        found = None
-    except Exception as error:
-        # pickle's own error, whatever the version calls it, for what is no pickle of tensors.
-        if type(error).__name__ != "UnpicklingError":
-            raise
-        found = None
-    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise WeightsError(path, expected=_EXPECTED, found="something else, or half of one")
-    return found
+        return load_file(path) if path.suffix == ".safetensors" else read_state_dict(path)
+    except ValueError as error:
+        found = str(error)
+    except (OSError, SafetensorError):
+        found = "something else, or half of one"
+    raise WeightsError(path, expected=_EXPECTED, found=found)
 
 
 def _names(blocks: int) -> Iterator[tuple[str, str]]:

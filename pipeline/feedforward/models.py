@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from pydantic import Field, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from pipeline.config.sections import Model
 from pipeline.errors import WeightsError
@@ -23,6 +24,8 @@ from pipeline.weights import tensors_sha256
 _CARD = "impasto_model_card"
 _SHA256 = "tensors_sha256"
 _EXPECTED = "a network made by `impasto train`"
+_LENGTH_BYTES = 8
+"""How many bytes at a safetensors file's start say how long its header is; it ends on a multiple of them."""
 
 
 @final
@@ -50,9 +53,10 @@ class ModelCard(Model):
         regions: In the order of its guidance channels.
         colour: `rgb`, or `luminance` for a network that reads and gives luma alone.
         settings: Everything that training was told.
-        data: The photographs: how many, their sha256 together, what was skipped.
+        data: The photographs: how many it was trained on, their sha256 together, how many were left out as
+            damaged, how many it was validated on, and whether those are others.
         licence: Of the weights, as whoever trained them says.
-        figures: Iterations, losses, seconds.
+        figures: Iterations and losses; the training's record has its time, which no two have alike.
         version: Of this package.
     """
 
@@ -82,7 +86,7 @@ class TrainedNetwork:
 
 
 def save_network(path: Path, network: TransformationNetwork, card: ModelCard) -> None:
-    """Writes the weights in float32 and the card, whole or not at all."""
+    """Writes the weights in float32 and the card, whole or not at all; the same bytes each time."""
     # safetensors writes the memory of an array whatever its strides, and these are channels-last.
     tensors = {
         name: value.detach().float().cpu().contiguous().numpy()
@@ -90,9 +94,18 @@ def save_network(path: Path, network: TransformationNetwork, card: ModelCard) ->
     }
     metadata = {_CARD: card.model_dump_json(), _SHA256: tensors_sha256(tensors)}
     with atomic_path(path) as partial:
-        save_file(tensors, partial, metadata=metadata)
-        # safetensors writes for its owner alone.
-        partial.chmod(0o644)
+        partial.write_bytes(_ordered(save(tensors, metadata)))
+
+
+def _ordered(file: bytes) -> bytes:
+    """A safetensors file whose metadata are in the order of their names; safetensors has them in any."""
+    start = _LENGTH_BYTES + int.from_bytes(file[:_LENGTH_BYTES], "little")
+    header = json.loads(file[_LENGTH_BYTES:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    # Tensors lie on multiples of eight bytes.
+    text = text.ljust(-(-len(text) // _LENGTH_BYTES) * _LENGTH_BYTES)
+    return len(text).to_bytes(_LENGTH_BYTES, "little") + text + file[start:]
 
 
 def load_network(path: Path, device: torch.device | str = "cpu") -> TrainedNetwork:

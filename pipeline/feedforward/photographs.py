@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import final
@@ -16,11 +16,25 @@ from numpy import ndarray
 from torch import Tensor
 
 from pipeline import canvas
+from pipeline.config.sections import Model
 from pipeline.errors import InputError
 
 _MARGIN = 1.25
 _MIB = 2**20
 _ORDER, _PLACE = 0, 1
+
+
+@final
+class Damage(Model):
+    """A photograph that cannot be decoded.
+
+    Attributes:
+        told: Why, in one line.
+        first_crop: The number of the first crop that would have been its own.
+    """
+
+    told: str
+    first_crop: int
 
 
 @final
@@ -44,17 +58,28 @@ class Photographs:
         self._seed = seed
         self._room = cache_mib * _MIB
         self._cache: dict[Path, UInt8[ndarray, "height width 3"]] = {}
-        self._damaged: dict[Path, str] = {}
+        self._damaged: dict[Path, Damage] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._paths)
 
     @property
-    def damaged(self) -> dict[Path, str]:
-        """The photographs that could not be decoded so far, and why."""
+    def damaged(self) -> dict[Path, Damage]:
+        """The photographs that could not be decoded so far.
+
+        Workers decode ahead: which of them crops up to a number would have shown does not depend on how far
+        they are, and `first_crop` tells.
+        """
         with self._lock:
             return dict(self._damaged)
+
+    def learn(self, damaged: Mapping[Path, Damage]) -> None:
+        """Takes over what another process has found damaged, or this training before it was interrupted."""
+        with self._lock:
+            for path, found in damaged.items():
+                known = self._damaged.get(path, found)
+                self._damaged[path] = min(known, found, key=lambda each: each.first_crop)
 
     def crop(self, number: int) -> Float[Tensor, "3 side side"]:
         """The crop of this number; sRGB in [0, 1].
@@ -117,13 +142,15 @@ class Photographs:
         order = np.random.default_rng([self._seed, _ORDER, number // count]).permutation(count)
         for step in range(count):
             path = self._paths[order[(number + step) % count]]
-            if path in self._damaged:
-                continue
-            try:
-                return self._decoded(path)
-            except InputError as error:
-                with self._lock:
-                    self._damaged[path] = str(error)
+            known = self._damaged.get(path)
+            if known is not None:
+                told = known.told
+            else:
+                try:
+                    return self._decoded(path)
+                except InputError as error:
+                    told = str(error)
+            self.learn({path: Damage(told=told, first_crop=number)})
         raise InputError(
             self._paths[0],
             expected="photographs that can be decoded",

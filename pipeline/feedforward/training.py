@@ -310,7 +310,7 @@ def train(
         training: The network on its way, new or as it was saved.
         batches: From the one that it has not seen on; of a group's, this process's share of each.
         crops: What validations look at.
-        save: Saves the training; called now and then, and before it stops.
+        save: Saves the training; called now and then, and before it stops, by all of a group together.
         save_every_s: How often.
         on_step: Told the iteration and the last traced loss.
         on_validation: Shown every validation.
@@ -328,10 +328,12 @@ def train(
             on_validation(training.validate(crops))
         training.seconds += time.monotonic() - now_s
         now_s = time.monotonic()
-        if any(training.group.gathered(should_stop())) and not last:
+        asked = training.group.gathered((should_stop(), now_s - saved_at_s >= save_every_s))
+        stopping, due = (any(each) for each in zip(*asked, strict=True))
+        if stopping and not last:
             save()
             return "stopped"
-        if now_s - saved_at_s >= save_every_s:
+        if due:
             save()
             saved_at_s = time.monotonic()
     return "early" if training.iteration < settings.iterations else "iterations"

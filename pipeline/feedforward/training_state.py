@@ -13,20 +13,23 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from pipeline.errors import CheckpointError
+from pipeline.feedforward.photographs import Damage, Photographs
 from pipeline.feedforward.training import LossPoint, Training
 from pipeline.files import atomic_path
 from pipeline.weights import tensors_sha256
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _POINTS = TypeAdapter(list[LossPoint])
+_DAMAGED = TypeAdapter(dict[Path, Damage])
 
 
-def save_state(path: Path, training: Training, key: str) -> None:
-    """Writes weights, Adam's moments and the losses so far, whole or not at all.
+def save_state(path: Path, training: Training, photographs: Photographs, key: str) -> None:
+    """Writes weights, Adam's moments, the losses and the damaged photographs so far, whole or not at all.
 
     Args:
         path: A safetensors file.
         training: What is saved.
+        photographs: What it is trained on.
         key: Stands for everything that the weights depend on.
 
     Raises:
@@ -40,6 +43,7 @@ def save_state(path: Path, training: Training, key: str) -> None:
         "seconds": training.seconds,
         "trace": _POINTS.dump_python(training.trace),
         "validations": _POINTS.dump_python(training.validations),
+        "damaged": _DAMAGED.dump_python(photographs.damaged, mode="json"),
     }
     metadata = {"state": json.dumps(numbers)}
     metadata["sha256"] = tensors_sha256({**tensors, "": np.frombuffer(metadata["state"].encode(), np.uint8)})
@@ -47,8 +51,8 @@ def save_state(path: Path, training: Training, key: str) -> None:
         save_file(tensors, partial, metadata=metadata)
 
 
-def restore_state(path: Path, training: Training, key: str) -> bool:
-    """Brings a training to its saved state; whether there was one.
+def restore_state(path: Path, training: Training, photographs: Photographs, key: str) -> bool:
+    """Brings a training and its photographs to their saved state; whether there was one.
 
     Raises:
         CheckpointError: The state is damaged, or another training's.
@@ -70,6 +74,7 @@ def restore_state(path: Path, training: Training, key: str) -> bool:
     try:
         training.trace = _POINTS.validate_python(numbers["trace"])
         training.validations = _POINTS.validate_python(numbers["validations"])
+        photographs.learn(_DAMAGED.validate_python(numbers["damaged"]))
     except ValidationError:
         raise _refusal(path, "a training's state of this version", "one of another") from None
     training.iteration, training.seconds = numbers["iteration"], numbers["seconds"]

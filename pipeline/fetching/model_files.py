@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import struct
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ from safetensors import SafetensorError, safe_open
 
 from pipeline.errors import WeightsError
 from pipeline.layers import DEEPEST_LAYER, Architecture
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Array = npt.NDArray[Any]
 
@@ -49,7 +53,7 @@ def convert(path: Path, converter: Converter) -> Converted:
             found="none",
             fix="Give the file of this network",
         ) from error
-    except (ValueError, IndexError, struct.error, SafetensorError, OSError) as error:
+    except (ValueError, TypeError, IndexError, struct.error, SafetensorError, OSError) as error:
         raise WeightsError(
             path, expected="a readable model file", found=" ".join(str(error).split())[:200]
         ) from error
@@ -77,7 +81,7 @@ def convert_vgg(path: Path, architecture: Architecture, *, rgb_to_bgr: bool = Fa
             stored = read_safetensors(path).tensors
             names = [(f"{layer.convolution}.weight", f"{layer.convolution}.bias") for layer in layers]
         case _:
-            stored = read_state_dict(path)
+            stored = _state_arrays(path)
             indices = _torchvision_indices(architecture)
             names = [
                 (f"features.{indices[layer.name]}.weight", f"features.{indices[layer.name]}.bias")
@@ -99,7 +103,7 @@ def convert_vgg(path: Path, architecture: Architecture, *, rgb_to_bgr: bool = Fa
 
 def convert_whole(path: Path) -> Converted:
     """Every tensor of a PyTorch state dictionary or a `.safetensors`, names unchanged."""
-    return read_safetensors(path) if path.suffix == ".safetensors" else Converted(read_state_dict(path))
+    return read_safetensors(path) if path.suffix == ".safetensors" else Converted(_state_arrays(path))
 
 
 def convert_numbered(path: Path) -> Converted:
@@ -147,26 +151,37 @@ def read_safetensors(path: Path) -> Converted:
         return Converted(tensors, file.metadata() or {})
 
 
-def read_state_dict(path: Path) -> dict[str, Array]:
+def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors of a PyTorch checkpoint, which is refused when it holds anything but tensors.
 
     Raises:
         ValueError: Not such a checkpoint, or a pickle that wants to run code.
+        OSError: It cannot be read.
     """
-    import pickle  # noqa: PLC0415 - only for the type of its error
-
     import torch  # noqa: PLC0415 - only checkpoints need it
 
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        # PyTorch's own text advises to let the file run code.
+        with warnings.catch_warnings():
+            # Of pickles that are none.
+            warnings.simplefilter("ignore")
+            stored = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        # A pickle is a program: a text run as one, the page of an error say, may fail in any way. PyTorch's
+        # own text advises to let the file run code.
         raise ValueError("a file that is not a PyTorch checkpoint of plain tensors") from error
-    if not isinstance(stored, Mapping) or not all(
-        isinstance(value, torch.Tensor) for value in stored.values()
-    ):
+    if not isinstance(stored, Mapping):
         raise ValueError("a PyTorch file that is not a state dictionary")
-    return {str(name): value.contiguous().numpy() for name, value in stored.items()}
+    for name, value in stored.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            kind = type(value).__name__
+            raise ValueError(f"a PyTorch file that is not a state dictionary: {name!r:.60} is a {kind} in it")
+    return dict(stored)
+
+
+def _state_arrays(path: Path) -> dict[str, Array]:
+    return {name: value.contiguous().numpy() for name, value in read_state_dict(path).items()}
 
 
 def read_onnx_initialisers(path: Path) -> dict[str, Array]:

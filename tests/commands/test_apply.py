@@ -11,9 +11,12 @@ from pictures import broken_pictures, gradient, left_half, noise, save
 from running import Impasto, snapshot
 from transformation_networks import save_narrow
 
-from pipeline import canvas
+from pipeline import canvas, cli
 from pipeline.colour import rgb_to_yiq
+from pipeline.commands import apply
+from pipeline.feedforward import application
 from pipeline.geometry import Size
+from pipeline.machine import Machine
 
 LEAN = ["--device", "cpu", "--precision", "float32", "--threads", 1]
 OUTPUTS = ["--output", "out.tif", "--record", "out.json"]
@@ -200,6 +203,27 @@ def test_masks_for_a_network_of_one_region_are_refused(studio: Impasto) -> None:
     save_narrow(studio.folder / "net.safetensors", ("everywhere",))
     line = studio.refuses("apply", "content.png", "--model", "net.safetensors", *MASKS, *LEAN, *OUTPUTS)
     assert line == "--mask: expected none, for a network of one region, everywhere; found some."
+
+
+def test_too_little_memory_is_told(
+    studio: Impasto, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def short(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.chdir(studio.folder)
+    monkeypatch.setattr(apply, "prepare_machine", lambda *_: Machine(torch.device("cpu"), torch.float32, 1))
+    monkeypatch.setattr(application, "paint", short)
+    before = snapshot(studio.folder)
+    words = ["apply", "content.png", "--model", "net.safetensors", *MASKS, *LEAN, *OUTPUTS]
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(word) for word in words])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "impasto apply: out.tif: expected memory for what lies in it whole; found too little. Lower "
+        "--memory-budget-mib (in config.yaml compute.memory_budget_mib), so that tiles are smaller."
+    )
+    assert snapshot(studio.folder) == before
 
 
 @pytest.mark.parametrize("kind", ["missing", "truncated", "text", "empty"])

@@ -6,15 +6,19 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+import torch
 from pictures import save
 from running import Impasto, environment, within
 from tiny_artwork import LOWEST, Artwork, Rendered
 
 from pipeline import canvas
+from pipeline.commands.rendering import Output, optimise
+from pipeline.errors import ResourceError
+from pipeline.geometry import Size
 
 OUTPUTS = ["--output", "out.tif", "--record", "out.json"]
 
@@ -227,3 +231,17 @@ def test_a_start_must_be_what_the_plan_says(impasto: Impasto, artwork: Artwork, 
     words[words.index("--plan") + 1] = "painted.json"
     line = impasto.refuses("stylise", *words, *OUTPUTS)
     assert line == "--start: expected what `impasto apply` made of the content, as the plan says; found none."
+
+
+def test_too_little_memory_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    def start(_: object) -> NoReturn:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    output = Output("halves 64", tmp_path / "out.tif", tmp_path / "out.json", Size(64, 64))
+    with pytest.raises(ResourceError) as refused:
+        optimise(output, 3, "0" * 12, start)
+    assert str(refused.value) == (
+        "halves 64: expected memory for what lies in it whole; found too little. Lower "
+        "compute.memory_budget_mib, so that more is read by tiles and kept in files."
+    )
+    assert not list(tmp_path.iterdir())

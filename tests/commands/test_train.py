@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -8,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pictures import broken_pictures, noise, save, truncate
 from running import Impasto, environment
-from safetensors.numpy import load_file
 
-from pipeline import __version__, canvas
+from pipeline import __version__, canvas, cli, weights
+from pipeline.commands import train
 from pipeline.feedforward.models import load_network
+from pipeline.machine import Machine
 
 STYLES = ["--style", "sky=a.png", "--style", "ground=b.png"]
 
@@ -59,9 +62,26 @@ def test_a_network_is_trained_and_painted_with(studio: Impasto, vgg19: Path) -> 
     assert (card.settings["mask"], card.settings["balance"]) == ("varied", "styles")
     assert (card.settings["network"], card.settings["precision"]) == ("vgg19", "float32")
     assert (card.data["photographs"], card.data["validated"], card.data["held_out"]) == (3, 3, False)
+    assert set(card.figures) == {
+        "iterations", "loss_first", "loss_last", "validation_first", "validation_last",
+    }  # fmt: skip
     assert card.figures["iterations"] == 2
+    told = {name: card.settings[name] for name in ("size_px", "style_px", "batch", "iterations", "seed")}
+    assert told == {"size_px": 32, "style_px": 32, "batch": 1, "iterations": 2, "seed": 0}
+    assert card.settings["weights_sha256"] == weights.load(vgg19).tensors_sha256
+    assert [region.style_sha256 for region in card.regions] == [
+        hashlib.sha256((studio.folder / name).read_bytes()).hexdigest() for name in ("a.png", "b.png")
+    ]
+    each = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(studio.folder.glob("photos/*"))]
+    assert card.data["sha256"] == hashlib.sha256("".join(each).encode()).hexdigest()
+    assert card.data["damaged"] == 0
     facts = record(studio.folder / "net.json")
     assert facts["ending"] == "iterations"
+    assert facts["figures"] == {
+        **card.figures,
+        "seconds": facts["figures"]["seconds"],
+        "images_per_s": pytest.approx(2 / facts["figures"]["seconds"]),
+    }
     assert [point["iteration"] for point in facts["validations"]] == [1, 2]
     assert {"style relu1_2 sky", "style relu4_3 ground"} < set(facts["trace"][0]["terms"])
     # Three contents above, three painted below.
@@ -96,7 +116,8 @@ def test_what_cannot_be_read_in_a_folder_is_left_out_and_named(studio: Impasto, 
     warnings = [line for line in done.said if line.startswith("warning: left out: ")]
     assert [line.split(": ")[2] for line in warnings] == ["photos/1a.jpg", "photos/1b.png", "photos/1c.png"]
     assert "expected sides of at least 32 px; found 20x90 px" in warnings[1]
-    assert load_network(studio.folder / "net.safetensors").card.data["photographs"] == 3
+    data = load_network(studio.folder / "net.safetensors").card.data
+    assert (data["photographs"], data["damaged"], data["validated"]) == (3, 1, 3)
 
 
 def test_a_folder_without_a_usable_photograph_is_refused(studio: Impasto, vgg19: Path) -> None:
@@ -114,7 +135,10 @@ def test_photographs_that_are_all_damaged_leave_nothing(studio: Impasto, vgg19: 
         truncate(path)
     done = studio.run("train", "photos", *STYLES, *options(vgg19))
     assert done.returncode == 2
-    assert "expected a complete image" in done.stderr.splitlines()[-1]
+    assert done.stderr.splitlines()[-1].startswith(
+        "impasto train: the photographs: expected one that can be decoded; found 3 that are damaged, the "
+        "first of them photos/0.png: expected a complete image"
+    )
     assert not list(studio.folder.glob(".*"))
     assert not list(studio.folder.glob("net*"))
 
@@ -150,8 +174,36 @@ def test_what_cannot_be_is_told_in_one_line(
     assert said in studio.refuses("train", *given)
 
 
+def test_too_little_memory_is_told(
+    studio: Impasto, vgg19: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def short(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.chdir(studio.folder)
+    monkeypatch.setattr(train, "prepare_machine", lambda *_: Machine(torch.device("cpu"), torch.float32, 1))
+    monkeypatch.setattr(train, "teach", short)
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(word) for word in ["train", "photos", *STYLES, *options(vgg19)]])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "impasto train: net.safetensors: expected memory for what lies in it whole; found too little. "
+        "Lower --batch, --size-px or --style-px (in config.yaml batch, size_px, style_px).\n"
+    )
+    assert not list(studio.folder.glob(".*"))
+
+
 @pytest.mark.slow
 def test_a_training_that_was_ended_goes_on_where_it_was(studio: Impasto, vgg19: Path) -> None:
+    """Its file is that of a training that nobody ended, to the last byte.
+
+    One photograph is damaged, of twenty to train on: the first crop would have shown it, and no other does.
+    """
+    for index in range(3, 21):
+        save(studio.folder / "photos" / f"{index}.png", noise(40, 50, seed=index))
+    trained_on = sorted((studio.folder / "photos").iterdir())[1:]
+    truncate(damaged := trained_on[int(np.random.default_rng([0, 0, 0]).permutation(20)[0])])
+    told = f"warning: left out: photos/{damaged.name}: expected a complete image"
     # No run is faster than its signal.
     words = [str(word) for word in ["train", "photos", *STYLES, *options(vgg19, iterations=16)]]
     process = subprocess.Popen(
@@ -164,15 +216,19 @@ def test_a_training_that_was_ended_goes_on_where_it_was(studio: Impasto, vgg19: 
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 143
+    assert told in said
     assert said.splitlines()[-1].endswith("of 16 iterations; the same command goes on from there")
     (state,) = studio.folder.glob(".net-*.state")
     assert not (studio.folder / "net.safetensors").exists()
     done = studio.works(*words)
     assert done.said[0].startswith("going on after ")
+    assert any(line.startswith(told) for line in done.said)
     assert not list(studio.folder.glob(".net-*"))
     assert not state.exists()
     studio.works("train", "photos", *STYLES, *options(vgg19, 16, output="whole"))
-    one, other = (load_file(studio.folder / f"{name}.safetensors") for name in ("net", "whole"))
-    assert all(np.array_equal(one[name], other[name]) for name in one)
+    one, other = (studio.folder / f"{name}.safetensors" for name in ("net", "whole"))
+    assert one.read_bytes() == other.read_bytes()
+    data = load_network(one).card.data
+    assert (data["photographs"], data["damaged"], data["validated"]) == (19, 1, 1)
     losses = [record(studio.folder / f"{name}.json")["trace"] for name in ("net", "whole")]
     assert losses[0] == losses[1]

@@ -9,12 +9,22 @@ import weakref
 from collections.abc import Callable
 
 import pytest
+import torch
 
 from pipeline import cli
 from pipeline.commands import COMMANDS, prepare
 from pipeline.errors import InputError, PipelineError, ResourceError
 
 WORDS = ["prepare", "a.png", "--output", "a.tif"]
+SHORTAGES = (
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+)
+SHORT = (
+    "impasto prepare: this machine: expected memory for what lies in it whole; found too little. "
+    "End what else uses it, or choose another device or machine."
+)
 
 
 def ending(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> int | str | None:
@@ -48,6 +58,7 @@ def test_a_command_that_works_just_returns(monkeypatch: pytest.MonkeyPatch) -> N
         (PermissionError(13, "Permission denied", "a.tif"), 2, "impasto prepare: a.tif: permission denied."),
         (OSError(28, "No space left on device"), 2, "impasto prepare: a file: no space left on device."),
         (KeyboardInterrupt(), 130, "impasto: interrupted."),
+        *((shortage, 2, SHORT) for shortage in SHORTAGES),
     ],
 )
 def test_a_mistake_is_one_line(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -86,13 +87,23 @@ def besides(tensors: dict[str, torch.Tensor]) -> object:
     return {**tensors, "conv4.conv2d.bias": torch.zeros(64)}
 
 
+def numbered(tensors: dict[str, torch.Tensor]) -> object:
+    return dict(enumerate(tensors.values()))
+
+
+def wrapped(tensors: dict[str, torch.Tensor]) -> object:
+    return {"state_dict": tensors}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (without, "res3.in1.bias among them; found none of that name"),
         (reshaped, "expected conv2.conv2d.bias of shape (64,); found (63,)"),
         (besides, "found conv4.conv2d.bias besides"),
-        (lambda _: [1, 2], "found something else, or half of one"),
+        (numbered, "that is not a state dictionary: 0 is a Tensor in it"),
+        (wrapped, "that is not a state dictionary: 'state_dict' is a dict in it"),
+        (lambda _: [1, 2], "found a PyTorch file that is not a state dictionary."),
     ],
 )
 def test_other_files_are_refused(
@@ -111,3 +122,13 @@ def test_files_that_are_none_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty.pth").touch()
     with pytest.raises(WeightsError, match="expected a network in the names of PyTorch's example"):
         read_johnson(tmp_path / name)
+
+
+def test_texts_that_begin_as_pickles_do_are_refused(tmp_path: Path) -> None:
+    """An error page saved under a network's name: pickle runs its letters, and R takes what is not there."""
+    path = tmp_path / "mosaic.pth"
+    rests = (b"equest failed: no such file.\n", b"<!DOCTYPE html>\n", b"\x80\x02(oh no\n12\nR)e.t")
+    for first, rest in itertools.product(range(256), rests):
+        path.write_bytes(bytes([first]) + 9 * rest)
+        with pytest.raises(WeightsError, match="expected a network in the names of PyTorch's example"):
+            read_johnson(path)

@@ -33,6 +33,18 @@ def test_a_network_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o644
 
 
+def test_the_same_network_makes_the_same_bytes(tmp_path: Path) -> None:
+    """safetensors has metadata in any order; of ten files some would differ. Names need not be ASCII."""
+    network, card = make_network(ARCHITECTURES["narrow"], 1), make_card(("Föhn “1”",))
+    files = set()
+    for number in range(10):
+        save_network(tmp_path / str(number), network, card)
+        files.add((tmp_path / str(number)).read_bytes())
+    assert len(files) == 1
+    assert load_network(tmp_path / "0").card == card
+    assert int.from_bytes(files.pop()[:8], "little") % 8 == 0
+
+
 def rewrite(path: Path, change: Callable[[dict[str, np.ndarray], dict[str, str]], None]) -> None:
     """Writes the file again after a change of its tensors and metadata."""
     with safe_open(path, framework="numpy") as file:

@@ -11,7 +11,7 @@ from pictures import noise, save, truncate
 
 from pipeline import canvas
 from pipeline.errors import InputError
-from pipeline.feedforward.photographs import Photographs
+from pipeline.feedforward.photographs import Damage, Photographs
 
 SIDE = 32
 
@@ -80,12 +80,33 @@ def test_a_damaged_photograph_is_replaced_and_told(tmp_path: Path) -> None:
     order = [whose(photographs.crop(number)) for number in range(10)]
     assert set(order) == {0, 1, 3, 4}
     assert list(photographs.damaged) == [damaged]
-    assert photographs.damaged[damaged].startswith(f"{damaged}: expected a complete image")
+    assert photographs.damaged[damaged].told.startswith(f"{damaged}: expected a complete image")
     # As from the start, in another order of asking.
     again = Photographs(paths, SIDE, seed=0)
     assert [whose(again.crop(number)) for number in reversed(range(10))] == order[::-1]
+    assert again.damaged == photographs.damaged
     with pytest.raises(InputError, match="expected a complete image"):
         again.middle(2)
+
+
+def test_a_damaged_photograph_belongs_to_the_first_crop_that_would_have_shown_it(tmp_path: Path) -> None:
+    """However far workers look ahead, and whoever found it."""
+    paths = folder(tmp_path)
+    sound = Photographs(paths, SIDE, seed=0)
+    order = [whose(sound.crop(number)) for number in range(10)]
+    damaged = truncate(save(paths[order[3]], noise(40, 48, seed=0)))
+    photographs, again = Photographs(paths, SIDE, seed=0), order.index(order[3], 5)
+    photographs.crop(again)
+    assert photographs.damaged[damaged].first_crop == again
+    with contextlib.closing(photographs.batches(1, 1, 5)) as batches:
+        for _ in range(3):
+            next(batches)
+    assert photographs.damaged[damaged].first_crop == 3
+    photographs.learn({damaged: Damage(told="by another", first_crop=4)})
+    assert photographs.damaged[damaged].first_crop == 3
+    other = Photographs(paths, SIDE, seed=0)
+    other.learn(photographs.damaged)
+    assert other.damaged == photographs.damaged
 
 
 def test_when_all_are_damaged_it_ends(tmp_path: Path) -> None:

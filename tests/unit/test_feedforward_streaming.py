@@ -15,6 +15,7 @@ from pipeline.geometry import Box, Size
 from pipeline.rasters import TensorRaster
 from pipeline.transformations import (
     ARCHITECTURES,
+    Convolution,
     TransformationArchitecture,
     Upsampling,
     around_px,
@@ -79,15 +80,22 @@ def test_by_tiles_it_is_what_the_whole_image_gives(
     torch.testing.assert_close(painted(streamed), whole, rtol=0, atol=1e-5)
 
 
-def test_the_moments_are_those_of_every_position() -> None:
+def test_the_moments_are_those_of_every_position(monkeypatch: pytest.MonkeyPatch) -> None:
     image, guides = picture(90, 130)
     network = make_network()
     streamed = StreamedApplication(network, TensorRaster(image), TensorRaster(guides), tile_px=64)
     streamed.settle(MemoryWorkspace(CPU))
     seen: dict[str, torch.Tensor] = {}
-    for name, module in network.normalisations.items():
-        module.register_forward_hook(lambda _, given, __, name=name: seen.update({name: given[0].double()}))
+    normalised = network.normalised
+
+    def look(layer: Convolution, values: torch.Tensor) -> torch.Tensor:
+        seen[layer.name] = values.double()
+        return normalised(layer, values)
+
+    monkeypatch.setattr(network, "normalised", look)
     network(image[None], guides[None])
+    assert list(seen) == ["c1", "d1", "d2", "r1a", "r1b", "r2a", "r2b", "u1", "u2"]
+    assert set(streamed.moments) == set(seen)
     for name, values in seen.items():
         found = streamed.moments[name]
         torch.testing.assert_close(found.mean, values.mean(dim=(0, 2, 3)), rtol=1e-5, atol=1e-6)

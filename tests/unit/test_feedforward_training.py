@@ -17,6 +17,7 @@ from torch.nn.functional import avg_pool2d
 
 from pipeline.errors import CheckpointError, InputError
 from pipeline.features import Encoder
+from pipeline.feedforward.photographs import Damage, Photographs
 from pipeline.feedforward.training import Training, Validation, train
 from pipeline.feedforward.training_masks import training_masks
 from pipeline.feedforward.training_settings import TrainingSettings
@@ -205,13 +206,16 @@ def test_a_training_that_was_stopped_goes_on_bit_for_bit(tmp_path: Path, precisi
     saved: list[int] = []
     assert go(whole) == "iterations"
     state = tmp_path / "state.safetensors"
-    first = new(machine=machine)
-    assert not restore_state(state, first, "key")
+    first, looked_at = new(machine=machine), Photographs([], SIDE, 0)
+    assert not restore_state(state, first, looked_at, "key")
     assert go(first, stop_after=4, saved=saved) == "stopped"
     assert saved == [4]
-    save_state(state, first, "key")
-    second = new(machine=machine)
-    assert restore_state(state, second, "key")
+    damaged = {Path("photos/a b.png"): Damage(told="half of it", first_crop=7)}
+    looked_at.learn(damaged)
+    save_state(state, first, looked_at, "key")
+    second, looked_at = new(machine=machine), Photographs([], SIDE, 0)
+    assert restore_state(state, second, looked_at, "key")
+    assert looked_at.damaged == damaged
     assert second.iteration == 4
     assert second.seconds == first.seconds > 0
     assert go(second) == "iterations"
@@ -226,19 +230,19 @@ def test_a_stop_after_the_last_iteration_stops_nothing() -> None:
 
 def test_states_that_cannot_be_gone_on_from_are_told(tmp_path: Path) -> None:
     state = tmp_path / "state.safetensors"
-    training = new()
-    save_state(state, training, "key")
+    training, photographs = new(), Photographs([], SIDE, 0)
+    save_state(state, training, photographs, "key")
     with pytest.raises(CheckpointError, match="expected the state of this training; found one of other"):
-        restore_state(state, training, "another key")
+        restore_state(state, training, photographs, "another key")
     whole = state.read_bytes()
     middle = len(whole) // 2
     state.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
     with pytest.raises(CheckpointError, match="as it was written; found a damaged one"):
-        restore_state(state, training, "key")
+        restore_state(state, training, photographs, "key")
     state.write_bytes(whole)
     truncate(state)
     with pytest.raises(CheckpointError, match="expected a training's state; found something else"):
-        restore_state(state, training, "key")
+        restore_state(state, training, photographs, "key")
 
 
 def test_patience_ends_it() -> None:
@@ -318,6 +322,7 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
         for file in ("one/rank-0.json", "two/rank-0.json", "two/rank-1.json")
     )
     assert first == second
+    assert first["saved"] == [1, 2, 3]
     assert first["losses"] == pytest.approx(one["losses"], rel=1e-4)
     alone, together = (torch.load(tmp_path / folder / "weights.pt") for folder in ("one", "two"))
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-4)

@@ -9,7 +9,13 @@ import torch
 
 from pipeline import machine
 from pipeline.errors import ResourceError
-from pipeline.machine import cpu_has_bfloat16, give_back_freed_memory, keep_freed_memory, prepare_machine
+from pipeline.machine import (
+    cpu_has_bfloat16,
+    give_back_freed_memory,
+    keep_freed_memory,
+    prepare_machine,
+    shortage_told,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -134,3 +140,15 @@ def test_waiting_threads_sleep_after_a_moment_unless_the_user_says_otherwise(
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
     machine.share_processors()
     assert os.environ["GOMP_SPINCOUNT"] == "7"
+
+
+def test_a_shortage_of_memory_is_told_and_nothing_else_is() -> None:
+    with pytest.raises(ResourceError) as caught, shortage_told("out.tif", "Lower --batch"):
+        torch.empty(2**50)
+    assert str(caught.value) == (
+        "out.tif: expected memory for what lies in it whole; found too little. Lower --batch."
+    )
+    for error in (RuntimeError("a bug"), ResourceError.stating("no room"), KeyError("memory")):
+        with pytest.raises(type(error)) as passed, shortage_told("out.tif", "Lower --batch"):
+            raise error
+        assert passed.value is error

@@ -273,6 +273,31 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("text", [b"Request failed", b"M(oh no", b"e-mail us", b"\x80<!DOCTYPE html>"])
+def test_texts_that_begin_as_pickles_do_are_refused(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "page.pth"
+    path.write_bytes(9 * text)
+    with pytest.raises(WeightsError) as error:
+        model_files.convert(path, model_files.convert_whole)
+    assert one_line(error).endswith("found a file that is not a PyTorch checkpoint of plain tensors.")
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [
+        ([1, 2], "is not a state dictionary."),
+        ({0: torch.zeros(1)}, "is not a state dictionary: 0 is a Tensor in it."),
+        ({"state_dict": {}}, "is not a state dictionary: 'state_dict' is a dict in it."),
+        ({"layer.weight": torch.zeros(1, dtype=torch.bfloat16)}, "unsupported ScalarType BFloat16."),
+    ],
+)
+def test_checkpoints_of_something_else_are_refused(tmp_path: Path, stored: object, said: str) -> None:
+    torch.save(stored, tmp_path / "a.pth")
+    with pytest.raises(WeightsError) as error:
+        model_files.convert(tmp_path / "a.pth", model_files.convert_whole)
+    assert one_line(error).endswith(said)
+
+
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     torch.save(
         {"features.0.weight": torch.zeros(4, 3, 3, 3), "features.0.bias": torch.zeros(4)}, tmp_path / "a.pth"
