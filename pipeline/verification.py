@@ -200,7 +200,7 @@ class Verifier:
         what = f"weights {entry.name}"
         if not path.exists():
             return Finding(what, "unknown", f"no file at {path}")
-        return self._compared(what, path, entry.sha256, lambda file: weights.load(file).tensors_sha256)
+        return self._compared(what, path, entry.sha256, lambda file: weights.identify(file).tensors_sha256)
 
     def _compared(self, what: str, path: Path, recorded: str, digest: Callable[[Path], str]) -> Finding:
         """Of a file's digest with the recorded one; `what` begins with the word for how it is had."""

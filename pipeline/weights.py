@@ -7,10 +7,11 @@ a source can be withdrawn and replaced without changing a pixel. Nothing is ever
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,7 @@ from pipeline.fetching.model_files import (
     convert_numbered,
     convert_vgg,
     convert_whole,
-    read_safetensors,
+    open_safetensors,
 )
 from pipeline.fetching.sources import (
     LocalPath,
@@ -48,6 +49,7 @@ from pipeline.layers import VGG16, VGG19
 
 Array = npt.NDArray[Any]
 Triple = tuple[float, float, float]
+_AGAIN = "Delete it and run impasto fetch-weights"
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +242,15 @@ class Weights:
     metadata: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which model file one is, verified: its `name`, `tensors_sha256` and `metadata`, as in `Weights`."""
+
+    name: str
+    tensors_sha256: str
+    metadata: Mapping[str, str]
+
+
 def describe(name: str) -> Entry:
     """The registry's entry of this name.
 
@@ -313,13 +324,35 @@ def load(path: Path) -> Weights:
         WeightsError: The file is missing, truncated, not one of ours, or its tensors are not what it says or
             not what the registry pins.
     """
-    fix = "Delete it and run impasto fetch-weights"
+    with _opened(path) as stored:
+        whole = Converted(dict(stored.tensors), stored.metadata)
+    found = _identity(path, whole)
+    preprocessing = Preprocessing.from_json(found.metadata["preprocessing"])
+    return Weights(found.name, whole.tensors, preprocessing, found.tensors_sha256, found.metadata)
+
+
+def identify(path: Path) -> Identity:
+    """Which file one that `fetch` made is, with one tensor in memory at a time: networks may have gigabytes.
+
+    Raises:
+        WeightsError: As `load`.
+    """
+    with _opened(path) as stored:
+        return _identity(path, stored)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Converted]:
     if not path.is_file():
         raise WeightsError(path, expected="a weights file", found="none", fix="Run impasto fetch-weights")
     try:
-        stored = read_safetensors(path)
+        with open_safetensors(path) as stored:
+            yield stored
     except (SafetensorError, OSError, TypeError) as error:
-        raise WeightsError(path, expected="a safetensors file", found=f"{error}", fix=fix) from error
+        raise WeightsError(path, expected="a safetensors file", found=f"{error}", fix=_AGAIN) from error
+
+
+def _identity(path: Path, stored: Converted) -> Identity:
     metadata = stored.metadata
     if not {"name", "tensors_sha256", "preprocessing"} <= metadata.keys():
         raise WeightsError(path, expected="a file that impasto fetch-weights made", found="no such metadata")
@@ -328,10 +361,8 @@ def load(path: Path) -> Weights:
     found = tensors_sha256(stored.tensors)
     for expected in (metadata["tensors_sha256"], pinned or found):
         if found != expected:
-            raise WeightsError(path, expected=f"tensors with sha256 {expected}", found=found, fix=fix)
-    return Weights(
-        name, stored.tensors, Preprocessing.from_json(metadata["preprocessing"]), found, dict(metadata)
-    )
+            raise WeightsError(path, expected=f"tensors with sha256 {expected}", found=found, fix=_AGAIN)
+    return Identity(name, found, dict(metadata))
 
 
 def _is_fresh(path: Path, entry: Entry, wanted: list[Source]) -> bool:
@@ -340,7 +371,7 @@ def _is_fresh(path: Path, entry: Entry, wanted: list[Source]) -> bool:
         if isinstance(source, LocalPath) and not source.path.is_file():
             raise WeightsError(source.path, expected="a file", found="none", fix="Correct the path")
     try:
-        weights = load(path)
+        weights = identify(path)
     except WeightsError:
         return False
     if weights.name != entry.name:

@@ -77,7 +77,7 @@ def read_recorded(arguments: argparse.Namespace) -> Recorded:
     plan = read_plan(arguments.plan)
     records, painting = _made(plan, arguments.records, arguments.painting)
     crop = _crop(plan, arguments.crop)
-    model_files = [weights.load(path) for path in arguments.weights]
+    model_files = [weights.identify(path) for path in arguments.weights]
     masks = {path.stem: read_mask_record(path) for path in arguments.masks}
     for path in arguments.partitions:
         for number, part in enumerate(read_partition_record(path).parts, 1):
@@ -138,7 +138,7 @@ def _crop(plan: Plan, paths: list[Path]) -> CropRecord | None:
     return found
 
 
-def _check(plan: Plan, records: list[_Made], model_files: list[weights.Weights]) -> None:
+def _check(plan: Plan, records: list[_Made], model_files: list[weights.Identity]) -> None:
     """Raises an InputError unless these are what the plan's print is made from."""
     wanted = [level.level_px for level in plan.levels]
     given = [record.level.level_px for record in records]
@@ -169,7 +169,7 @@ def _listed(values: Iterable[object]) -> str:
 def _provenance(
     plan: Plan,
     records: list[_Made],
-    model_files: list[weights.Weights],
+    model_files: list[weights.Identity],
     masks: Mapping[str, MaskRecord],
     *,
     mixtures: Mapping[str, RenderingRecord],

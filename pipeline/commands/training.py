@@ -297,7 +297,7 @@ def _card(job: Job, figures: dict[str, float], shown: Shown, damaged: frozenset[
         settings={
             **settings.model_dump(mode="json"),
             "network": arguments.network,
-            "weights_sha256": weights.load(arguments.weights).tensors_sha256,
+            "weights_sha256": weights.identify(arguments.weights).tensors_sha256,
             "precision": job.machine.precision,
         },
         data={

@@ -6,13 +6,14 @@ Formats: ONNX (initialisers only), TensorFlow Lite (a small set of operations), 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -146,9 +147,38 @@ def read_safetensors(path: Path) -> Converted:
     Raises:
         SafetensorError: The file is truncated or of another kind.
     """
+    with open_safetensors(path) as stored:
+        return Converted(dict(stored.tensors), stored.metadata)
+
+
+@contextlib.contextmanager
+def open_safetensors(path: Path) -> Iterator[Converted]:
+    """The same as `read_safetensors`, each tensor read when it is asked for, while the file is open.
+
+    Raises:
+        SafetensorError: The file is truncated or of another kind.
+    """
     with safe_open(path, framework="numpy") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        return Converted(tensors, file.metadata() or {})
+        yield Converted(_Stored(file), file.metadata() or {})
+
+
+@final
+class _Stored(Mapping[str, Array]):
+    """The tensors of an open file."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._names = tuple(file.keys())
+
+    def __getitem__(self, name: str) -> Array:
+        tensor: Array = self._file.get_tensor(name)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

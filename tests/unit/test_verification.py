@@ -88,10 +88,15 @@ def test_what_many_records_name_is_read_once_and_again_when_it_has_changed(
     read: list[str] = []
 
     monkeypatch.setattr(provenance, "file_sha256", noting(read, "hash", provenance.file_sha256))
-    monkeypatch.setattr(weights, "load", noting(read, "load", weights.load))
+    monkeypatch.setattr(weights, "identify", noting(read, "identify", weights.identify))
     monkeypatch.setattr("pipeline.verification.load", noting(read, "parse", load))
     verifier = Verifier(Path("config.yaml"), Path("w"))
-    once = [f"hash {made.with_name('print.tif')}", "hash c.png", "hash i/s.png", "load w/vgg19.safetensors"]
+    once = [
+        f"hash {made.with_name('print.tif')}",
+        "hash c.png",
+        "hash i/s.png",
+        "identify w/vgg19.safetensors",
+    ]
     for _ in range(2):
         assert others(list(verifier.verify(made))) == []
         assert read == [*once, "parse config.yaml"]

@@ -8,7 +8,9 @@ import hashlib
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -411,24 +413,48 @@ def test_a_network_without_sources_asks_for_a_path(tmp_path: Path) -> None:
         weights.fetch("vgg61", tmp_path)
 
 
-def test_damaged_files_are_not_loaded(tmp_path: Path, entry: weights.Entry) -> None:
+@pytest.mark.parametrize("read", [weights.load, weights.identify])
+def test_damaged_files_are_not_loaded(
+    tmp_path: Path, entry: weights.Entry, read: Callable[[Path], object]
+) -> None:
     torch.save(tiny_state(), tmp_path / "tiny.pth")
     path = weights.fetch(entry.name, tmp_path, LocalPath(tmp_path / "tiny.pth"))
     good = path.read_bytes()
     path.write_bytes(good[:-1])
     with pytest.raises(WeightsError, match="expected a safetensors file"):
-        weights.load(path)
+        read(path)
     path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
     with pytest.raises(WeightsError, match="expected tensors with sha256"):
-        weights.load(path)
+        read(path)
     path.write_bytes(b"")
     with pytest.raises(WeightsError, match="expected a safetensors file"):
-        weights.load(path)
+        read(path)
     with pytest.raises(WeightsError, match="expected a weights file; found none"):
-        weights.load(tmp_path / "none.safetensors")
+        read(tmp_path / "none.safetensors")
     save_file({"a": np.zeros(1)}, path)
     with pytest.raises(WeightsError, match="that impasto fetch-weights made"):
-        weights.load(path)
+        read(path)
+
+
+def test_a_file_is_identified_with_one_tensor_in_memory(tmp_path: Path, entry: weights.Entry) -> None:
+    tensors = {f"t{number}": np.full(2**18, number, dtype=np.float32) for number in range(16)}
+    said = {"name": entry.name, "tensors_sha256": weights.tensors_sha256(tensors), "licence": "x"}
+    said["preprocessing"] = Preprocessing().to_json()
+    path = tmp_path / "large.safetensors"
+    save_file(tensors, path, said)
+    tracemalloc.start()
+    try:
+        found = weights.identify(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Sixteen of a MiB each; one is being read while the last one is let go.
+    assert peak < 4 * 2**20
+    loaded = weights.load(path)
+    assert found == weights.Identity(loaded.name, loaded.tensors_sha256, loaded.metadata)
+    assert (found.name, found.tensors_sha256, found.metadata["licence"]) == (
+        *(entry.name, said["tensors_sha256"], "x"),
+    )
 
 
 def test_a_file_that_lies_about_a_pinned_name_is_not_loaded(tmp_path: Path) -> None:
