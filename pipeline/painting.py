@@ -154,7 +154,8 @@ class _Cost:
         in_files = held_mib > room_mib / 2
         tile_px = tile_for(layers, room_mib)
         tile_mib = pass_bytes_per_px(layers) * min(tile_px, level.px + TILE_STEP_PX) ** 2 / _MIB
-        memory_mib = tile_mib if in_files else held_mib + tile_mib
+        # In bfloat16 half of it is held, in memory perhaps: precision is decided on the machine.
+        memory_mib = min(held_mib, room_mib / 2) + tile_mib
         # What such a network gives is written apart, before the content's chroma comes back to it.
         scratch_mib = file_mib(size, RENDERED) if _may_give_luma(settings) else 0
         if by_thumbnail:
