@@ -184,9 +184,13 @@ def pass_bytes_per_px(layers: Iterable[Convolution]) -> float:
     """What a pass holds for each pixel of its tile.
 
     The full-sized layers decide: with their copies in several precisions, halos and what the allocator keeps,
-    a pass was measured to take 16 times the widest.
+    a pass was measured to take 16 times the widest. Meanwhile the next tile is read, of the picture or of a
+    held layer, and the last one written to where it is held: twice each, as files are laid out otherwise.
     """
-    return 16 * 4 * max(layer.outputs / layer.stride_px**2 for layer in layers)
+    chain = tuple(layers)
+    held = max(layer.outputs for layer in chain if layer.stride_px == STRIDE_PX) / STRIDE_PX**2
+    beside = 2 * (max(chain[0].inputs, held) + held)
+    return 4 * (16 * max(layer.outputs / layer.stride_px**2 for layer in chain) + beside)
 
 
 def tile_for(layers: Iterable[Convolution], budget_mib: int) -> int:

@@ -60,11 +60,11 @@ def save_narrow(
 
 def painted(streamed: StreamedApplication) -> torch.Tensor:
     """The whole image that an application paints, box by box."""
-    boxes = streamed.boxes
-    whole = torch.full((3, boxes[-1].bottom, boxes[-1].right), torch.nan)
-    for box in boxes:
+    last = streamed.boxes[-1]
+    whole = torch.full((3, last.bottom, last.right), torch.nan)
+    for box, values in streamed.painted_boxes():
         rows, columns = box.slices
-        whole[:, rows, columns] = streamed.painted(box)
+        whole[:, rows, columns] = values
     return whole
 
 

@@ -17,14 +17,10 @@ from torch import Tensor
 from pipeline import canvas, provenance
 from pipeline.colour import LUMA_WEIGHTS
 from pipeline.errors import InputError
+from pipeline.feedforward.deviation import Deviation, compare, sample_boxes
 from pipeline.feedforward.models import TrainedNetwork
 from pipeline.feedforward.record import ApplicationRecord, DeviationRecord, Moments
-from pipeline.feedforward.streaming import (
-    Deviation,
-    StreamedApplication,
-    compare,
-    sample_boxes,
-)
+from pipeline.feedforward.streaming import StreamedApplication
 from pipeline.files import scratch_path
 from pipeline.geometry import Box, Size
 from pipeline.machine import Machine
@@ -307,8 +303,8 @@ def _told(found: Deviation, boxes: Sequence[Box]) -> DeviationRecord:
 def _painted(
     streamed: StreamedApplication, show: Callable[[int], None]
 ) -> Iterator[tuple[Box, Float[np.ndarray, "height width 3"]]]:
-    for done, box in enumerate(streamed.boxes, start=1):
-        pixels = streamed.painted(box).permute(1, 2, 0).cpu().numpy()
+    for done, (box, values) in enumerate(streamed.painted_boxes(), start=1):
+        pixels = values.permute(1, 2, 0).cpu().numpy()
         # Before it is handed over: who takes the last box asks for no other.
         show(done)
         yield box, pixels

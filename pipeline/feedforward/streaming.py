@@ -12,8 +12,9 @@ Every tile reads exactly what its convolutions read. So nothing is approximate, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 import torch
@@ -25,6 +26,7 @@ from pipeline.feedforward.network import EPSILON, TransformationNetwork, outward
 from pipeline.geometry import Box, Size, align_up
 from pipeline.rasters import Raster
 from pipeline.stores import Store
+from pipeline.streaming import Streaming
 from pipeline.transformations import ROW_PX, STRIDE_PX, TILE_STEP_PX, Convolution, piece_for
 from pipeline.workspaces import Workspace
 
@@ -41,17 +43,21 @@ class Moments:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Deviation:
-    """How far a result by approximate moments is from one by others, over sampled pixels; in grey levels.
+@dataclass(frozen=True, eq=False, slots=True)
+class _Begun:
+    """What a layer's convolution in a box starts from.
 
     Attributes:
-        rms: The root of the mean square difference.
-        largest: The largest difference.
+        start: The layer whose values are there; -1 for the picture.
+        boxes: By layer, the box of its output that is computed.
+        read: By layer, what it reads of its input, beyond the input's borders too.
+        values: What is held of `start`, or the picture.
     """
 
-    rms: float
-    largest: float
+    start: int
+    boxes: Mapping[int, Box]
+    read: Mapping[int, Box]
+    values: Float[Tensor, "1 channels height width"]
 
 
 @final
@@ -132,13 +138,15 @@ class StreamedApplication:
                 else None
             )
             sums = _Sums()
-            for box in self._tiles(index):
-                raw = self._convolved(index, box)
-                sums.add(raw)
-                if store is not None:
-                    store.write(box, raw[0])
-                done += 1
-                show(done)
+            with Streaming(self._network.device) as stream:
+                for box, begun in stream.ahead(self._tiles(index), partial(self._begun, index)):
+                    raw = self._completed(index, begun)
+                    sums.add(raw)
+                    if store is not None:
+                        stream.behind(partial(store.write, box, raw[0]), raw)
+                    del begun, raw
+                    done += 1
+                    show(done)
             self.moments[layer.name] = sums.moments()
             if store is not None:
                 self._held[index] = store
@@ -154,33 +162,52 @@ class StreamedApplication:
         boxes = tuple(boxes)
         for index in self._normalised():
             sums = _Sums()
-            for part in (part for box in boxes for part in _cut(box, self._piece)):
+            for part in (part for box in boxes for part in self._parts(box)):
                 sums.add(self._convolved(index, self._scaled(part, index)))
             self.moments[self._layers[index].name] = sums.moments()
+
+    def painted_boxes(self) -> Iterator[tuple[Box, Float[Tensor, "3 height width"]]]:
+        """Each of `boxes` with what is painted there; while a piece is computed, the next one is read."""
+        last = len(self._layers) - 1
+        with Streaming(self._network.device) as stream:
+            pieces = stream.ahead(self._pieces(), partial(self._begun, last))
+            for box in self.boxes:
+                yield box, self._joined(box, (self._coloured(begun) for _, begun in pieces))
 
     def painted(self, box: Box) -> Float[Tensor, "3 height width"]:
         """The painted image inside a box, by the moments known now: nominally sRGB in [0, 1], never clipped.
 
         It is computed in pieces that read no more than a tile does, whatever is held.
         """
-        parts = _cut(box, self._piece)
+        last = len(self._layers) - 1
+        return self._joined(box, (self._coloured(self._begun(last, part)) for part in self._parts(box)))
+
+    def _joined(
+        self, box: Box, pieces: Iterator[Float[Tensor, "3 f_height f_width"]]
+    ) -> Float[Tensor, "3 height width"]:
+        """The box from the next of these pieces."""
+        parts = self._parts(box)
         if len(parts) == 1:
-            return self._painted(box)
+            return next(pieces)
         whole = torch.empty(3, box.size.height, box.size.width, device=self._network.device)
         for part in parts:
             rows, columns = part.relative_to(box).slices
-            whole[:, rows, columns] = self._painted(part)
+            whole[:, rows, columns] = next(pieces)
         return whole
 
-    def _painted(self, box: Box) -> Float[Tensor, "3 height width"]:
-        return self._network.coloured(self._convolved(len(self._layers) - 1, box).float())[0]
+    def _coloured(self, begun: _Begun) -> Float[Tensor, "3 height width"]:
+        values = self._completed(len(self._layers) - 1, begun)
+        return self._network.coloured(values.float())[0]
 
     @property
     def _piece(self) -> Size:
         return piece_for(self._layers, self._tile_px, held=bool(self._held))
 
     def _pieces(self) -> list[Box]:
-        return [part for box in self.boxes for part in _cut(box, self._piece)]
+        return [part for box in self.boxes for part in self._parts(box)]
+
+    def _parts(self, box: Box) -> list[Box]:
+        return _cut(box, self._piece)
 
     def _borders(self, starts: set[int], length_px: int) -> tuple[int, ...]:
         # What is held last begins with the image: its tiles' borders lie on multiples of a tile's side.
@@ -201,15 +228,24 @@ class StreamedApplication:
         left, right = (edge * size.width // image.width for edge in (box.left, box.right))
         return Box(top, left, max(bottom, top + 1), max(right, left + 1))
 
-    @torch.no_grad()
     def _convolved(self, index: int, box: Box) -> Float[Tensor, "1 channels height width"]:
         """What a layer's convolution gives in a box, before normalisation."""
+        return self._completed(index, self._begun(index, box))
+
+    def _begun(self, index: int, box: Box) -> _Begun:
+        """What there is to be read for a layer's convolution in a box."""
         start = max((held for held in self._held if held < index), default=_PICTURE)
         boxes, read = {index: box}, {}
         for step in range(index, start, -1):
             read[step] = self._layers[step].reads(boxes[step])
             boxes[step - 1] = _within(read[step], self._sizes[step - 1])
-        values = {start: self._given(start, boxes[start])}
+        return _Begun(start, boxes, read, self._lying(start, boxes[start]))
+
+    @torch.no_grad()
+    def _completed(self, index: int, begun: _Begun) -> Float[Tensor, "1 channels height width"]:
+        """What the layer's convolution gives, from what was read for it."""
+        start, boxes, read = begun.start, begun.boxes, begun.read
+        values = {start: self._given(start, begun.values)}
         for step in range(start + 1, index):
             raw = self._step(step, values[step - 1], boxes[step - 1], read[step], boxes[step])
             skipped = None
@@ -218,11 +254,11 @@ class StreamedApplication:
                 skipped = (
                     values[step - 2][:, :, *wanted.relative_to(boxes[step - 2]).slices]
                     if step - 2 in values
-                    else self._given(step - 2, wanted)
+                    else self._given(step - 2, self._lying(step - 2, wanted))
                 )
             values[step] = self._activated(step, raw, skipped)
             values.pop(step - 3, None)
-        return self._step(index, values[index - 1], boxes[index - 1], read[index], box)
+        return self._step(index, values[index - 1], boxes[index - 1], read[index], boxes[index])
 
     def _step(
         self, index: int, values: Tensor, inside: Box, read: Box, box: Box
@@ -237,12 +273,17 @@ class StreamedApplication:
         with torch.autocast(values.device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16):
             return self._network.convolved_box(self._layers[index], values, read, box)
 
-    def _given(self, index: int, box: Box) -> Float[Tensor, "1 channels height width"]:
-        """What a held layer, or the picture, gives on in a box."""
-        if index == _PICTURE:
-            return self._pictured(box)
-        values = self._held[index].read(box)[None]
-        return values if index in self._finished else self._activated(index, values, None)
+    def _lying(self, index: int, box: Box) -> Float[Tensor, "1 channels height width"]:
+        """What is held of a layer in a box, or the picture."""
+        return self._pictured(box) if index == _PICTURE else self._held[index].read(box)[None]
+
+    def _given(
+        self, index: int, lying: Float[Tensor, "1 channels height width"]
+    ) -> Float[Tensor, "1 channels height width"]:
+        """What a held layer, or the picture, gives on."""
+        if index == _PICTURE or index in self._finished:
+            return lying
+        return self._activated(index, lying, None)
 
     def _activated(
         self, index: int, raw: Tensor, skipped: Tensor | None
@@ -265,10 +306,16 @@ class StreamedApplication:
     @torch.no_grad()
     def _finish(self, index: int) -> None:
         """Replaces what a residual block's last convolution gave by the block's output, in place."""
-        store = self._held[index]
-        for box in self._tiles(index):
-            skipped = self._given(index - 2, _shifted(box, self._layers[index].skip_crop))
-            store.write(box, self._activated(index, store.read(box)[None], skipped)[0])
+        store, crop = self._held[index], self._layers[index].skip_crop
+
+        def read(box: Box) -> tuple[Tensor, Tensor]:
+            return self._lying(index, box), self._lying(index - 2, _shifted(box, crop))
+
+        with Streaming(self._network.device) as stream:
+            for box, (raw, before) in stream.ahead(self._tiles(index), read):
+                values = self._activated(index, raw, self._given(index - 2, before))[0]
+                stream.behind(partial(store.write, box, values), values)
+                del raw, before, values
         self._finished.add(index)
 
     def _pictured(self, box: Box) -> Float[Tensor, "1 channels height width"]:
@@ -282,34 +329,6 @@ class StreamedApplication:
         guides = None if self._guides is None else self._guides.read(inside)[None].to(device)
         values = self._network.prepared(image, guides)[:, :, place[0], place[1]]
         return values.to(self._dtype).contiguous(memory_format=torch.channels_last)
-
-
-@torch.no_grad()
-def compare(first: StreamedApplication, second: StreamedApplication, boxes: Iterable[Box]) -> Deviation:
-    """How far two applications to one image are from one another in these boxes."""
-    squares, count, largest = 0.0, 0, 0.0
-    for box in boxes:
-        difference = first.painted(box) - second.painted(box)
-        squares += float(difference.double().square().sum())
-        count += difference.numel()
-        largest = max(largest, float(difference.abs().max()))
-    return Deviation(255 * (squares / count) ** 0.5, 255 * largest)
-
-
-def sample_boxes(size: Size, side_px: int, across: int) -> tuple[Box, ...]:
-    """At most `across` x `across` squares, evenly spread; the whole image where they would overlap."""
-    rows, columns = (_spread(length, side_px, across) for length in (size.height, size.width))
-    return tuple(
-        Box(top, left, min(size.height, top + height), min(size.width, left + width))
-        for top, height in rows
-        for left, width in columns
-    )
-
-
-def _spread(length: int, side: int, across: int) -> list[tuple[int, int]]:
-    if side * across >= length:
-        return [(0, length)]
-    return [((2 * index + 1) * length // (2 * across) - side // 2, side) for index in range(across)]
 
 
 @final

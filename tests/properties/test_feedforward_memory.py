@@ -46,8 +46,8 @@ for side_px in (384, 1920):
     streamed = StreamedApplication(make_network(), Pattern(size, 3), Pattern(size, 2), tile_px=128)
     folder = Path(sys.argv[1]) / str(side_px)
     streamed.settle(FolderWorkspace(folder, torch.device("cpu")))
-    for box in streamed.boxes:
-        streamed.painted(box)
+    for _ in streamed.painted_boxes():
+        pass
     told.append(peak_mib())
 print(json.dumps(told))
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -60,13 +61,13 @@ def test_layers_of_a_thumbnail_are_held_within_the_budget(
     picture = save_image(tmp_path, 250, 250)
     files: list[int] = []
     folder = tmp_path / "layers"
-    kept = StreamedApplication.painted
+    kept = StreamedApplication.painted_boxes
 
-    def noted(streamed: StreamedApplication, box: Box) -> torch.Tensor:
+    def noted(streamed: StreamedApplication) -> Iterator[tuple[Box, torch.Tensor]]:
         files.append(len(list(folder.glob("*"))))
-        return kept(streamed, box)
+        return kept(streamed)
 
-    monkeypatch.setattr(StreamedApplication, "painted", noted)
+    monkeypatch.setattr(StreamedApplication, "painted_boxes", noted)
     monkeypatch.setattr(application, "sample_boxes", lambda *_: (Box(0, 0, 32, 32),))
     for thumbnail_px, store in ((100, "memory"), (245, "files")):
         record = paint(

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from networks import make_image
 from transformation_networks import SMALL, make_network, painted
 
-from pipeline.feedforward.streaming import StreamedApplication, compare, sample_boxes
+from pipeline.feedforward.deviation import compare, sample_boxes
+from pipeline.feedforward.streaming import StreamedApplication
 from pipeline.geometry import Box, Size
 from pipeline.rasters import TensorRaster
 from pipeline.transformations import (
@@ -20,6 +21,7 @@ from pipeline.transformations import (
     Upsampling,
     around_px,
     held_bytes_per_px,
+    pass_bytes_per_px,
     piece_for,
     tile_for,
 )
@@ -175,11 +177,15 @@ def test_it_says_where_its_pieces_and_what_is_held_meet() -> None:
 def test_it_computes_the_pieces_that_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     pieces: list[Box] = []
 
-    def noted(_: StreamedApplication, box: Box) -> torch.Tensor:
+    def noted(_: StreamedApplication, __: int, box: Box) -> Box:
         pieces.append(box)
+        return box
+
+    def blank(_: StreamedApplication, box: Box) -> torch.Tensor:
         return torch.zeros(3, box.size.height, box.size.width)
 
-    monkeypatch.setattr(StreamedApplication, "_painted", noted)
+    monkeypatch.setattr(StreamedApplication, "_begun", noted)
+    monkeypatch.setattr(StreamedApplication, "_coloured", blank)
     image = TensorRaster(torch.zeros(3, 300, 500))
     streamed = StreamedApplication(make_network(SMALL, 1), image, None, tile_px=192)
     assert not painted(streamed).any()
@@ -226,8 +232,10 @@ def test_pieces_are_as_wide_as_the_budget_allows() -> None:
 
 def test_tiles_follow_the_budget() -> None:
     layers = ARCHITECTURES["narrow"].layers(5, "nearest")
-    assert tile_for(layers, 2048) == 1024
-    assert tile_for(layers, 512) == 512
+    # 1024 bytes of a pixel for a pass; twice 5 floats of the picture ahead and 4 of a layer behind it.
+    assert pass_bytes_per_px(layers) == 1096
+    assert tile_for(layers, 2048) == 960
+    assert tile_for(layers, 512) == 448
     assert tile_for(layers, 1) == 128
     # Three layers of 64 channels in 4 bytes at a sixteenth of the positions.
     assert held_bytes_per_px(layers, 4) == 48

@@ -305,7 +305,7 @@ def test_a_thumbnails_layers_are_those_that_are_held() -> None:
     # In bfloat16 a level whose layers take more than half of the room in float32 may be held in memory.
     between = plan({"levels": [8192]}, compute={"memory_budget_mib": 4096}).levels[0]
     assert (between.store, between.disk_mib) == ("files", 3073)
-    assert between.memory_mib > 700 + 3396 / 2 + 1024 * 1280**2 / 2**20 - 1
+    assert between.memory_mib > 700 + 3396 / 2 + 1096 * 1216**2 / 2**20 - 1
     # An image no larger than the thumbnail is painted with its own moments.
     small, own = (plan({"levels": [1024], **own}).levels[0] for own in (THUMBNAIL, {}))
     assert small == own
