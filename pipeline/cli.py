@@ -33,10 +33,16 @@ def command() -> NoReturn:
         if isinstance(end.code, str):
             raise
         code = end.code or 0
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    try:
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:
+                # Who read it has gone, or the disk is full: nothing more can be told.
+                code = code or _EXIT_USER_ERROR
+    finally:
+        os._exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -348,7 +348,7 @@ def _opened(path: Path) -> Iterator[Converted]:
     try:
         with open_safetensors(path) as stored:
             yield stored
-    except (SafetensorError, OSError, TypeError) as error:
+    except (SafetensorError, OSError) as error:
         raise WeightsError(path, expected="a safetensors file", found=f"{error}", fix=_AGAIN) from error
 
 

@@ -36,7 +36,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     output = arguments.output
     if output.suffix.lower() not in _SUFFIXES:
-        raise InputError("--output", expected="a file's name with its suffix, .html", found=str(output))
+        expected = f"a file's name with its suffix, {' or '.join(_SUFFIXES)}"
+        raise InputError("--output", expected=expected, found=str(output))
     check_folder(output)
     created = datetime.datetime.now().astimezone().strftime("%d %B %Y, %H:%M")
     there = arguments.viewer is not None and viewer.is_here(arguments.viewer)

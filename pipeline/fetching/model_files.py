@@ -171,7 +171,11 @@ class _Stored(Mapping[str, Array]):
         self._names = tuple(file.keys())
 
     def __getitem__(self, name: str) -> Array:
-        tensor: Array = self._file.get_tensor(name)
+        try:
+            tensor: Array = self._file.get_tensor(name)
+        except TypeError as error:
+            # Of a type that numpy does not have, such as bfloat16.
+            raise SafetensorError(f"{name}: {error}") from error
         return tensor
 
     def __iter__(self) -> Iterator[str]:
@@ -204,7 +208,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not isinstance(stored, Mapping):
         raise ValueError("a PyTorch file that is not a state dictionary")
     for name, value in stored.items():
-        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+        if not isinstance(name, str):
+            raise ValueError(f"a PyTorch file that is not a state dictionary: {name!r:.60} is a name in it")
+        if not isinstance(value, torch.Tensor):
             kind = type(value).__name__
             raise ValueError(f"a PyTorch file that is not a state dictionary: {name!r:.60} is a {kind} in it")
     return dict(stored)

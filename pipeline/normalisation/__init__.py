@@ -108,7 +108,7 @@ def load_means(path: Path, architecture: Architecture, network: str | None = Non
         raise WeightsError(path, expected="a file of channel means", found="none", fix=_CALIBRATE)
     try:
         stored = read_safetensors(path)
-    except (SafetensorError, OSError, TypeError) as error:
+    except (SafetensorError, OSError) as error:
         raise WeightsError(
             path, expected="a safetensors file of channel means", found=f"{error}", fix=_CALIBRATE
         ) from error

@@ -104,6 +104,9 @@ def _stranger(folder: Path) -> str:
     # Hidden files are those of file browsers, and Snakemake's.
     entries = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() or entry.name[0] != "."]
     own = {*_ASSETS, _VIEWER}
+    if any(entry.name in own for entry in entries):
+        # Beside a report's own files hidden folders are a browser's too.
+        entries = [entry for entry in entries if entry.name[0] != "."]
     for entry in entries:
         if entry.is_dir() or (entry.name not in own and entry.suffix != ".html"):
             return f"a folder with {entry.name} in it"

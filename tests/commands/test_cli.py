@@ -116,6 +116,29 @@ def test_a_reader_that_has_seen_enough_is_no_error(impasto: Impasto) -> None:
     assert process.returncode != 0
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full here")
+@pytest.mark.parametrize("words", [["--help"], ["plan"], ["--version"]])
+def test_an_output_that_takes_nothing_is_a_mistake_without_a_traceback(
+    impasto: Impasto, words: list[str]
+) -> None:
+    save(impasto.folder / "a.png", noise(90, 90, seed=0))
+    (impasto.folder / "config.yaml").write_text("artworks: {one: {content: a.png, style: a.png}}")
+    # Else each word is written, and argparse swallows the error, before Python's own end sees it.
+    buffered = environment({"PYTHONUNBUFFERED": ""})
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            ["impasto", *words],
+            check=False,
+            cwd=impasto.folder,
+            env=buffered,
+            stdout=full,
+            stderr=subprocess.PIPE,
+        )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) <= 1
+    assert b"Traceback" not in done.stderr
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux ends a process with its parent")
 @pytest.mark.parametrize(("option", "ends"), [("--end-with-parent", True), ("", False)])
 def test_it_ends_with_its_parent_from_the_first_moment(impasto: Impasto, option: str, ends: bool) -> None:

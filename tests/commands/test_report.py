@@ -108,7 +108,7 @@ def test_a_folder_that_is_none_is_told_in_one_line(impasto: Impasto) -> None:
 
 def test_a_page_without_a_suffix_would_be_its_own_folder(impasto: Impasto, results: Path) -> None:
     line = impasto.refuses("report", results.relative_to(impasto.folder), "--output", "report")
-    assert line == "--output: expected a file's name with its suffix, .html; found report."
+    assert line == "--output: expected a file's name with its suffix, .html or .htm; found report."
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,8 @@ def test_a_page_without_a_suffix_would_be_its_own_folder(impasto: Impasto, resul
         ),
         (
             "results/halves/print.tif",
-            "--output: expected a file's name with its suffix, .html; found results/halves/print.tif.",
+            "--output: expected a file's name with its suffix, .html or .htm; found "
+            "results/halves/print.tif.",
         ),
     ],
 )
@@ -136,6 +137,13 @@ def test_a_report_does_not_take_the_place_of_results(
     before = sorted(impasto.folder.rglob("*"))
     assert impasto.refuses("report", results.relative_to(impasto.folder), "--output", output) == line
     assert sorted(impasto.folder.rglob("*")) == before
+
+
+def test_a_browsers_hidden_folder_beside_the_pages_is_no_stranger(impasto: Impasto, results: Path) -> None:
+    words = [results.relative_to(impasto.folder), "--output", "report.html"]
+    impasto.works("report", *words)
+    (impasto.folder / "report" / ".thumbnails").mkdir()
+    impasto.works("report", *words)
 
 
 def test_a_viewer_that_could_not_be_fetched_is_none(impasto: Impasto, results: Path) -> None:

@@ -101,7 +101,7 @@ def wrapped(tensors: dict[str, torch.Tensor]) -> object:
         (without, "res3.in1.bias among them; found none of that name"),
         (reshaped, "expected conv2.conv2d.bias of shape (64,); found (63,)"),
         (besides, "found conv4.conv2d.bias besides"),
-        (numbered, "that is not a state dictionary: 0 is a Tensor in it"),
+        (numbered, "that is not a state dictionary: 0 is a name in it"),
         (wrapped, "that is not a state dictionary: 'state_dict' is a dict in it"),
         (lambda _: [1, 2], "found a PyTorch file that is not a state dictionary."),
     ],

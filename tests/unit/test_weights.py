@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_torch
 
 from pipeline import weights
 from pipeline.errors import WeightsError
@@ -288,7 +289,7 @@ def test_texts_that_begin_as_pickles_do_are_refused(tmp_path: Path, text: bytes)
     ("stored", "said"),
     [
         ([1, 2], "is not a state dictionary."),
-        ({0: torch.zeros(1)}, "is not a state dictionary: 0 is a Tensor in it."),
+        ({0: torch.zeros(1)}, "is not a state dictionary: 0 is a name in it."),
         ({"state_dict": {}}, "is not a state dictionary: 'state_dict' is a dict in it."),
         ({"layer.weight": torch.zeros(1, dtype=torch.bfloat16)}, "unsupported ScalarType BFloat16."),
     ],
@@ -455,6 +456,13 @@ def test_a_file_is_identified_with_one_tensor_in_memory(tmp_path: Path, entry: w
     assert (found.name, found.tensors_sha256, found.metadata["licence"]) == (
         *(entry.name, said["tensors_sha256"], "x"),
     )
+
+
+def test_a_type_that_numpy_does_not_have_is_told(tmp_path: Path) -> None:
+    said = {"name": "small", "tensors_sha256": "0", "preprocessing": Preprocessing().to_json()}
+    save_torch({"t": torch.zeros(1, dtype=torch.bfloat16)}, tmp_path / "small.safetensors", said)
+    with pytest.raises(WeightsError, match=r"expected a safetensors file; found t: .*bfloat16"):
+        weights.load(tmp_path / "small.safetensors")
 
 
 def test_a_file_that_lies_about_a_pinned_name_is_not_loaded(tmp_path: Path) -> None:
