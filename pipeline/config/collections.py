@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from pipeline.config.combine import COMBINE, SHEET, Combine, Images
 from pipeline.config.controls import as_list
 from pipeline.config.inheritance import merged
-from pipeline.config.mistakes import as_error
+from pipeline.config.mistakes import as_error, shown
 from pipeline.config.naming import check_name, name_from
 from pipeline.config.sheets import CONTENT, read_sheet
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, InputError
 
 _IMAGES = {".avif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _WILDCARDS = frozenset("*?[")
@@ -34,7 +34,7 @@ def with_collections(raw: Mapping[str, Any], where: str) -> tuple[Mapping[str, A
     combination: what it says stands above.
 
     Raises:
-        InputError: A sheet cannot be read.
+        InputError: A sheet, or a folder of a combination, cannot be read.
         ConfigError: Something in a sheet or a combination cannot be; two artworks have one name.
     """
     if raw.get(SHEET) is None and raw.get(COMBINE) is None:
@@ -50,8 +50,8 @@ def with_collections(raw: Mapping[str, Any], where: str) -> tuple[Mapping[str, A
             )
         made[name] = settings, place
     own = raw.get("artworks")
-    if isinstance(own, str | list):
-        raise ConfigError(f"{where}: artworks", expected="names and settings", found=repr(own))
+    if own is not None and not isinstance(own, Mapping):
+        raise ConfigError(f"{where}: artworks", expected="names and settings", found=shown(own))
     artworks: dict[Any, Any] = {name: settings for name, (settings, _) in made.items()}
     places = {name: place for name, (_, place) in made.items()}
     for name, settings in (own or {}).items():
@@ -89,7 +89,7 @@ def placed(line: str, name: str, places: Mapping[str, Place], where: str) -> str
 
 def _from_sheets(raw: Mapping[str, Any], where: str) -> Iterator[tuple[str, Mapping[str, Any], Place]]:
     files = as_list(raw.get(SHEET)) or []
-    if not isinstance(files, list) or not all(isinstance(file, str) and file for file in files):
+    if not isinstance(files, list) or not all(_is_path(file) for file in files):
         raise ConfigError(f"{where}: {SHEET}", expected="the path of a sheet, or a list", found=repr(files))
     for file in files:
         for row in read_sheet(Path(file)):
@@ -153,8 +153,20 @@ def _parts(given: Images, key: str, where: str) -> dict[str, Mapping[str, Any]]:
     return found
 
 
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and value != "" and "\0" not in value
+
+
 def _files(word: str, where: str) -> list[str]:
     """The images that a path, a folder or a pattern stands for, by name."""
+    try:
+        return _looked_up(word, where)
+    except OSError as error:
+        found = f"{word}: {(error.strerror or str(error)).lower()}"
+        raise InputError(where, expected="images and folders that can be looked at", found=found) from None
+
+
+def _looked_up(word: str, where: str) -> list[str]:
     folder = Path(word)
     if folder.is_dir():
         found = [file.as_posix() for file in folder.iterdir() if _is_image(file)]

@@ -25,12 +25,21 @@ from pipeline.errors import ConfigError, InputError
 NAME = "name"
 CONTENT = "content"
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_TEXT = {NAME, CONTENT, "style", "image", "mask", "where", "source", "fine", "channel_means"}
-"""Keys whose values are names and paths: a number there is a name too."""
+_TEXT = {NAME, CONTENT, "image", "source", "fine", "channel_means"}
+"""Keys whose values are names and paths: whatever stands there is one."""
+_TEXT_OR_YAML = {"style", "mask", "where"}
+"""Keys whose values are names and paths, a number too, or mappings and lists."""
+_DEEPEST = 50
+_LONGEST_NUMBER = 100
 _ONLY_STYLE = re.compile(r"^regions\.0\.style(s\.0)?")
 """What `style` is written out to."""
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _FLOAT = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.?[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+@final
+class _Below(dict[str, Any]):
+    """What columns say below one key: a section, or a list where the next keys are numbers."""
 
 
 @final
@@ -77,7 +86,7 @@ def read_sheet(file: Path) -> list[Row]:
         ConfigError: A heading or a row is not what it should be; the error says which row and column.
     """
     text = _text(file)
-    heading = text.partition("\n")[0]
+    heading = re.split(r"[\r\n]", text, maxsplit=1)[0]
     delimiter = _DELIMITERS[file.suffix.lower()]
     if delimiter == "," and ";" in heading and "," not in heading:
         delimiter = ";"
@@ -125,14 +134,21 @@ def _cells(file: Path, lines: Iterator[list[str]]) -> Iterator[tuple[int, list[s
 def _check_columns(file: Path, columns: tuple[str, ...]) -> None:
     seen: set[str] = set()
     for index, column in enumerate(columns, start=1):
-        if column and column in seen:
+        if not column or column.startswith("#"):
+            continue
+        if column in seen:
             raise ConfigError(f"{file}: row 1", expected="each column once", found=f"{column!r} again")
         seen.add(column)
-        if "" in column.split(".") and column:
+        keys = column.split(".")
+        if "" in keys:
             raise ConfigError(
                 f"{file}: row 1, column {column}",
                 expected="keys with one dot between them",
                 found=f"one without a key, in column {index}",
+            )
+        if len(keys) > _DEEPEST:
+            raise ConfigError(
+                f"{file}: row 1", expected=f"at most {_DEEPEST} keys", found=f"{len(keys)} in column {index}"
             )
     if CONTENT not in seen:
         raise ConfigError(
@@ -141,7 +157,7 @@ def _check_columns(file: Path, columns: tuple[str, ...]) -> None:
             found=", ".join(column for column in columns if column) or "none",
         )
     for column in columns:
-        whole = next((other for other in columns if column.startswith(f"{other}.") and other), None)
+        whole = next((other for other in seen if column.startswith(f"{other}.")), None)
         if whole is not None:
             raise ConfigError(
                 f"{file}: row 1", expected=f"either a column {whole!r} or columns below it", found=column
@@ -179,6 +195,9 @@ def _row(file: Path, number: int, columns: tuple[str, ...], values: list[str]) -
 
 def _value(column: str, text: str, where: str) -> Any:
     """What a cell says: a list or mapping as YAML writes them, a number, true or false, or text."""
+    key = column.rpartition(".")[2]
+    if key in _TEXT:
+        return text
     if text[0] in "[{":
         try:
             return plain_values(text)
@@ -188,36 +207,38 @@ def _value(column: str, text: str, where: str) -> Any:
             raise ConfigError(
                 where,
                 expected="a list such as [256, 512], or a mapping such as {mode: luminance}",
-                found=text,
+                found=text if len(text) <= 80 else f"{text[:77]}...",
             ) from None
-    if column.rpartition(".")[2] in _TEXT:
+    if key in _TEXT_OR_YAML:
         return text
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _FLOAT.fullmatch(text):
-        return float(text)
+    # Python reads no whole number of thousands of digits; as text it is refused where it stands.
+    if len(text) <= _LONGEST_NUMBER:
+        if _INTEGER.fullmatch(text):
+            return int(text)
+        if _FLOAT.fullmatch(text):
+            return float(text)
     return {"true": True, "false": False}.get(text.lower(), text)
 
 
 def _put(settings: dict[str, Any], keys: list[str], value: Any) -> None:
     *above, last = keys
     for key in above:
-        settings = settings.setdefault(key, {})
+        settings = settings.setdefault(key, _Below())
     settings[last] = value
 
 
 def _lists(value: Any, where: str) -> Any:
-    """The value with mappings whose keys are numbers as lists."""
-    if not isinstance(value, dict):
+    """The value of columns with those whose keys are numbers as lists; what a cell says stays as it is."""
+    if not isinstance(value, _Below):
         return value
     inner = {key: _lists(below, f"{where}.{key}") for key, below in value.items()}
-    numbers = sorted(int(key) for key in inner if isinstance(key, str) and _INTEGER.fullmatch(key))
-    if not numbers:
+    if not any(_INTEGER.fullmatch(key) for key in inner):
         return inner
-    if numbers != list(range(len(inner))):
-        found = ", ".join(map(str, inner))
+    numbers = [str(number) for number in range(len(inner))]
+    if {*inner} != {*numbers}:
+        found = ", ".join(inner)
         raise ConfigError(where, expected="entries numbered from 0 without a gap", found=found)
-    return [inner[str(number)] for number in numbers]
+    return [inner[number] for number in numbers]
 
 
 def _overlap(column: str, key: str) -> bool:

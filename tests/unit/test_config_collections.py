@@ -12,7 +12,7 @@ import pytest
 from pipeline.config.models import Config
 from pipeline.config.naming import plain_name
 from pipeline.config.reading import parse
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, InputError
 
 
 def combined(combine: Any, **more: Any) -> Config:
@@ -79,6 +79,25 @@ def test_folders_and_patterns_in_the_order_of_their_names(
     Path("empty").mkdir()
     with pytest.raises(ConfigError, match="expected a folder of images; found none in empty"):
         combined({"contents": "empty"}, defaults=style)
+
+
+def test_a_folder_that_cannot_be_looked_at_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError) as caught:
+        combined({"contents": "a.png", "styles": ["s.png", "x" * 300]})
+    assert str(caught.value) == (
+        "config.yaml: combine.styles: expected images and folders that can be looked at; found "
+        f"{'x' * 300}: file name too long."
+    )
+
+    def denied(folder: Path) -> Any:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    # Nothing is denied to root, whom tests may run as.
+    monkeypatch.setattr(Path, "iterdir", denied)
+    with pytest.raises(InputError, match=r"combine\.contents: expected .*: permission denied\.$"):
+        combined({"contents": str(tmp_path), "styles": "s.png"})
 
 
 @pytest.mark.parametrize(

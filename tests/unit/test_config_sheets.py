@@ -140,6 +140,27 @@ def test_values_are_numbers_words_or_yaml(tmp_path: Path) -> None:
             "sheet.csv: row 2, column levels: expected entries numbered from 0 without a gap; found 0, 2.",
         ),
         (
+            "content,regions.00.where,regions.01.where\na.png,person,background\n",
+            "sheet.csv: row 2, column regions: expected entries numbered from 0 without a gap; found 00, 01.",
+        ),
+        (
+            "content,levels.+0\na.png,64\n",
+            "sheet.csv: row 2, column levels: expected entries numbered from 0 without a gap; found +0.",
+        ),
+        (f"content,levels.{'1' * 5000}\na.png,64\n", "sheet.csv: row 2, column levels: expected entries numbered"),
+        (f"content,{'.'.join('ab' * 500)}\na.png,1\n", "sheet.csv: row 1: expected at most 50 keys; found 1000 in column 2."),
+        (
+            f"content,seed\na.png,{'1' * 5000}\n",
+            f"sheet.csv: row 2, column seed: expected a whole number of fewer digits; found '{'1' * 76}....",
+        ),
+        (
+            "content,levels\na.png,[2024-13-45]\n",
+            "sheet.csv: row 2, column levels: expected a list such as [256, 512], or a mapping such as {mode: luminance}; "
+            "found [2024-13-45].",
+        ),
+        (f"content,levels\na.png,[{'1' * 5000}]\n", f"{{mode: luminance}}; found [{'1' * 76}...."),
+        ("content,style\na.png,{x: &a {y: *a}}\n", "column style: expected a list such as [256, 512], or a mapping"),
+        (
             "content,colour.moed\na.png,x\n",
             "sheet.csv: row 2, column colour.moed: expected a known key; found an unknown key with value 'x'. "
             "Perhaps mode was meant.",
@@ -167,6 +188,15 @@ def test_mistakes_name_row_and_column(tmp_path: Path, text: str, line: str) -> N
     assert "\n" not in told
 
 
+def test_names_of_files_are_no_yaml_and_remarks_are_not_looked_at(tmp_path: Path) -> None:
+    text = "content;#;# i.e. a..b;#;style\r[1] {a}.png;x;y;z;{image: '{s}, t.png'}\r"
+    (row,) = read_sheet(sheet(tmp_path, text))
+    assert (row.name, row.settings) == (
+        "1-a",
+        {"content": "[1] {a}.png", "style": {"image": "{s}, t.png"}},
+    )
+
+
 def test_files_that_are_no_sheets(tmp_path: Path) -> None:
     for name, contents, line in [
         ("s.xlsx", b"PK", "expected a sheet that ends in .csv or .tsv; found .xlsx."),
@@ -178,6 +208,8 @@ def test_files_that_are_no_sheets(tmp_path: Path) -> None:
         read_sheet(tmp_path / "none.csv")
     with pytest.raises(ConfigError, match=r"sheet: expected the path of a sheet, or a list; found \[5\]"):
         parse({"sheet": 5})
+    with pytest.raises(ConfigError, match=r"sheet: expected the path of a sheet, or a list; found \['a\\x00"):
+        parse({"sheet": "a\0.csv"})
 
 
 def test_what_is_said_in_the_configuration_is_told_of_there(tmp_path: Path) -> None:
@@ -189,3 +221,6 @@ def test_what_is_said_in_the_configuration_is_told_of_there(tmp_path: Path) -> N
         "config.yaml: artworks.a: expected another name, or settings without a content that change the artwork of "
         "that name; found a content beside that of sheet.csv: row 2."
     )
+    for artworks, found in ((True, "true"), (5, "5"), ([], "[]"), ("a", "'a'")):
+        told = mistake(tmp_path, text, artworks=artworks)
+        assert told == f"config.yaml: artworks: expected names and settings; found {found}."
