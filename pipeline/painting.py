@@ -25,12 +25,12 @@ from pipeline.shared_plans import NetworkPlan, make_key
 from pipeline.transformations import (
     ARCHITECTURES,
     THUMBNAIL_PX,
-    TILE_STEP_PX,
     Convolution,
     around_px,
-    held_bytes_per_px,
+    held_bytes,
     pass_bytes_per_px,
     piece_for,
+    surrounded,
     tile_for,
 )
 
@@ -150,10 +150,11 @@ class _Cost:
         layers, size = _layers(settings), level.size
         by_thumbnail = moments == "thumbnail" and size.area > THUMBNAIL_PX**2
         settled = size.of_area(THUMBNAIL_PX) if by_thumbnail else size
-        held_mib = held_bytes_per_px(layers, 4) * settled.area / _MIB
+        held_mib = held_bytes(layers, settled, 4) / _MIB
         in_files = held_mib > room_mib / 2
-        tile_px = tile_for(layers, room_mib)
-        tile_mib = pass_bytes_per_px(layers) * min(tile_px, level.px + TILE_STEP_PX) ** 2 / _MIB
+        tile_px, whole = tile_for(layers, room_mib), surrounded(layers, size)
+        tile = Size(min(tile_px, whole.height), min(tile_px, whole.width))
+        tile_mib = pass_bytes_per_px(layers) * tile.area / _MIB
         # In bfloat16 half of it is held, in memory perhaps: precision is decided on the machine.
         memory_mib = min(held_mib, room_mib / 2) + tile_mib
         # What such a network gives is written apart, before the content's chroma comes back to it.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, final
 
-from pipeline.geometry import Box, Size, align_down
+from pipeline.geometry import Box, Size, align_down, align_up
 
 Upsampling = Literal["nearest", "transposed"]
 
@@ -26,6 +26,8 @@ THUMBNAIL_PX = 1024
 """The square root of the area of the small copy whose moments are taken, unless another is asked for."""
 
 _LOST_BY_BLOCK = 2
+_BLOCK = TILE_STEP_PX // STRIDE_PX
+_HELD_AT_ONCE = 3
 _MIB = 2**20
 
 
@@ -174,10 +176,25 @@ ARCHITECTURES: Mapping[str, TransformationArchitecture] = {each.name: each for e
 `johnson`: what `impasto import-network` reads, with as many channels as `wide`."""
 
 
-def held_bytes_per_px(layers: Iterable[Convolution], bytes_per_value: int) -> float:
-    """What `settle` holds at the most for each pixel of the image: three layers of the smallest size."""
-    held = [layer.outputs for layer in layers if layer.stride_px == STRIDE_PX]
-    return 3 * max(held) * bytes_per_value / STRIDE_PX**2
+def surrounded(layers: Iterable[Convolution], size: Size) -> Size:
+    """The size of what a network makes of an image before its first layer: reflected outwards."""
+    margin_px = STRIDE_PX * sum(layer.skip_crop for layer in layers)
+    return Size(*(align_up(length, STRIDE_PX) + 2 * margin_px for length in (size.height, size.width)))
+
+
+def held_bytes(layers: Iterable[Convolution], size: Size, bytes_per_value: int) -> int:
+    """What `settle` holds at the most of an image: three layers of the smallest size, one after the other.
+
+    In files, which have whole blocks; in memory it is a little less.
+    """
+    chain, held = tuple(layers), []
+    inside = surrounded(chain, size)
+    for layer in chain:
+        inside = layer.size_of(inside)
+        if layer.stride_px == STRIDE_PX:
+            area = align_up(inside.height, _BLOCK) * align_up(inside.width, _BLOCK)
+            held.append(layer.outputs * area * bytes_per_value)
+    return max(sum(held[index : index + _HELD_AT_ONCE]) for index in range(len(held)))
 
 
 def pass_bytes_per_px(layers: Iterable[Convolution]) -> float:

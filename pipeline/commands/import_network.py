@@ -10,7 +10,7 @@ from pipeline import __version__, canvas
 from pipeline.config.sections import NAME_PATTERN
 from pipeline.console import say
 from pipeline.errors import InputError
-from pipeline.provenance import file_sha256
+from pipeline.provenance import as_written, file_sha256
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     card = ModelCard(
         architecture=network.architecture.name,
         upsampling=network.upsampling,
-        regions=(RegionCard(name=name, style=image, style_sha256=file_sha256(Path(image))),),
+        regions=(RegionCard(name=name, style=as_written(image), style_sha256=file_sha256(Path(image))),),
         colour="rgb",
         settings={},
         data={"imported": arguments.file.name, "sha256": file_sha256(arguments.file)},

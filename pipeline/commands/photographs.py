@@ -35,8 +35,8 @@ def named(given: Sequence[Path]) -> list[Path]:
     return paths
 
 
-def usable(given: Sequence[Path], size_px: int) -> list[Path]:
-    """The photographs whose headers can be read and whose sides have `size_px`; says which are left out.
+def usable(given: Sequence[Path], size_px: int) -> tuple[list[Path], list[str]]:
+    """The photographs whose headers can be read and whose sides have `size_px`; and why others are left out.
 
     Raises:
         InputError: One that was named itself is unsuitable, or none is left.
@@ -58,8 +58,7 @@ def usable(given: Sequence[Path], size_px: int) -> list[Path]:
             expected=f"photographs with sides of at least {size_px} px",
             found=f"{len(complaints)} that cannot be used, the first of them {complaints[0].rstrip('.')}",
         )
-    warn(complaints)
-    return found
+    return found, complaints
 
 
 def warn(complaints: Sequence[str]) -> None:

@@ -7,18 +7,23 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from pipeline import canvas
 from pipeline.commands import photographs
 from pipeline.commands.options import add_machine_arguments, positive
-from pipeline.commands.states import exit_stopped, remove_others, state_folder, state_key, take
+from pipeline.commands.rendering import company, end
+from pipeline.commands.states import remove_others, state_folder, state_key, take
 from pipeline.commands.training import STATE, Job, teach
 from pipeline.config.sections import NAME_PATTERN, NETWORKS
 from pipeline.errors import InputError
 from pipeline.feedforward.training_settings import TrainingSettings
 from pipeline.machine import prepare_machine, shortage_told
+
+if TYPE_CHECKING:
+    from pipeline.groups import Group
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -129,19 +134,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
+    with company("train") as group:
+        finished = _run(arguments, group)
+    end(finished)
+
+
+def _run(arguments: argparse.Namespace, group: Group | None) -> bool:
+    """Whether it is finished; it was asked to stop if not."""
     styles = _styles(arguments.style)
     for path in styles.values():
         canvas.read_header(path)
     settings = _settings(arguments)
-    usable = photographs.usable(arguments.photographs, settings.size_px)
+    usable, left_out = photographs.usable(arguments.photographs, settings.size_px)
+    if group is None or group.leads:
+        photographs.warn(left_out)
     machine = prepare_machine(arguments.device, arguments.precision, arguments.threads)
-    told = (settings.model_dump_json(), arguments.network, arguments.threads, list(styles))
+    from pipeline.groups import Alone  # noqa: PLC0415 - torch takes seconds
+
+    group = group or Alone()
+    told = (settings.model_dump_json(), arguments.network, arguments.threads, list(styles), group.count)
     key = state_key("train", str(told), machine, (arguments.weights, *styles.values(), *usable))
     state = state_folder(arguments.output, key)
-    from pipeline.distributed import joined  # noqa: PLC0415 - torch takes seconds
-
     lower = "Lower --batch, --size-px or --style-px (in config.yaml batch, size_px, style_px)"
-    with shortage_told(arguments.output, lower), joined() as group:
+    with shortage_told(arguments.output, lower):
         with group.together():
             if group.leads:
                 take(state)
@@ -153,8 +168,7 @@ def run(arguments: argparse.Namespace) -> None:
                 shutil.rmtree(state, ignore_errors=True)
         if group.leads and ending != "stopped":
             remove_others(arguments.output)
-    if ending == "stopped":
-        exit_stopped()
+    return ending != "stopped"
 
 
 def _styles(given: Sequence[str]) -> dict[str, Path]:

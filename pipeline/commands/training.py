@@ -23,13 +23,13 @@ from pipeline.errors import InputError
 from pipeline.feedforward.training_settings import TrainingSettings
 from pipeline.files import scratch_path, write_json
 from pipeline.machine import Machine, stop_requests
-from pipeline.provenance import file_sha256
+from pipeline.provenance import as_written, file_sha256
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from pipeline.feedforward.models import ModelCard
-    from pipeline.feedforward.training import Ending, Training, Validation
+    from pipeline.feedforward.training import Ending, LossPoint, Training, Validation
     from pipeline.groups import Group
 
 STATE = "training.safetensors"
@@ -129,6 +129,35 @@ class Shown:
         )
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """The hashes of what a network is made from, taken before its training: files may go while it runs.
+
+    Attributes:
+        styles: Of each region's style image.
+        photographs: Of those that are trained on.
+        weights: Of the loss network's tensors.
+    """
+
+    styles: Mapping[str, str]
+    photographs: Mapping[Path, str]
+    weights: str
+
+    @classmethod
+    def of(cls, job: Job, shown: Shown) -> Origins:
+        """Reads them all.
+
+        Raises:
+            PipelineError: One cannot be read.
+        """
+        return cls(
+            {name: file_sha256(path) for name, path in job.styles.items()},
+            {path: file_sha256(path) for path in shown.split.trained_on},
+            weights.identify(job.arguments.weights).tensors_sha256,
+        )
+
+
 def teach(job: Job, paths: Sequence[Path]) -> Ending:
     """How the training ended, after the first of the processes has written what came of it.
 
@@ -146,6 +175,7 @@ def teach(job: Job, paths: Sequence[Path]) -> Ending:
         shown = Shown.of(paths, settings)
         crops = Photographs(shown.split.trained_on, settings.size_px, settings.seed)
         training = _prepared(job)
+        origins = Origins.of(job, shown) if group.leads else None
         if group.leads:
             photographs.warn(list(shown.damaged.values()))
         if restore_state(job.state / STATE, training, crops, job.key) and group.leads:
@@ -178,7 +208,7 @@ def teach(job: Job, paths: Sequence[Path]) -> Ending:
         )
     for found in group.gathered(crops.damaged):
         crops.learn(found)
-    if not group.leads:
+    if origins is None:
         return ending
     cropped = training.iteration * settings.batch
     met = {path: each.told for path, each in sorted(crops.damaged.items()) if each.first_crop < cropped}
@@ -187,16 +217,19 @@ def teach(job: Job, paths: Sequence[Path]) -> Ending:
         say_stopped(training.iteration, settings.iterations)
         return ending
     figures = _figures(training)
-    card = _card(job, figures, shown, frozenset(met))
+    card = _card(job, figures, shown, origins, frozenset(met))
     save_network(arguments.output, training.network, card)
     write_json(arguments.record, _record(job, training, figures, ending))
     if arguments.report is not None and pictures is not None:
         _write_report(arguments.report, training, card, ending, pictures)
     shutil.rmtree(job.state, ignore_errors=True)
     early = " (ended early: it learnt no more)" if ending == "early" else ""
+    kept = (
+        f", kept as after {training.kept_iteration}" if training.kept_iteration < training.iteration else ""
+    )
     say(
-        f"{arguments.output}: {training.iteration} iterations{early}, validation loss "
-        f"{training.validations[0].loss:.4g} -> {training.validations[-1].loss:.4g}, "
+        f"{arguments.output}: {training.iteration} iterations{early}{kept}, validation loss "
+        f"{training.validations[0].loss:.4g} -> {_kept(training).loss:.4g}, "
         f"{training.seconds:.1f} s, {_images_per_s(training):.1f} images/s, {job.machine.precision}"
     )
     return ending
@@ -274,35 +307,47 @@ def _figures(training: Training) -> dict[str, float]:
         "loss_last": training.trace[-1].loss,
         "validation_first": training.validations[0].loss,
         "validation_last": training.validations[-1].loss,
+        "validation_best": training.best_validation.loss,
+        "best_iteration": training.best_validation.iteration,
+        "kept_iteration": training.kept_iteration,
     }
+
+
+def _kept(training: Training) -> LossPoint:
+    """The validation of the weights that are kept."""
+    return training.best_validation if training.best else training.validations[-1]
 
 
 def _images_per_s(training: Training) -> float:
     return training.iteration * training.settings.batch / training.seconds
 
 
-def _card(job: Job, figures: dict[str, float], shown: Shown, damaged: frozenset[Path]) -> ModelCard:
+def _card(
+    job: Job, figures: dict[str, float], shown: Shown, origins: Origins, damaged: frozenset[Path]
+) -> ModelCard:
     from pipeline.feedforward.models import ModelCard, RegionCard  # noqa: PLC0415 - torch, as above
 
     settings, arguments = job.settings, job.arguments
-    used = [path for path in shown.split.trained_on if path not in damaged]
+    used = [sha256 for path, sha256 in origins.photographs.items() if path not in damaged]
     return ModelCard(
         architecture=settings.architecture,
         upsampling=settings.upsampling,
         regions=tuple(
-            RegionCard(name=name, style=path.as_posix(), style_sha256=file_sha256(path))
+            RegionCard(name=name, style=as_written(path), style_sha256=origins.styles[name])
             for name, path in job.styles.items()
         ),
         colour=settings.colour,
         settings={
             **settings.model_dump(mode="json"),
             "network": arguments.network,
-            "weights_sha256": weights.identify(arguments.weights).tensors_sha256,
+            "weights_sha256": origins.weights,
             "precision": job.machine.precision,
+            # They add up their gradients in another order than one process does.
+            "processes": job.group.count,
         },
         data={
             "photographs": len(used),
-            "sha256": hashlib.sha256("".join(map(file_sha256, used)).encode()).hexdigest(),
+            "sha256": hashlib.sha256("".join(used).encode()).hexdigest(),
             "damaged": len(damaged | shown.damaged.keys()),
             "validated": len(shown.split.validated),
             "held_out": not set(shown.split.validated) & set(shown.split.trained_on),

@@ -52,7 +52,7 @@ class TrainingOptions(Section):
     tv_weight: NonNegative = Field(
         1e-6, description="Of every squared step between neighbouring values, on the scale 0 to 255."
     )
-    seed: int = Field(0, ge=0, description="Of first weights, order, crops and varied masks.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Of first weights, order, crops and varied masks.")
     validate_every: int = Field(500, ge=1, description="Iterations from one validation to the next.")
     patience: int = Field(
         0, ge=0, description="End when so many validations in a row find no lower loss; 0 never does."

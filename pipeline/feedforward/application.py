@@ -25,7 +25,7 @@ from pipeline.files import scratch_path
 from pipeline.geometry import Box, Size
 from pipeline.machine import Machine
 from pipeline.rasters import Raster
-from pipeline.transformations import STRIDE_PX, held_bytes_per_px, tile_for
+from pipeline.transformations import STRIDE_PX, held_bytes, tile_for
 from pipeline.workspaces import FolderWorkspace, MemoryWorkspace, Workspace
 
 _SAMPLE_PX = 128
@@ -240,7 +240,7 @@ def _workspace(
     trained: TrainedNetwork, size: Size, budget_mib: int, machine: Machine, folder: Path
 ) -> Workspace:
     """Memory where what is held takes half the budget at most, else files."""
-    held = held_bytes_per_px(trained.network.layers, machine.dtype.itemsize) * size.area
+    held = held_bytes(trained.network.layers, size, machine.dtype.itemsize)
     if held <= budget_mib * _MIB / 2:
         return MemoryWorkspace(machine.device)
     return FolderWorkspace(folder, machine.device)

@@ -34,7 +34,7 @@ class RegionCard(Model):
 
     Attributes:
         name: The region's; masks are given to it by this name.
-        style: The style image as it was named in training.
+        style: The style image as it was named in training; of an absolute path the file's name alone.
         style_sha256: Of that file.
     """
 
@@ -52,11 +52,12 @@ class ModelCard(Model):
         upsampling: How it doubles sizes.
         regions: In the order of its guidance channels.
         colour: `rgb`, or `luminance` for a network that reads and gives luma alone.
-        settings: Everything that training was told.
+        settings: Everything that training was told, and how many processes shared it.
         data: The photographs: how many it was trained on, their sha256 together, how many were left out as
             damaged, how many it was validated on, and whether those are others.
         licence: Of the weights, as whoever trained them says.
-        figures: Iterations and losses; the training's record has its time, which no two have alike.
+        figures: Iterations and losses, and after which iteration the weights were kept; the training's record
+            has its time, which no two have alike.
         version: Of this package.
     """
 

@@ -113,7 +113,13 @@ class TransformationNetwork(nn.Module):
         """What a layer's convolution gives for its whole input, before normalisation."""
         if layer.enlarged == "nearest":
             values = functional.interpolate(values, scale_factor=2, mode="nearest")
-        found: Tensor = self.convolutions[layer.name](values)
+        found: Tensor
+        if not layer.normalised:
+            # What comes out are colours: in bfloat16 there would be 128 of them from 0.5 to 1.
+            with torch.autocast(values.device.type, enabled=False):
+                found = self.convolutions[layer.name](values.to(self._mean.dtype))
+            return found
+        found = self.convolutions[layer.name](values)
         return found
 
     def normalised(

@@ -69,7 +69,8 @@ class StreamedApplication:
         image: Colours in sRGB, [0, 1].
         guides: Where the regions are, in [0, 1], of the image's size; None for a network of one region.
         tile_px: The side of a tile, in the image's pixels: smaller layers are cut into smaller tiles.
-        dtype: Of convolutions and of what is held: bfloat16 or float32.
+        dtype: Of convolutions and of what is held, bfloat16 or float32; the last one's, which gives colours,
+            is float32 always.
 
     Attributes:
         moments: By layer name, as far as they are known.
@@ -269,9 +270,13 @@ class StreamedApplication:
             inside.top - read.top,
             read.bottom - inside.bottom,
         )
-        values = _continued(self._layers[index], values, around)
+        layer = self._layers[index]
+        values = _continued(layer, values, around)
+        if not layer.normalised:
+            # As in the network itself: colours are never bfloat16 numbers.
+            return self._network.convolved_box(layer, values.float(), read, box)
         with torch.autocast(values.device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16):
-            return self._network.convolved_box(self._layers[index], values, read, box)
+            return self._network.convolved_box(layer, values, read, box)
 
     def _lying(self, index: int, box: Box) -> Float[Tensor, "1 channels height width"]:
         """What is held of a layer in a box, or the picture."""

@@ -78,6 +78,7 @@ class Training:
         iteration: Iterations done.
         trace: The loss of some batches.
         validations: The loss at every validation.
+        best: With patience the weights by name at the lowest of them, else nothing.
         seconds: Spent on it, by all runs together.
     """
 
@@ -100,6 +101,7 @@ class Training:
         self.seconds = 0.0
         self.trace: list[LossPoint] = []
         self.validations: list[LossPoint] = []
+        self.best: dict[str, Tensor] = {}
         self.optimiser = torch.optim.Adam(network.parameters(), settings.learning_rate)
         self._encoder = encoder
         self._loss = loss
@@ -217,7 +219,25 @@ class Training:
         values = {name: torch.stack([some[name] for some in each]).mean() for name in each[0]}
         point = self._point(values)
         self.validations.append(point)
+        if self.settings.patience and self.best_validation is point:
+            self.best = {name: value.clone() for name, value in self.network.named_parameters()}
         return Validation(point, contents.cpu(), torch.cat(pieces).cpu())
+
+    @property
+    def best_validation(self) -> LossPoint:
+        """The first of the validations with the lowest loss."""
+        return min(self.validations, key=lambda point: point.loss)
+
+    @property
+    def kept_iteration(self) -> int:
+        """After which iteration the weights are kept: with patience the best validation's, else the last."""
+        return self.best_validation.iteration if self.best else self.iteration
+
+    @torch.no_grad()
+    def keep_best(self) -> None:
+        """Gives the network the weights of the best validation, where patience was asked for."""
+        for name, value in self.best.items():
+            self.network.get_parameter(name).copy_(value)
 
     @property
     def exhausted(self) -> bool:
@@ -306,6 +326,8 @@ def train(
 ) -> Ending:
     """Trains until the settings' iterations are done, patience has run out, or somebody asked to stop.
 
+    With patience the network has the weights of the best validation in the end, unless it was stopped.
+
     Args:
         training: The network on its way, new or as it was saved.
         batches: From the one that it has not seen on; of a group's, this process's share of each.
@@ -336,4 +358,5 @@ def train(
         if due:
             save()
             saved_at_s = time.monotonic()
+    training.keep_best()
     return "early" if training.iteration < settings.iterations else "iterations"

@@ -19,12 +19,13 @@ from pipeline.files import atomic_path
 from pipeline.weights import tensors_sha256
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+_BEST = "best."
 _POINTS = TypeAdapter(list[LossPoint])
 _DAMAGED = TypeAdapter(dict[Path, Damage])
 
 
 def save_state(path: Path, training: Training, photographs: Photographs, key: str) -> None:
-    """Writes weights, Adam's moments, the losses and the damaged photographs so far, whole or not at all.
+    """Writes all that training has come to so far, damaged photographs included, whole or not at all.
 
     Args:
         path: A safetensors file.
@@ -90,7 +91,7 @@ def _values(training: Training) -> dict[str, torch.Tensor]:
         for moment in _MOMENTS:
             value = training.optimiser.state.get(parameter, {}).get(moment)
             found[f"{moment}.{name}"] = torch.zeros_like(parameter) if value is None else value
-    return found
+    return found | {f"{_BEST}{name}": value for name, value in training.best.items()}
 
 
 @torch.no_grad()
@@ -104,6 +105,8 @@ def _restore(training: Training, tensors: dict[str, torch.Tensor]) -> None:
             "step": torch.tensor(float(training.iteration)),
             **state,
         }
+        if f"{_BEST}{name}" in tensors:
+            training.best[name] = torch.empty_like(parameter).copy_(tensors[f"{_BEST}{name}"])
 
 
 def _array(value: torch.Tensor) -> np.ndarray[Any, Any]:

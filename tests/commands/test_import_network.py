@@ -20,12 +20,20 @@ def studio(impasto: Impasto) -> Impasto:
 
 
 def test_a_network_of_somebody_elses_paints(studio: Impasto) -> None:
-    words = ["--style", "tiles=mosaic.png", "--licence", "BSD-3-Clause", "--output", "net.safetensors"]
+    words = [
+        "--style",
+        f"tiles={studio.folder}/mosaic.png",
+        "--licence",
+        "BSD-3-Clause",
+        "--output",
+        "net.safetensors",
+    ]
     done = studio.works("import-network", "mosaic.pth", *words)
     assert done.said[-1] == "net.safetensors: a network of 1679235 weights, tiles"
     card = load_network(studio.folder / "net.safetensors").card
     assert (card.architecture, card.names, card.licence) == ("johnson", ("tiles",), "BSD-3-Clause")
     assert card.data["imported"] == "mosaic.pth"
+    assert card.regions[0].style == "mosaic.png"
     outputs = ["--output", "out.tif", "--record", "out.json", "--threads", 1, "--precision", "float32"]
     studio.works("apply", "content.png", "--model", "net.safetensors", *outputs)
     assert canvas.read(studio.folder / "out.tif").shape == (30, 50, 3)

@@ -4,17 +4,21 @@ import hashlib
 import json
 import signal
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from pictures import broken_pictures, noise, save, truncate
-from running import Impasto, environment
+from running import Impasto, environment, run_ranks
 
 from pipeline import __version__, canvas, cli, weights
 from pipeline.commands import train
+from pipeline.commands.training import Job
+from pipeline.feedforward import training
 from pipeline.feedforward.models import load_network
 from pipeline.machine import Machine
 
@@ -61,10 +65,13 @@ def test_a_network_is_trained_and_painted_with(studio: Impasto, vgg19: Path) -> 
     assert card.version == __version__
     assert (card.settings["mask"], card.settings["balance"]) == ("varied", "styles")
     assert (card.settings["network"], card.settings["precision"]) == ("vgg19", "float32")
+    assert card.settings["processes"] == 1
     assert (card.data["photographs"], card.data["validated"], card.data["held_out"]) == (3, 3, False)
     assert set(card.figures) == {
-        "iterations", "loss_first", "loss_last", "validation_first", "validation_last",
+        "iterations", "loss_first", "loss_last", "validation_first", "validation_last", "validation_best",
+        "best_iteration", "kept_iteration",
     }  # fmt: skip
+    assert card.figures["kept_iteration"] == 2
     assert card.figures["iterations"] == 2
     told = {name: card.settings[name] for name in ("size_px", "style_px", "batch", "iterations", "seed")}
     assert told == {"size_px": 32, "style_px": 32, "batch": 1, "iterations": 2, "seed": 0}
@@ -160,6 +167,7 @@ def test_a_photograph_that_was_named_itself_must_be_one(studio: Impasto, vgg19: 
         (["photos", "--style", "sky=gone.png"], "gone.png: expected an image file; found no such file."),
         (["photos", *STYLES, "--size-px", 40], "--size-px: expected a multiple of 16; found 40."),
         (["photos", *STYLES, "--learning-rate", 0], "--learning-rate: expected greater than 0; found 0.0."),
+        (["photos", *STYLES, "--seed", 2**63], "--seed: expected less than 9223372036854775808; found 9223"),
         (["photos", *STYLES, "--patience", -1], "--patience: expected greater than or equal to 0; found -1."),
         (["photos", *STYLES, "--network", "vgg16"], "expected the model file of vgg16; found vgg19."),
         (["photos", *STYLES, "--weights", "gone"], "gone: expected a weights file; found none."),
@@ -191,6 +199,65 @@ def test_too_little_memory_is_told(
         "Lower --batch, --size-px or --style-px (in config.yaml batch, size_px, style_px).\n"
     )
     assert not list(studio.folder.glob(".*"))
+
+
+def begun(studio: Impasto, monkeypatch: pytest.MonkeyPatch, words: list[object]) -> None:
+    """Runs `impasto train photos WORDS` in this process."""
+    monkeypatch.chdir(studio.folder)
+    monkeypatch.setattr(train, "prepare_machine", lambda *_: Machine(torch.device("cpu"), torch.float32, 1))
+    cli.main([str(word) for word in ["train", "photos", *words]])
+
+
+def test_files_that_go_during_a_training_do_not_cost_the_network(
+    studio: Impasto, vgg19: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = studio.folder
+    (folder / "vgg.safetensors").write_bytes(vgg19.read_bytes())
+    styles = [word.replace("=", f"={folder.as_posix()}/") for word in STYLES]
+    whole = training.train
+
+    def train_and_remove(*given: Any, **named: Any) -> Any:
+        ending = whole(*given, **named)
+        for path in (folder / "photos" / "1.png", folder / "a.png", folder / "vgg.safetensors"):
+            path.unlink()
+        return ending
+
+    monkeypatch.setattr(training, "train", train_and_remove)
+    begun(studio, monkeypatch, [*styles, *options(Path("vgg.safetensors"))])
+    card = load_network(folder / "net.safetensors").card
+    assert card.data["photographs"] == 3
+    # Whose folder a style lay in is nobody's business.
+    assert [region.style for region in card.regions] == ["a.png", "b.png"]
+    assert folder.as_posix() not in card.model_dump_json()
+
+
+def test_another_number_of_processes_is_another_training(
+    studio: Impasto, vgg19: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys: dict[int, str] = {}
+
+    def note(job: Job, _: object) -> str:
+        keys[job.group.count] = job.key
+        return "iterations"
+
+    monkeypatch.setattr(train, "teach", note)
+    for count in (1, 2):
+        group = SimpleNamespace(rank=0, count=count, leads=True, together=nullcontext)
+        monkeypatch.setattr(train, "company", lambda _, group=group: nullcontext(group))
+        begun(studio, monkeypatch, [*STYLES, *options(vgg19)])
+    assert len(set(keys.values())) == len(keys) == 2
+
+
+@pytest.mark.slow
+def test_several_processes_tell_a_mistake_once(studio: Impasto, vgg19: Path) -> None:
+    (studio.folder / "photos" / "small.png").write_bytes(b"not a photograph" * 50)
+    words = ["train", "photos", *STYLES, *options(vgg19), "--batch", 3]
+    done = run_ranks(["impasto", *map(str, words)], studio.folder, 2)
+    assert [each.returncode for each in done] == [2, 2]
+    said = [line for each in done for line in each.stderr.splitlines()]
+    assert len(said) == 2
+    assert said[0].startswith("warning: left out: photos/small.png: expected an image")
+    assert said[1] == "impasto train: --batch: expected a multiple of the 2 processes; found 3."
 
 
 @pytest.mark.slow

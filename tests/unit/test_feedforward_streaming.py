@@ -20,7 +20,7 @@ from pipeline.transformations import (
     TransformationArchitecture,
     Upsampling,
     around_px,
-    held_bytes_per_px,
+    held_bytes,
     pass_bytes_per_px,
     piece_for,
     tile_for,
@@ -117,17 +117,39 @@ def test_bfloat16_stays_near() -> None:
     assert 0 < difference.square().mean().sqrt() < 0.02
 
 
+@pytest.mark.parametrize("architecture", [SMALL, ARCHITECTURES["johnson"]])
+def test_colours_are_no_bfloat16_numbers(architecture: TransformationArchitecture) -> None:
+    """Near 0.9 those are 1/256 apart: an image could have no more than 26 of them from 0.85 to 0.95."""
+    network = make_network(architecture, 1)
+    convolution = network.convolutions["c2"]
+    convolution.get_parameter("weight").mul_(0.02)
+    # Colours are this, or the mean and 150/255 of its hyperbolic tangent.
+    convolution.get_parameter("bias").fill_(1.0 if architecture.bounded else 0.9)
+    image = make_image(60, 70, 0, dtype=torch.float32)
+    streamed = StreamedApplication(network, TensorRaster(image), None, tile_px=64, dtype=torch.bfloat16)
+    streamed.settle(MemoryWorkspace(CPU))
+    with torch.autocast("cpu", torch.bfloat16):
+        whole = network(image[None])[0]
+    for found in (painted(streamed), whole):
+        assert found.dtype == torch.float32
+        assert 0.6 < found.min() < found.max() < 1
+        assert min(len(channel.unique()) for channel in found) > 1000
+
+
 def test_files_are_let_go_of_as_soon_as_no_layer_needs_them(tmp_path: Path) -> None:
     image, guides = picture(90, 130)
-    most = 0
+    most = most_bytes = 0
 
     def count(_: int) -> None:
-        nonlocal most
-        most = max(most, len(list(tmp_path.iterdir())))
+        nonlocal most, most_bytes
+        files = list(tmp_path.iterdir())
+        most, most_bytes = max(most, len(files)), max(most_bytes, sum(file.stat().st_size for file in files))
 
     streamed = StreamedApplication(make_network(), TensorRaster(image), TensorRaster(guides), tile_px=64)
     streamed.settle(FolderWorkspace(tmp_path, CPU), count)
     assert most == 3
+    # As it was planned.
+    assert most_bytes == held_bytes(SMALL.layers(5, "nearest"), Size(90, 130), 4)
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -237,6 +259,14 @@ def test_tiles_follow_the_budget() -> None:
     assert tile_for(layers, 2048) == 960
     assert tile_for(layers, 512) == 448
     assert tile_for(layers, 1) == 128
-    # Three layers of 64 channels in 4 bytes at a sixteenth of the positions.
-    assert held_bytes_per_px(layers, 4) == 48
-    assert held_bytes_per_px(SMALL.layers(5, "nearest"), 2) == 4.5
+
+
+def test_what_is_held_has_its_margin_and_whole_blocks() -> None:
+    layers = ARCHITECTURES["narrow"].layers(5, "nearest")
+    # d2 has 3365x5037 positions, r1a and r1b 2 and 4 less: 3376x5040 in blocks, of 64 channels in 4 bytes.
+    assert held_bytes(layers, Size(13377, 20066), 4) == 3 * 64 * 4 * 3376 * 5040
+    # d2 has 33x33 positions and three blocks a side, r1a and r1b 31x31 and 29x29, and two.
+    few = TransformationArchitecture("few", 3, 1).layers(5, "nearest")
+    assert held_bytes(few, Size(116, 116), 2) == 2 * 12 * 16**2 * (9 + 4 + 4)
+    # What reflects its layers instead has no margin.
+    assert held_bytes(ARCHITECTURES["johnson"].layers(3, "nearest"), Size(64, 64), 4) == 3 * 128 * 4 * 16**2

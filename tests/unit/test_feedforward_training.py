@@ -18,7 +18,7 @@ from torch.nn.functional import avg_pool2d
 from pipeline.errors import CheckpointError, InputError
 from pipeline.features import Encoder
 from pipeline.feedforward.photographs import Damage, Photographs
-from pipeline.feedforward.training import Training, Validation, train
+from pipeline.feedforward.training import LossPoint, Training, Validation, train
 from pipeline.feedforward.training_masks import training_masks
 from pipeline.feedforward.training_settings import TrainingSettings
 from pipeline.feedforward.training_state import restore_state, save_state
@@ -251,6 +251,61 @@ def test_patience_ends_it() -> None:
     assert go(training) == "early"
     assert training.iteration == 8
     assert len(training.validations) == 4
+
+
+def scripted(training: Training, monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> None:
+    """Makes the validations find these losses one after the other, whatever the weights."""
+    found = iter(losses)
+
+    def point(_: Any) -> LossPoint:
+        return LossPoint(iteration=training.iteration, loss=next(found), terms={})
+
+    validate = training.validate
+
+    def judged(crops: torch.Tensor) -> Validation:
+        with monkeypatch.context() as context:
+            context.setattr(training, "_point", point)
+            return validate(crops)
+
+    monkeypatch.setattr(training, "validate", judged)
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_patience_keeps_the_weights_of_the_best_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupted: bool
+) -> None:
+    settings: dict[str, Any] = {"iterations": 50, "validate_every": 1, "patience": 2}
+    training = new(**settings)
+    losses = [5.0, 3.0, 4.0, 3.0, 9.0]
+    scripted(training, monkeypatch, losses)
+    after: list[dict[str, torch.Tensor]] = []
+    step = training.step
+
+    def noted(shown: torch.Tensor) -> LossPoint | None:
+        point = step(shown)
+        after.append(parameters(training))
+        return point
+
+    monkeypatch.setattr(training, "step", noted)
+    if interrupted:
+        # The best weights are in the state: the last ones that it has are others.
+        assert go(training, stop_after=3) == "stopped"
+        save_state(tmp_path / "state.safetensors", training, Photographs([], SIDE, 0), "key")
+        training = new(**settings)
+        scripted(training, monkeypatch, losses[3:])
+        assert restore_state(tmp_path / "state.safetensors", training, Photographs([], SIDE, 0), "key")
+        assert same(parameters(training), after[2])
+    assert go(training) == "early"
+    assert (training.iteration, training.kept_iteration, training.best_validation.loss) == (4, 2, 3.0)
+    assert same(parameters(training), after[1])
+    assert not same(after[1], after[2])
+
+
+def test_without_patience_the_last_weights_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = new(iterations=3, validate_every=1)
+    scripted(training, monkeypatch, [3.0, 4.0, 5.0])
+    assert go(training) == "iterations"
+    assert (training.kept_iteration, training.best_validation.iteration, training.best) == (3, 1, {})
 
 
 def test_divergence_is_told() -> None:

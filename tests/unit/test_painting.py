@@ -295,8 +295,8 @@ def test_a_thumbnails_layers_are_those_that_are_held() -> None:
     """By default 3396 MiB are for tiles and held layers; the huge level's would be 12 GiB."""
     exact, by_thumbnail = (plan({**HUGE, **own}) for own in ({}, THUMBNAIL))
     assert exact.levels[0].store == "files"
-    # 48 bytes for each of 13377x20066 px.
-    assert exact.levels[0].disk_mib == 12288
+    # Three layers of 64 channels of 4 bytes at 3376x5040 positions.
+    assert exact.levels[0].disk_mib == 12463
     assert by_thumbnail.levels[0].store == "memory"
     # The thumbnail and its two guides: five floats for each of 836x1254 px, in whole tiles of 256 px.
     assert by_thumbnail.levels[0].disk_mib == 25
@@ -304,7 +304,8 @@ def test_a_thumbnails_layers_are_those_that_are_held() -> None:
     assert by_thumbnail.levels[0].memory_mib <= 4096
     # In bfloat16 a level whose layers take more than half of the room in float32 may be held in memory.
     between = plan({"levels": [8192]}, compute={"memory_budget_mib": 4096}).levels[0]
-    assert (between.store, between.disk_mib) == ("files", 3073)
+    # Of 6689x10033 px: 1696x2544 positions, and 1696x2528 of the two layers behind them.
+    assert (between.store, between.disk_mib) == ("files", 3147)
     assert between.memory_mib > 700 + 3396 / 2 + 1096 * 1216**2 / 2**20 - 1
     # An image no larger than the thumbnail is painted with its own moments.
     small, own = (plan({"levels": [1024], **own}).levels[0] for own in (THUMBNAIL, {}))
