@@ -19,7 +19,7 @@ from pipeline.inspection import SeenFiles, SizeOf, check_prints, checked_size, f
 from pipeline.level_images import SOFT_UPSCALE, LevelImages
 from pipeline.level_plans import LevelPlan, PaintingPlan, RegionPlan, WeightedTarget
 from pipeline.masking import Masking, check_network, combined_files, content_dpi
-from pipeline.painting import network_of, painted_level, painting
+from pipeline.painting import network_of, painted_level, painting, start_warnings
 from pipeline.plan import Plan, PrintPlan
 from pipeline.print_layout import PrintLayout, lay_out
 from pipeline.pyramid import Level, levels
@@ -112,6 +112,7 @@ class _Draft:
         self.masking = Masking(artwork.masks, self.crops)
         self.targets: dict[str, TargetPlan] = {}
         self.warnings: list[str] = []
+        self._at = where
         self._compute = config.compute
         self._size_of = seen
         self.network = network_of(config, name, seen, where.partition(": ")[0]) if artwork.paints else None
@@ -159,6 +160,8 @@ class _Draft:
             self.painting = painting(
                 artwork, self._compute, self.network, level, content=content, source=self._source
             )
+            for warning in start_warnings(artwork, self.network[1].settings, self._at):
+                self.warn(warning)
         return LevelPlan(
             level_px=level.px,
             height=level.size.height,

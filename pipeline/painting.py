@@ -6,13 +6,14 @@ A pure function of the settings and sizes, without torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal, final
 
 from pipeline.budget import PROCESS_MIB, DoesNotFitError
+from pipeline.config.controls import Region, Style
 from pipeline.config.models import Artwork, Compute, Config
 from pipeline.config.networks import TrainedNetwork
 from pipeline.disk import RENDERED, file_mib
@@ -103,7 +104,7 @@ def painting(
     key, plan = network
     settings = plan.settings
     styles = {image: style for style, image in settings.styles.items()}
-    images = [region.styles[0].image for region in artwork.regions]
+    images = [_learnt(region, styles).image for region in artwork.regions]
     room_mib = compute.memory_budget_mib - PROCESS_MIB
     if room_mib < _LEAST_MIB:
         raise DoesNotFitError(
@@ -177,6 +178,28 @@ def _unheld_mib(layers: Sequence[Convolution], tile_px: int, size: Size) -> floa
         min(own, whole) + more_px for own, whole in ((piece.height, size.height), (piece.width, size.width))
     )
     return pass_bytes_per_px(layers) * height * width / _MIB
+
+
+def start_warnings(artwork: Artwork, settings: TrainedNetwork, at: str) -> Iterator[str]:
+    """A sentence for each region of several styles, of which a start has one alone.
+
+    Args:
+        artwork: The settings; a network that knows a style of each region paints what it starts from.
+        settings: The network's.
+        at: The artwork's key in the configuration.
+    """
+    for index, region in enumerate(artwork.regions):
+        if len(region.styles) > 1:
+            image = _learnt(region, settings.styles.values()).image
+            yield (
+                f"{at}.regions.{index}.styles: the start is painted in {image} alone, the heaviest that the "
+                "network knows: a network paints one style in each region"
+            )
+
+
+def _learnt(region: Region, known: Collection[Path]) -> Style:
+    """The region's heaviest style of those that a network knows, the first of equals; one at least is."""
+    return max((style for style in region.styles if style.image in known), key=lambda style: style.weight)
 
 
 def painted_level(
@@ -253,11 +276,11 @@ def _check_regions(artwork: Artwork, settings: TrainedNetwork, at: str) -> None:
                 found=str(len(region.styles)),
                 fix="A network knows single styles: choose one, or train one on their mixture",
             )
-        if first.image not in known:
+        if not any(style.image in known for style in region.styles):
             raise ConfigError(
                 f"{place}.style",
                 expected=f"a style of the network ({', '.join(map(str, known))})",
-                found=str(first.image),
+                found=", ".join(str(style.image) for style in region.styles),
             )
         if only_start:
             continue
@@ -278,7 +301,7 @@ def _check_regions(artwork: Artwork, settings: TrainedNetwork, at: str) -> None:
             expected="none or luminance for method feedforward",
             found=artwork.colour.mode,
         )
-    used = {known[region.styles[0].image] for region in artwork.regions}
+    used = {known[_learnt(region, known).image] for region in artwork.regions}
     if len(known) > 1 and len(used) < 2:
         raise ConfigError(
             f"{at}.regions",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
@@ -87,13 +88,16 @@ class FolderWorkspace(Workspace):
     Args:
         folder: Made when it is missing.
         device: The device that computes with them.
+        unnamed: Whether files lose their names as soon as they are open: a process that is killed leaves
+            none, and nobody opens them again.
 
     Raises:
         ResourceError: The folder cannot be made.
     """
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
+    def __init__(self, folder: Path, device: torch.device, *, unnamed: bool = False) -> None:
         self.folder = folder
+        self._unnamed = unnamed
         self._device = device
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +112,12 @@ class FolderWorkspace(Workspace):
         self._serial += 1
         while (path := self.folder / f"{name}-{self._serial}{_SUFFIX}").exists():
             self._serial += 1
-        return FileStore(path, channels, size, dtype, self._device, new=True)
+        store = FileStore(path, channels, size, dtype, self._device, new=True)
+        if self._unnamed:
+            # Some network file systems keep the names of open files; the folder's owner deletes it.
+            with contextlib.suppress(OSError):
+                path.unlink()
+        return store
 
     def holds(self, store: Store) -> TypeGuard[FileStore]:
         """Whether the store is a file of this folder."""

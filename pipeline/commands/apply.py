@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from pipeline import canvas
 from pipeline.canvas import Mask
 from pipeline.commands.options import add_machine_arguments, positive, size
+from pipeline.commands.states import exit_stopped
 from pipeline.console import Reporter, say
 from pipeline.errors import InputError
 from pipeline.feedforward.record import ApplicationRecord, PaintingRecord
 from pipeline.files import scratch_path, write_json
 from pipeline.geometry import Size
-from pipeline.machine import prepare_machine, shortage_told
+from pipeline.machine import prepare_machine, shortage_told, stop_requests
 from pipeline.provenance import file_sha256
 from pipeline.transformations import THUMBNAIL_PX
 
@@ -126,7 +127,17 @@ def run(arguments: argparse.Namespace) -> None:
         warnings = coverage_warnings(trained, picture)
         for warning in warnings:
             say(f"warning: {warning}")
-        with Reporter(f"apply {output.stem}, per cent", _WHOLE) as reporter:
+        with (
+            Reporter(f"apply {output.stem}, per cent", _WHOLE) as reporter,
+            stop_requests() as should_stop,
+        ):
+
+            def show(done: int, total: int) -> None:
+                reporter.update(_WHOLE * done // total)
+                if should_stop():
+                    say("stopped; nothing of it is kept")
+                    exit_stopped()
+
             record = paint(
                 trained,
                 picture,
@@ -136,7 +147,7 @@ def run(arguments: argparse.Namespace) -> None:
                 memory_budget_mib=arguments.memory_budget_mib,
                 machine=machine,
                 layers_folder=layers_folder,
-                show=lambda done, total: reporter.update(_WHOLE * done // total),
+                show=show,
             )
         if keeps_chroma:
             canvas.combine_luminance(painted, image, output)

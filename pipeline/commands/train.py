@@ -105,7 +105,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="end when so many validations in a row find no lower loss; 0 never does (default: %(default)s)",
+        help="end when so many validations in a row find no lower loss, and keep the weights of the best; 0 "
+        "does neither (default: %(default)s)",
     )
     parser.add_argument(
         "--seed",

@@ -55,7 +55,10 @@ class TrainingOptions(Section):
     seed: int = Field(0, ge=0, lt=2**63, description="Of first weights, order, crops and varied masks.")
     validate_every: int = Field(500, ge=1, description="Iterations from one validation to the next.")
     patience: int = Field(
-        0, ge=0, description="End when so many validations in a row find no lower loss; 0 never does."
+        0,
+        ge=0,
+        description="End when so many validations in a row find no lower loss, and keep the weights of the "
+        "best; 0 does neither.",
     )
 
 

@@ -243,7 +243,7 @@ def _workspace(
     held = held_bytes(trained.network.layers, size, machine.dtype.itemsize)
     if held <= budget_mib * _MIB / 2:
         return MemoryWorkspace(machine.device)
-    return FolderWorkspace(folder, machine.device)
+    return FolderWorkspace(folder, machine.device, unnamed=True)
 
 
 def _guide_raster(picture: Picture, guides: int) -> Raster | None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from transformation_networks import save_narrow
 from pipeline import canvas, cli
 from pipeline.colour import rgb_to_yiq
 from pipeline.commands import apply
+from pipeline.console import Reporter
 from pipeline.feedforward import application
 from pipeline.geometry import Size
 from pipeline.machine import Machine
@@ -223,6 +226,31 @@ def test_too_little_memory_is_told(
         "impasto apply: out.tif: expected memory for what lies in it whole; found too little. Lower "
         "--memory-budget-mib (in config.yaml compute.memory_budget_mib), so that tiles are smaller."
     )
+    assert snapshot(studio.folder) == before
+
+
+def test_a_painting_that_is_stopped_leaves_nothing(
+    studio: Impasto, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its layers are in files meanwhile, a decoded copy of the image and composed guides beside them."""
+    met: list[set[str]] = []
+
+    def update(*_: object) -> None:
+        met.append({path.name for path in studio.folder.glob(".out.*")})
+        if len(met) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.chdir(studio.folder)
+    monkeypatch.setattr(apply, "prepare_machine", lambda *_: Machine(torch.device("cpu"), torch.float32, 1))
+    monkeypatch.setattr(Reporter, "update", update)
+    before = snapshot(studio.folder)
+    words = ["apply", "content.png", "--model", "net.safetensors", *MASKS, *LEAN, *OUTPUTS]
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(word) for word in [*words, "--memory-budget-mib", 1]])
+    assert ended.value.code == 143
+    assert len(met) == 3
+    assert {".out.prepared.tif", ".out.guides.tif", ".out.layers"} <= met[-1]
+    assert capsys.readouterr().err.splitlines()[-1] == "stopped; nothing of it is kept"
     assert snapshot(studio.folder) == before
 
 

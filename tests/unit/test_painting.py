@@ -93,6 +93,25 @@ def test_a_painting_can_be_what_optimisation_starts_from() -> None:
     assert found.excerpt(256).settings.start == "feedforward"
 
 
+def test_a_start_has_the_heaviest_style_that_its_network_knows() -> None:
+    styles = [
+        {"image": "f.png", "weight": 2},
+        {"image": "c.png", "weight": 9},
+        {"image": "w.png", "weight": 3},
+    ]
+    regions = [{**REGIONS[0], "style": None, "styles": styles}, REGIONS[1]]
+    found = plan({"method": "optimise", "start": "feedforward", "regions": regions})
+    assert found.painting is not None
+    assert found.painting.channels == ("wide", "fine")
+    assert found.warnings == (
+        "config.yaml: artworks.a.regions.0.styles: the start is painted in w.png alone, the heaviest that "
+        "the network knows: a network paints one style in each region",
+    )
+    unknown = [{**REGIONS[0], "style": None, "styles": [styles[1]] * 2}, REGIONS[1]]
+    with pytest.raises(ConfigError, match=r"regions\.0\.style: expected a style of .*; found c.png, c.png"):
+        plan({"method": "optimise", "start": "feedforward", "regions": unknown})
+
+
 def test_the_jobs_of_a_painting() -> None:
     found = files()
     folder = "results/a/levels/512"

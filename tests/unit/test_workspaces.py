@@ -33,6 +33,18 @@ def test_keep_deletes_all_other_files_and_nothing_else(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "made").iterdir()} == {stores[1].path.name, "manifest.json"}
 
 
+def test_files_without_names_go_with_the_process(tmp_path: Path) -> None:
+    workspace = FolderWorkspace(tmp_path, CPU, unnamed=True)
+    first, second = (workspace.new("image", 3, Size(30, 20), torch.float32) for _ in range(2))
+    assert not list(tmp_path.iterdir())
+    values = noise(30, 20)
+    first.fill(values)
+    second.fill(-values)
+    workspace.keep([first])
+    assert first.read(Box.whole(first.size)).equal(values)
+    assert second.read(Box.whole(second.size)).equal(-values)
+
+
 def test_memory_is_held_where_it_is_and_copied_into_a_folder(tmp_path: Path) -> None:
     values = noise(300, 20)
     memory, folder = MemoryWorkspace(CPU), FolderWorkspace(tmp_path, CPU)
