@@ -11,7 +11,7 @@ import json
 import os
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -27,7 +27,7 @@ from pipeline.stores import FileStore, RasterStore, Store
 from pipeline.workspaces import FolderWorkspace
 
 MANIFEST = "checkpoint.json"
-_FORMAT = 3
+_FORMAT = 4
 
 
 @final
@@ -83,8 +83,13 @@ class Checkpoint:
         manifest = self._manifest()
         self.tile_px: int | None = manifest["tile_px"] if manifest else tile_px
 
-    def load(self) -> Saved | None:
+    def load(self, check: Callable[[], None] = lambda: None) -> Saved | None:
         """The state that was saved last, or None; deletes the files that do not belong to it.
+
+        All of its files are read once, to see whether they are as they were written.
+
+        Args:
+            check: Called again and again meanwhile; may raise to end it.
 
         Raises:
             CheckpointError: It is another run's, or damaged.
@@ -93,7 +98,8 @@ class Checkpoint:
         if manifest is None:
             self._files.keep(())
             return None
-        vectors = {name: self._open(entry) for name, entry in manifest["vectors"][self._group.rank].items()}
+        entries = manifest["vectors"][self._group.rank]
+        vectors = {name: self._open(entry, check) for name, entry in entries.items()}
         self._files.keep(vectors.values())
         return Saved(manifest["numbers"], vectors)
 
@@ -166,14 +172,17 @@ class Checkpoint:
             self._copies[store] = (store.bytes_written, copy)
         return copy
 
-    def _open(self, entry: dict[str, Any]) -> FileStore:
+    def _open(self, entry: dict[str, Any], check: Callable[[], None]) -> FileStore:
         path = self._folder / entry["file"]
         found = path.stat().st_size if path.is_file() else None
         if found != entry["bytes"]:
             what = "none" if found is None else f"one of {found}"
             raise self._refusal(f"its file {path.name} of {entry['bytes']} bytes", what)
         size = Size(entry["height"], entry["width"])
-        return self._files.open(path.name, entry["channels"], size, getattr(torch, entry["dtype"]))
+        store = self._files.open(path.name, entry["channels"], size, getattr(torch, entry["dtype"]))
+        if store.checksum(check) != entry["checksum"]:
+            raise self._refusal(f"its file {path.name} as it was written", "a damaged one")
+        return store
 
     def _manifest(self) -> dict[str, Any] | None:
         """What the manifest says, or None where there is none."""
@@ -220,6 +229,7 @@ class Checkpoint:
             "width": store.size.width,
             "dtype": str(store.dtype).removeprefix("torch."),
             "bytes": store.file_bytes,
+            "checksum": store.checksum(),
         }
 
 

@@ -31,6 +31,12 @@ class StoppedError(Exception):
     """The run was asked to stop; it ends with the state of its last completed iteration."""
 
 
+def stop_if(should_stop: Callable[[], bool]) -> None:
+    """Raises StoppedError if somebody asked this process to stop."""
+    if should_stop():
+        raise StoppedError
+
+
 class Group(ABC):
     """Processes that take the same steps in the same order, each on its own part.
 

@@ -20,8 +20,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
+from pipeline.geometry import Box, Size
 from pipeline.layers import Layer
-from pipeline.rasters import Raster
+from pipeline.rasters import Part, Raster
+from pipeline.streaming import Streaming
 from pipeline.tiles import Tile
 
 # Below the energy of one fully covered unit the second moment would be an average over less than one
@@ -98,6 +100,7 @@ class Guidance:
         means: By layer name, the mean of the normalised T per region, in float64; 0 where it vanishes.
         vanished: The (layer name, region) where a region has less than one unit; terms skip them.
         warnings: One line for each of those.
+        coverage: How the regions share the level.
     """
 
     channels: Raster
@@ -106,6 +109,7 @@ class Guidance:
     means: Mapping[str, Float[Tensor, " regions"]]
     vanished: frozenset[tuple[str, int]]
     warnings: tuple[str, ...]
+    coverage: Coverage
 
     def at(self, layers: Iterable[Layer], tile: Tile) -> dict[str, Float[Tensor, "regions height width"]]:
         """The normalised channels over the tile's core, by layer name."""
@@ -147,12 +151,12 @@ def normalise(
         how: How the channels reach a layer.
     """
     layers = sorted(layers, key=lambda layer: layer.receptive_field_px)
-    found = totals(channels, layers, tiles, how)
+    found = survey(channels, layers, tiles, how)
     scales: dict[str, Tensor] = {}
     means: dict[str, Tensor] = {}
     vanished: dict[tuple[str, int], str] = {}
     for layer in layers:
-        total, units = found[layer.name], channels.size.divided(layer.stride_px).area
+        total, units = found.totals[layer.name], channels.size.divided(layer.stride_px).area
         scales[layer.name] = torch.where(total.suffice, (total.energy / units).rsqrt(), 0.0)
         means[layer.name] = scales[layer.name] * total.sum / units
         for region, (label, suffices) in enumerate(zip(regions, total.suffice.tolist(), strict=True)):
@@ -162,7 +166,9 @@ def normalise(
                     f"region {label} covers {covered:.2g} of one unit of {layer.name} "
                     f"at {channels.size} px; it is not styled at this layer {how.remedy(layer)}"
                 )
-    return Guidance(channels, how, scales, means, frozenset(vanished), tuple(vanished.values()))
+    return Guidance(
+        channels, how, scales, means, frozenset(vanished), tuple(vanished.values()), found.coverage
+    )
 
 
 def propagate(
@@ -184,7 +190,8 @@ def propagate(
 
 
 def _simple(channels: Tensor, layer: Layer) -> Tensor:
-    return avg_pool2d(channels, layer.stride_px)
+    # Pixel by pixel there is nothing to average; sums must meet the values in the same order all the same.
+    return avg_pool2d(channels, layer.stride_px) if layer.stride_px > 1 else channels.contiguous()
 
 
 def _cubic(channels: Tensor, layer: Layer) -> Tensor:
@@ -217,7 +224,7 @@ def over_core(
     layers = tuple(layers)
     if not layers:
         return {}
-    furthest = tile.core.grown(max(how.reach_px(layer) for layer in layers), within=channels.size)
+    furthest = _furthest(channels.size, layers, tile, how)
     read = channels.read(furthest)
     propagated = {}
     for layer in layers:
@@ -226,6 +233,11 @@ def over_core(
         f_rows, f_columns = tile.core.relative_to(reached).divided(layer.stride_px).slices
         propagated[layer.name] = propagate(read[:, rows, columns], layer, how)[:, f_rows, f_columns]
     return propagated
+
+
+def _furthest(size: Size, layers: Sequence[Layer], tile: Tile, how: Propagation) -> Box:
+    """The tile's core as far as any of the layers looks around it."""
+    return tile.core.grown(max((how.reach_px(layer) for layer in layers), default=0), within=size)
 
 
 @final
@@ -241,29 +253,13 @@ class Totals:
     sum: Float[Tensor, " regions"]
     energy: Float[Tensor, " regions"]
 
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(self.sum + other.sum, self.energy + other.energy)
+
     @property
     def suffice(self) -> Tensor:
         """Whether each region is enough of the layer to be styled there."""
         return (self.energy >= LEAST_ENERGY) & (self.sum >= LEAST_SUM)
-
-
-def totals(
-    channels: Raster, layers: Iterable[Layer], tiles: Iterable[Tile], how: Propagation = SIMPLE
-) -> dict[str, Totals]:
-    """The sums over all units by layer name, from one pass over the channels."""
-    layers = tuple(layers)
-    found: dict[str, Totals] = {}
-    for tile in tiles:
-        for name, T in over_core(channels, layers, tile, how).items():
-            first = T.sum(dim=(1, 2), dtype=torch.float64)
-            second = T.square().sum(dim=(1, 2), dtype=torch.float64)
-            so_far = found.get(name)
-            found[name] = (
-                Totals(first, second)
-                if so_far is None
-                else Totals(so_far.sum + first, so_far.energy + second)
-            )
-    return found
 
 
 @final
@@ -280,11 +276,44 @@ class Coverage:
     shared: float
 
 
-def coverage(channels: Raster, tiles: Iterable[Tile]) -> Coverage:
-    """What no region covers and what several do, from one pass over the channels."""
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class Survey:
+    """What one pass over the channels of a level tells.
+
+    Attributes:
+        totals: By layer name.
+        coverage: How the regions share the level.
+    """
+
+    totals: Mapping[str, Totals]
+    coverage: Coverage
+
+
+def survey(
+    channels: Raster, layers: Iterable[Layer], tiles: Iterable[Tile], how: Propagation = SIMPLE
+) -> Survey:
+    """The sums over all units of each layer, and what no region covers and what several do.
+
+    Each tile is read once, while the one before it is summed.
+    """
+    layers, size = tuple(layers), channels.size
+    found: dict[str, Totals] = {}
     uncovered, shared = 0.0, 0.0
-    for tile in tiles:
-        rest = 1 - channels.read(tile.core).sum(dim=0)
-        uncovered += float(rest.clamp(min=0).sum(dtype=torch.float64))
-        shared += float((-rest).clamp(min=0).sum(dtype=torch.float64))
-    return Coverage(uncovered / channels.size.area, shared / channels.size.area)
+
+    def read(tile: Tile) -> Part:
+        box = _furthest(size, layers, tile, how)
+        return Part(size, box, channels.read(box))
+
+    # Of a GPU both threads use the default stream, in which one thing follows the other.
+    with Streaming(torch.device("cpu")) as stream:
+        for tile, part in stream.ahead(tiles, read):
+            for name, T in over_core(part, layers, tile, how).items():
+                total = Totals(
+                    T.sum(dim=(1, 2), dtype=torch.float64), T.square().sum(dim=(1, 2), dtype=torch.float64)
+                )
+                found[name] = found[name] + total if name in found else total
+            rest = 1 - part.read(tile.core).sum(dim=0)
+            uncovered += float(rest.clamp(min=0).sum(dtype=torch.float64))
+            shared += float((-rest).clamp(min=0).sum(dtype=torch.float64))
+    return Survey(found, Coverage(uncovered / size.area, shared / size.area))

@@ -5,6 +5,8 @@ Shapes: channels height width, full resolution of one level.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, final
 
 import numpy as np
@@ -68,6 +70,47 @@ class Cutout:
         return self._raster.read(
             Box(box.top + part.top, box.left + part.left, box.bottom + part.top, box.right + part.left)
         )
+
+
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class Part:
+    """What was read of a raster, in the whole's frame; nothing else of it can be read.
+
+    Attributes:
+        size: Of the whole.
+        box: Where the part lies.
+        values: The values inside the box.
+    """
+
+    size: Size
+    box: Box
+    values: Float[Tensor, "channels height width"]
+
+    def read(self, box: Box) -> Float[Tensor, "channels height width"]:
+        """The values inside `box`, as a view."""
+        rows, columns = box.relative_to(self.box).slices
+        return self.values[:, rows, columns]
+
+
+@final
+class Checked:
+    """A raster that asks before each box that is read of it whether to go on.
+
+    Args:
+        raster: The raster.
+        check: What is asked; may raise.
+    """
+
+    def __init__(self, raster: Raster, check: Callable[[], None]) -> None:
+        self.size = raster.size
+        self._raster = raster
+        self._check = check
+
+    def read(self, box: Box) -> Float[Tensor, "channels height width"]:
+        """The values inside `box`."""
+        self._check()
+        return self._raster.read(box)
 
 
 @final

@@ -15,15 +15,18 @@ from __future__ import annotations
 import errno
 import os
 import weakref
+import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import final
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt32
 from torch import Tensor
 
+from pipeline.checksums import block_checksums
 from pipeline.errors import ResourceError
 from pipeline.geometry import Box, Size, align_down, align_up
 from pipeline.rasters import Raster
@@ -31,6 +34,7 @@ from pipeline.streaming import to_device, to_host
 
 BLOCK_PX = 16
 _MIB = 2**20
+_CHECKED_BYTES = 4 * _MIB
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CANNOT_RESERVE = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
@@ -173,6 +177,9 @@ class FileStore(Store):
         self._blocks = Size(-(-size.height // BLOCK_PX), -(-size.width // BLOCK_PX))
         self._block_bytes = channels * BLOCK_PX**2 * dtype.itemsize
         self._unsaved = new
+        # Of each block until the file is saved, and then of the file. A block of zeros has zero.
+        self._sums: UInt32[np.ndarray, "rows columns"] | None = self._no_sums() if new else None
+        self._checksum: int | None = None
         try:
             self._descriptor = os.open(path, os.O_RDWR | (os.O_CREAT | os.O_TRUNC if new else 0), 0o644)
             # Closes when the last user of the store lets go of it.
@@ -220,6 +227,7 @@ class FileStore(Store):
         except OSError as error:
             raise self._failure(error) from None
         self._unsaved = True
+        self._sums, self._checksum = self._no_sums(), None
 
     def save(self) -> None:
         """Returns when the disk holds what was written.
@@ -233,6 +241,34 @@ class FileStore(Store):
             except OSError as error:
                 raise self._failure(error) from None
             self._unsaved = False
+        if self._sums is not None:
+            self._checksum, self._sums = zlib.crc32(self._sums.data), None
+
+    def checksum(self, check: Callable[[], None] = lambda: None) -> int:
+        """A number of what was written last, 32 bits: another one if a block of the file changes or moves.
+
+        It costs next to nothing where this store has written the file, and one reading where it has not.
+
+        Args:
+            check: Called before each few MiB that are read; may raise to end it.
+        """
+        if self._checksum is None:
+            sums = self._found_sums(check) if self._sums is None else self._sums
+            self._checksum = zlib.crc32(sums.data)
+        return self._checksum
+
+    def _no_sums(self) -> UInt32[np.ndarray, "rows columns"]:
+        return np.zeros((self._blocks.height, self._blocks.width), np.uint32)
+
+    def _found_sums(self, check: Callable[[], None] = lambda: None) -> UInt32[np.ndarray, "rows columns"]:
+        """The sums of the blocks as the file has them."""
+        sums, all_rows = self._no_sums(), self._blocks.height
+        rows = max(1, _CHECKED_BYTES // (self._blocks.width * self._block_bytes))
+        for top in range(0, all_rows, rows):
+            check()
+            bottom = min(top + rows, all_rows)
+            sums[top:bottom] = block_checksums(self._packed(Box(top, 0, bottom, self._blocks.width)))
+        return sums
 
     def _outer(self, box: Box) -> Box:
         """The whole blocks that `box` touches, which may reach past the image."""
@@ -247,7 +283,11 @@ class FileStore(Store):
         return outer.grown(0, within=self.size)
 
     def _read(self, outer: Box) -> Float[Tensor, "channels height width"]:
-        blocks = outer.divided(BLOCK_PX)
+        packed = self._packed(outer.divided(BLOCK_PX))
+        return packed.permute(2, 0, 3, 1, 4).reshape(self.channels, *_shape(outer))
+
+    def _packed(self, blocks: Box) -> Float[Tensor, "rows columns channels block block"]:
+        """The blocks inside `blocks`, which counts in blocks, as the file has them."""
         shape = (blocks.size.height, blocks.size.width, self.channels, BLOCK_PX, BLOCK_PX)
         packed = torch.empty(shape, dtype=self.dtype)
         for offset, piece in self._pieces(blocks, packed):
@@ -263,7 +303,7 @@ class FileStore(Store):
                     )
                 done += count
         self.bytes_read += packed.nbytes
-        return packed.permute(2, 0, 3, 1, 4).reshape(self.channels, *_shape(outer))
+        return packed
 
     def _write(self, outer: Box, values: Float[Tensor, "channels height width"]) -> None:
         blocks = outer.divided(BLOCK_PX)
@@ -276,6 +316,11 @@ class FileStore(Store):
             padded[:, : values.shape[1], : values.shape[2]] = values
             values = padded
         unpacked.copy_(values.reshape(unpacked.shape))
+        if self._sums is None:
+            # What was saved, or opened, is changed after all: of the other blocks nothing else is known.
+            self._sums = self._found_sums()
+        rows, columns = blocks.slices
+        self._sums[rows, columns], self._checksum = block_checksums(packed), None
         for offset, piece in self._pieces(blocks, packed):
             done = 0
             while done < len(piece):

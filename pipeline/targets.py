@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipeline.errors import InputError
 from pipeline.features import Encoder
-from pipeline.guidance import SIMPLE, Propagation, over_core, totals
+from pipeline.guidance import SIMPLE, Propagation, over_core, survey
 from pipeline.layers import Layer
 from pipeline.rasters import Raster
 from pipeline.statistics import first_moment, second_moment
@@ -129,6 +129,6 @@ def _weights(
         return {name: _Weight(area, area, area) for name, area in areas.items()}
     return {
         name: _Weight(float(total.sum[0]), float(total.energy[0]), areas[name])
-        for name, total in totals(guide, layers, tiles, how).items()
+        for name, total in survey(guide, layers, tiles, how).totals.items()
         if bool(total.suffice[0])
     }

@@ -64,9 +64,10 @@ def remove_others(output: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def say_stopped(done: int, wanted: int) -> None:
-    """Says how far an interrupted run has come."""
-    say(f"stopped after {done} of {wanted} iterations; the same command goes on from there")
+def say_stopped(done: int | None, wanted: int) -> None:
+    """Says how far an interrupted run has come; None is one that had not gone on yet from where it was."""
+    reached = "before the next iteration" if done is None else f"after {done}"
+    say(f"stopped {reached} of {wanted} iterations; the same command goes on from there")
 
 
 def exit_stopped() -> NoReturn:

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, final
 
-from jaxtyping import Float
-from torch import Tensor
-
 from pipeline.errors import PipelineError
-from pipeline.geometry import Box, Size
-from pipeline.groups import StoppedError
+from pipeline.groups import stop_if
 from pipeline.objective import Objective, Trial
-from pipeline.rasters import Raster
+from pipeline.rasters import Checked, Raster
 from pipeline.stores import Store
 
 GREY_LEVEL = 1.0 / 255.0
@@ -64,26 +60,7 @@ class Watch:
 
     def check(self) -> None:
         """Raises StoppedError if the run is to stop."""
-        if self.should_stop():
-            raise StoppedError
-
-
-@final
-@dataclass(slots=True)
-class Watched:
-    """An image that asks before each tile that is read of it whether to go on."""
-
-    image: Raster
-    watch: Watch
-    size: Size = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.size = self.image.size
-
-    def read(self, box: Box) -> Float[Tensor, "channels height width"]:
-        """The image inside `box`."""
-        self.watch.check()
-        return self.image.read(box)
+        stop_if(self.should_stop)
 
 
 def evaluated(objective: Objective, image: Raster, work: Work, watch: Watch) -> Trial:
@@ -92,7 +69,7 @@ def evaluated(objective: Objective, image: Raster, work: Work, watch: Watch) -> 
     Raises:
         PipelineError: Its loss is not finite.
     """
-    return _finite(objective.forward(Watched(image, watch)), work)
+    return _finite(objective.forward(Checked(image, watch.check)), work)
 
 
 def differentiated(objective: Objective, image: Raster, gradient: Store, work: Work, watch: Watch) -> Trial:
@@ -101,7 +78,7 @@ def differentiated(objective: Objective, image: Raster, gradient: Store, work: W
     Raises:
         PipelineError: Its loss is not finite.
     """
-    trial = objective.forward(Watched(image, watch), gradient_follows=True)
+    trial = objective.forward(Checked(image, watch.check), gradient_follows=True)
     trial.write_gradient(gradient)
     return _finite(trial, work)
 

@@ -27,7 +27,6 @@ from pipeline.optimiser.descent import (
     GREY_LEVEL,
     Ending,
     Watch,
-    Watched,
     Work,
     differentiated,
     evaluated,
@@ -36,6 +35,7 @@ from pipeline.optimiser.descent import (
 from pipeline.optimiser.history import Direction, History, Pair, Projection
 from pipeline.optimiser.sweeps import Sweeper
 from pipeline.optimiser.vectors import between
+from pipeline.rasters import Checked
 from pipeline.stores import Store
 from pipeline.workspaces import Workspace
 
@@ -315,6 +315,7 @@ class _Run:
         if state.gradient is None or state.projection is None:
             raise ValueError("the gradient of the state's image is not known yet")
         history, passes = state.history, 0
+        line: _Line | None = None
         while True:
             direction = history.direction(state.projection, settings.first_step_grey_levels * GREY_LEVEL)
             if not direction.slope <= 0 and history.pairs:
@@ -324,7 +325,7 @@ class _Run:
                 raise not_finite("gradient", direction.slope, state.work)
             if -direction.slope <= settings.tolerance * abs(state.loss):
                 return "converged"
-            line = self._line(direction, state.gradient, history)
+            line = self._line(direction, state.gradient, history, line)
             if self._is_last and not settings.check_last_step:
                 trial = None
                 break
@@ -344,12 +345,18 @@ class _Run:
         state.work.iteration += 1
         return trial, step_length
 
-    def _line(self, direction: Direction, gradient: Store, history: History) -> _Line:
-        """The line from the state's image to the one that is a full step along `direction`."""
+    def _line(self, direction: Direction, gradient: Store, history: History, failed: _Line | None) -> _Line:
+        """The line from the state's image to the one that is a full step along `direction`.
+
+        It takes the place of the one that failed: for both at once no room is planned.
+        """
         image = self._state.image
-        end = self._new("image", image.dtype)
-        # After the last iteration no gradient is asked for, so no pair is made.
-        step = None if self._is_last else self._new("step", self._settings.history_dtype)
+        if failed is not None:
+            end, step = failed.end, failed.step
+        else:
+            end = self._new("image", image.dtype)
+            # After the last iteration no gradient is asked for, so no pair is made.
+            step = None if self._is_last else self._new("step", self._settings.history_dtype)
         self._sweeper.write_image(direction, gradient, history.pairs, start=image, end=end, step=step)
         return _Line(image, end, step)
 
@@ -367,7 +374,7 @@ class _Run:
         """
         loss, settings = self._state.loss, self._settings
         for tried in range(1, settings.max_backtracks + 2):
-            trial = self._objective.forward(Watched(line, self._watch))
+            trial = self._objective.forward(Checked(line, self._watch.check))
             share = line.share
             if trial.loss <= loss + settings.armijo * share * slope and math.isfinite(trial.loss):
                 return trial, tried

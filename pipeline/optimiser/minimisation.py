@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import final
 
 from jaxtyping import Float
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from pipeline.checkpoint import Checkpoint, Saved
 from pipeline.geometry import Box
-from pipeline.groups import Part
+from pipeline.groups import Part, stop_if
 from pipeline.objective import Objective, Trial
 from pipeline.optimiser.adam import Adam, AdamState, run_adam
 from pipeline.optimiser.descent import Ending, Watch, Work
@@ -157,8 +158,9 @@ def minimise(
             `workspace`, every iteration, the gradient before it and the end are saved; in memory, the state
             is saved from time to time and when the run is stopped.
         on_progress: Called with the start (iteration 0) and after each iteration.
-        on_image: Called after that with the image, to be read and not kept.
-        should_stop: Asked before each tile; True ends the run with its last completed iteration.
+        on_image: Called after each iteration but the last with the image, to be read and not kept.
+        should_stop: Asked before each tile; True ends the run with its last completed iteration. Asked
+            while a saved state is read as well.
         part: What this process does of the level, as the objective has it; by default all. `image`, the
             vectors and the result are then those of its strip.
 
@@ -166,14 +168,16 @@ def minimise(
         PipelineError: The loss or gradient is not finite and no shorter step can mend that.
         CheckpointError: The saved state is another run's, or damaged.
         ResourceError: The disk is full.
+        StoppedError: It was asked to stop before it had gone on; what was saved is still there.
     """
+    should_stop = should_stop or _never
     if isinstance(image, Tensor):
         image = TensorStore.of(image.detach())
     if workspace is None:
         workspace = MemoryWorkspace(image.read(Box(0, 0, 1, 1)).device)
     part = part or Part.whole(image.size)
     with part.group.together():
-        saved = None if checkpoint is None else checkpoint.load()
+        saved = None if checkpoint is None else checkpoint.load(partial(stop_if, should_stop))
         state, trace, start = _begun(image, settings, workspace, saved)
     if saved is not None and saved.numbers["ending"] is not None:
         return Result(state.image, tuple(trace), state.work, saved.numbers["ending"])
@@ -198,10 +202,11 @@ def minimise(
 
     def report(trial: Trial | None, step_length: float) -> None:
         progress.report(trial, step_length)
-        if on_image is not None:
+        # The start is known, and the last image is the result.
+        if on_image is not None and 0 < state.work.iteration < settings.iterations:
             on_image(state.image)
 
-    watch = Watch(report, keep, should_stop or _never)
+    watch = Watch(report, keep, should_stop)
     if isinstance(settings, Lbfgs) and isinstance(state, LbfgsState):
         ending = run_lbfgs(objective, state, settings, workspace, watch, part=part)
     elif isinstance(settings, Adam) and isinstance(state, AdamState):

@@ -189,13 +189,17 @@ class Sweeper:
         self.part.share(end)
 
     def write_point(self, start: Store, end: Store, share: float, step: Store | None) -> None:
-        """Replaces `end` by the point at `share` of the way from `start` to it, and the step with it."""
+        """Replaces `end` by the point at `share` of the way from `start` to it, and the step with it.
+
+        Ended half-way, `end` is of no use any more.
+        """
 
         def read(tile: Tile) -> tuple[Tensor, Tensor]:
             return start.read(tile.core), end.read(tile.core)
 
         with self.part.group.together(), Streaming(start.device) as stream:
             for tile, (image, full) in stream.ahead(self.tiles, read):
+                self.check()
                 _write_behind(stream, tile, image, between(image, full, share), end=end, step=step)
         self.part.share(end)
 

@@ -10,12 +10,13 @@ from typing import final
 from pipeline.config.models import Artwork
 from pipeline.errors import InputError
 from pipeline.geometry import Size
-from pipeline.guidance import Guidance, Propagation, coverage, normalise
+from pipeline.groups import StoppedError
+from pipeline.guidance import Coverage, Guidance, Propagation, normalise
 from pipeline.level_plans import LevelPlan
 from pipeline.machine import Machine, prepare_machine
 from pipeline.plan import Plan
 from pipeline.pyramid import STRIDE_PX
-from pipeline.rasters import Noise, Raster, TensorRaster
+from pipeline.rasters import Checked, Noise, Raster, TensorRaster
 from pipeline.rendering.inputs import FileRaster, Targets, load_encoder, read_padded, read_targets
 from pipeline.rendering.optimisation import Judgement, Rendered, Run, Stopped, Work, optimise, part_of
 from pipeline.rendering.terms import absent_styles, level_loss
@@ -50,24 +51,32 @@ def render_level(plan: Plan, level: LevelPlan, files: LevelFiles, run: Run) -> R
     Raises:
         PipelineError: A file is missing or is not what the plan says; a region is too small for the level.
     """
+    try:
+        return _rendered(plan, level, files, run)
+    except StoppedError:
+        return Stopped(None)
+
+
+def _rendered(plan: Plan, level: LevelPlan, files: LevelFiles, run: Run) -> Rendered | Stopped:
     settings = plan.settings
     machine = prepare_machine(plan.compute.device, plan.compute.precision, plan.compute.threads)
     encoder = load_encoder(files.weights, level.network, machine)
     content = _raster(files.content, level, 3, machine)
     how = Propagation(settings.guidance.propagation, settings.guidance.grow_units)
-    guidance = _guidance(files.guides, level, how, machine)
+    with run.group.together():
+        guidance = _guidance(files.guides, level, how, machine, run)
     targets = _read_targets(level, files.targets, machine)
     loss = level_loss(level, settings.guidance, targets, guidance)
     warnings = [*absent_styles(level, targets, how)]
     if guidance is not None:
-        warnings += [*guidance.warnings, *_cover(guidance, level)]
+        warnings += [*guidance.warnings, *_cover(guidance.coverage, level)]
     work = Work(
         level.level_px, level.size, level.iterations, level.tile_core_px, level.keep_tiles, level.store
     )
     part = part_of(run.group, content.size, loss, settings.optimiser)
     return optimise(
         work,
-        Judgement(encoder, loss, part, content, guidance),
+        Judgement(encoder, loss, part, Checked(content, run.check), guidance),
         _start(files.start, settings, level, content, machine),
         run,
         optimiser=settings.optimiser,
@@ -90,10 +99,12 @@ def _absent(key: str) -> Targets:
     raise InputError("--targets", expected=f"{key}.safetensors, which the plan names", found="other files")
 
 
-def _guidance(path: Path | None, level: LevelPlan, how: Propagation, machine: Machine) -> Guidance | None:
+def _guidance(
+    path: Path | None, level: LevelPlan, how: Propagation, machine: Machine, run: Run
+) -> Guidance | None:
     if path is None:
         return None
-    channels = _raster(path, level, len(level.regions), machine)
+    channels = Checked(_raster(path, level, len(level.regions), machine), run.check)
     style_layers = [level.network.architecture.layer(name) for name in level.network.style_layers]
     labels = [region.label for region in level.regions]
     return normalise(channels, style_layers, _tiles(channels.size, level), labels, how)
@@ -106,9 +117,8 @@ def _raster(path: Path, level: LevelPlan, channels: int, machine: Machine) -> Ra
     return FileRaster(path, level.size, channels, machine)
 
 
-def _cover(guidance: Guidance, level: LevelPlan) -> Iterator[str]:
+def _cover(found: Coverage, level: LevelPlan) -> Iterator[str]:
     """What becomes of the parts that no region covers, or several: a sentence for each kind."""
-    found = coverage(guidance.channels, _tiles(guidance.channels.size, level))
     if found.uncovered > _NOTEWORTHY:
         fate = "is styled by the Gram matrix of the whole image" if level.whole else "keeps its content alone"
         yield f"{found.uncovered:.1%} of level {level.level_px} is in no region and {fate}"

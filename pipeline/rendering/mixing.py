@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import final
 
 from pipeline.features import Encoder
+from pipeline.groups import StoppedError
 from pipeline.level_plans import MixPlan
 from pipeline.losses import GramTerm, Loss
-from pipeline.machine import Machine, prepare_machine
-from pipeline.rasters import Raster, TensorRaster
+from pipeline.machine import prepare_machine
+from pipeline.rasters import Checked, Raster, TensorRaster
 from pipeline.rendering.inputs import FileRaster, load_encoder, read_padded
 from pipeline.rendering.optimisation import Judgement, Rendered, Run, Stopped, Work, optimise, part_of
 from pipeline.targets import style_statistics
@@ -48,6 +49,13 @@ def mix_styles(plan: MixPlan, files: MixFiles, run: Run) -> Rendered | Stopped:
     Raises:
         PipelineError: A file is missing or is not what the plan says.
     """
+    try:
+        return _mixed(plan, files, run)
+    except StoppedError:
+        return Stopped(None)
+
+
+def _mixed(plan: MixPlan, files: MixFiles, run: Run) -> Rendered | Stopped:
     machine = prepare_machine(plan.compute.device, plan.compute.precision, plan.compute.threads)
     encoder = load_encoder(files.weights, plan.network, machine)
     start: Raster = (
@@ -64,16 +72,17 @@ def mix_styles(plan: MixPlan, files: MixFiles, run: Run) -> Rendered | Stopped:
         plan.keep_tiles,
         plan.store,
     )
-    loss = _loss(plan, encoder, files.fine, machine)
+    with run.group.together():
+        fine = Checked(FileRaster(files.fine, None, 3, machine), run.check)
+        loss = _loss(plan, encoder, fine)
     part = part_of(run.group, start.size, loss, plan.optimiser)
     judgement = Judgement(encoder, loss, part)
     return optimise(work, judgement, start, run, optimiser=plan.optimiser, machine=machine)
 
 
-def _loss(plan: MixPlan, encoder: Encoder, fine: Path, machine: Machine) -> Loss:
+def _loss(plan: MixPlan, encoder: Encoder, fine: Raster) -> Loss:
     """The distance to the fine image's Gram matrices."""
     layers = [plan.network.architecture.layer(name) for name in plan.network.style_layers]
-    raster = FileRaster(fine, None, 3, machine)
-    targets = style_statistics(encoder, raster, None, layers, tile_px=_FINE_TILE_PX)
+    targets = style_statistics(encoder, fine, None, layers, tile_px=_FINE_TILE_PX)
     weight = (_NORMALISED_STRENGTH if plan.network.normalised else _STRENGTH) / len(layers)
     return Loss(tuple(GramTerm(layer, None, weight, targets[layer.name].gram) for layer in layers))

@@ -18,7 +18,7 @@ from pipeline.config.sections import Optimiser
 from pipeline.errors import ResourceError
 from pipeline.features import Encoder
 from pipeline.geometry import Size, align_up
-from pipeline.groups import Alone, Group, Part
+from pipeline.groups import Alone, Group, Part, stop_if
 from pipeline.guidance import Guidance
 from pipeline.losses import Loss
 from pipeline.machine import Machine
@@ -66,7 +66,7 @@ class Run:
         state: Where its state is kept until its result is safe; nobody else's folder. None keeps nothing.
         key: Stands for everything that the pixels depend on.
         on_progress: Called with the start and after each iteration.
-        should_stop: Asked before each tile.
+        should_stop: Asked before each tile that is read, of guides and saved files as well.
         group: Those who compute the image together.
         previews: Where to show what the image looks like meanwhile; None shows nothing.
     """
@@ -77,6 +77,10 @@ class Run:
     should_stop: Callable[[], bool]
     group: Group = field(default_factory=Alone)
     previews: Previews | None = None
+
+    def check(self) -> None:
+        """Raises StoppedError if it is to stop."""
+        stop_if(self.should_stop)
 
 
 @final
@@ -115,10 +119,10 @@ class Stopped:
     """A run that was asked to stop; its state is kept, so that the same run goes on from there.
 
     Attributes:
-        iterations: How many were completed.
+        iterations: How many were completed; None where it had not begun, or gone on, yet.
     """
 
-    iterations: int
+    iterations: int | None
 
 
 def part_of(group: Group, padded: Size, loss: Loss, optimiser: Optimiser) -> Part:
@@ -206,6 +210,7 @@ def optimise(
 
     Raises:
         PipelineError: The loss cannot be followed; the disk is full; the state that was kept is damaged.
+        StoppedError: It was asked to stop before it had begun or gone on.
     """
     part = judgement.part
     checkpoint: Checkpoint | None = None
@@ -226,7 +231,7 @@ def optimise(
 
     def show(image: Raster) -> None:
         if run.previews is not None:
-            run.previews.show(image, work.size, part)
+            run.previews.show(image, work.size, part, run.check)
 
     result = minimise(
         Shrinking(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
@@ -18,8 +18,8 @@ from torch import Tensor
 from pipeline import canvas
 from pipeline.errors import PipelineError
 from pipeline.geometry import Box, Size
-from pipeline.groups import Part
-from pipeline.rasters import Raster
+from pipeline.groups import Part, StoppedError
+from pipeline.rasters import Checked, Raster
 
 LONGER_SIDE_PX = 1024
 _ROWS = 256
@@ -31,7 +31,7 @@ class Previews:
     """Writes a small picture of an image each time that some seconds have passed, over the one before.
 
     The image is only read, some rows at a time: its optimisation takes the same steps with and without. A
-    picture that cannot be written is left out.
+    picture that cannot be written is left out, and so is one for which there is no time any more.
 
     Attributes:
         path: The picture, a PNG.
@@ -45,22 +45,26 @@ class Previews:
     def __post_init__(self) -> None:
         self._last_s = time.monotonic()
 
-    def show(self, image: Raster, size: Size, part: Part) -> None:
+    def show(self, image: Raster, size: Size, part: Part, check: Callable[[], None] = lambda: None) -> None:
         """Writes the picture of an image if it is time. All processes of a group must call it together.
 
         Args:
             image: This process's strip of the image, with the rows it holds of its neighbours.
             size: Of the whole image, without padding.
             part: What this process does of it.
+            check: Called before some rows are read; raises StoppedError if there is no time for a picture.
         """
         now_s = time.monotonic()
         # One clock for all.
         if not part.group.gathered(now_s - self._last_s >= self.every_s)[0]:
             return
         self._last_s = now_s
-        blocks = part.group.collected(own_rows(image, size, part))
+        blocks = part.group.collected(own_rows(Checked(image, check), size, part))
         try:
             picture = shrunk((block.numpy() for block in blocks), size, LONGER_SIDE_PX)
+        except StoppedError:
+            # The run itself ends where its state is one to go on from.
+            return
         finally:
             # The others wait until all of theirs is taken.
             for _ in blocks:

@@ -14,9 +14,12 @@ import pytest
 import torch
 from interruption import CPU, METHODS, SIZE, Bowl, BowlTrial, facts, noise, run
 
+from pipeline.budget import state_file_bytes_per_px
 from pipeline.checkpoint import MANIFEST, Checkpoint
+from pipeline.config.sections import Optimiser
 from pipeline.errors import CheckpointError, ResourceError
 from pipeline.geometry import Box, Size
+from pipeline.groups import StoppedError
 from pipeline.optimiser import Adam, Lbfgs, Result, minimise
 from pipeline.rasters import Raster
 from pipeline.stores import FileStore, TensorStore
@@ -71,7 +74,9 @@ def test_stopped_again_and_again_it_ends_with_the_same_bits(
     stops = 0
     while True:
         # Often enough to get to the end of an iteration, and seldom enough to be stopped within one.
-        answers = itertools.chain([False] * (9 + stops % 5), itertools.repeat(True))
+        # Each vector that was saved is asked about as well.
+        allowed = 9 + stops % 5 + len(list(tmp_path.glob("*.blocks")))
+        answers = itertools.chain([False] * allowed, itertools.repeat(True))
         result = run(tmp_path, kind, method, should_stop=answers.__next__)
         if result.ending != "stopped":
             break
@@ -146,6 +151,30 @@ def test_a_finished_run_is_not_run_again(
     assert facts(again) == facts(first)
     assert [step.terms for step in again.trace] == [step.terms for step in first.trace]
     assert again.work == first.work
+
+
+def test_a_line_search_that_fails_takes_no_more_of_the_disk_than_was_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most, new = [0], FolderWorkspace.new
+
+    def weighed(self: FolderWorkspace, *arguments: Any) -> FileStore:
+        made = new(self, *arguments)
+        most.append(max(most[-1], sum(path.stat().st_size for path in tmp_path.glob("*.blocks"))))
+        return made
+
+    monkeypatch.setattr(FolderWorkspace, "new", weighed)
+    files = FolderWorkspace(tmp_path, CPU)
+    result = minimise(
+        Floored(floor=2000.0),
+        noise(SIZE, 3),
+        Lbfgs(9, history=1, max_backtracks=2),
+        workspace=files,
+        checkpoint=Checkpoint(files, "key"),
+    )
+    # Along the direction with a history nothing was accepted, nor along the gradient.
+    assert (result.ending, result.work.iteration > 2) == ("line search failed", True)
+    assert most[-1] == state_file_bytes_per_px(Optimiser(history=1), 9) * SIZE.area
 
 
 def test_a_state_in_memory_is_saved_when_it_is_time_and_when_it_is_stopped(tmp_path: Path) -> None:
@@ -266,6 +295,28 @@ def test_files_that_are_gone_or_cut_are_told(tmp_path: Path) -> None:
     image.unlink()
     with pytest.raises(CheckpointError, match=rf"its file {image.name} of 36864 bytes; found none\."):
         Checkpoint(files, "files lbfgs").load()
+
+
+@pytest.mark.parametrize("name", ["image", "gradient", "step", "change"])
+def test_a_vector_that_was_changed_is_refused(name: str, tmp_path: Path) -> None:
+    files = saved_run(tmp_path)
+    path = sorted(tmp_path.glob(f"{name}-*.blocks"))[-1]
+    with path.open("r+b") as file:
+        file.seek(16 * 16 * 3 * 2)
+        file.write(b"\0" * 512)
+    with pytest.raises(CheckpointError) as caught:
+        Checkpoint(files, "files lbfgs").load()
+    assert str(caught.value) == (
+        f"{tmp_path / MANIFEST}: expected its file {path.name} as it was written; found a damaged one. "
+        "Delete its folder to start from the beginning."
+    )
+
+
+def test_a_run_that_is_asked_to_stop_while_its_files_are_checked_stops(tmp_path: Path) -> None:
+    files = saved_run(tmp_path)
+    with pytest.raises(StoppedError):
+        run(tmp_path, "files", "lbfgs", should_stop=lambda: True)
+    assert Checkpoint(files, "files lbfgs").load() is not None
 
 
 def test_each_byte_of_a_vector_is_read_and_written_as_often_as_needed(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Literal
 
 import pytest
@@ -11,10 +12,10 @@ from torch.nn.functional import interpolate
 
 from pipeline.features import Encoder
 from pipeline.geometry import Box, Size
-from pipeline.guidance import Coverage, Propagation, coverage, normalise, over_core, propagate, totals
+from pipeline.guidance import Coverage, Propagation, normalise, over_core, propagate, survey
 from pipeline.layers import VGG16, VGG19, Layer
 from pipeline.losses import GramTerm, Loss, Observation
-from pipeline.rasters import TensorRaster
+from pipeline.rasters import Raster, TensorRaster
 from pipeline.tiles import Tile, cut
 
 FULL, HALF = VGG16.layer("relu1_1"), VGG16.layer("relu2_1")
@@ -35,7 +36,7 @@ def test_a_channel_is_averaged_over_the_pixels_of_each_unit() -> None:
 
 
 def test_energy_is_the_sum_of_squares_at_each_layer() -> None:
-    found = totals(raster(CHANNEL), [FULL, HALF], whole(CHANNEL))
+    found = survey(raster(CHANNEL), [FULL, HALF], whole(CHANNEL)).totals
     assert {name: total.energy.tolist() for name, total in found.items()} == {
         "relu1_1": [3.25],
         "relu2_1": [0.75**2 + 0.125**2],
@@ -46,6 +47,13 @@ def test_energy_is_the_sum_of_squares_at_each_layer() -> None:
     }
 
 
+def coverage(channels: Raster, tiles: Sequence[Tile]) -> Coverage:
+    found = survey(channels, [], tiles).coverage
+    # Layers that look around a tile change nothing of it.
+    assert survey(channels, [VGG16.layer("relu2_1")], tiles, Propagation("all")).coverage == found
+    return found
+
+
 def test_coverage_tells_what_no_region_has_and_what_several_have() -> None:
     assert coverage(raster(CHANNEL), whole(CHANNEL)) == Coverage(1 - 3.5 / 8, 0)
     twice = torch.cat([CHANNEL, CHANNEL])
@@ -54,6 +62,24 @@ def test_coverage_tells_what_no_region_has_and_what_several_have() -> None:
     large = torch.rand(2, 32, 48, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     one, many = whole(large), cut(Size(32, 48), 16, 0, 16)
     assert coverage(raster(large), many).uncovered == pytest.approx(coverage(raster(large), one).uncovered)
+
+
+def test_everything_about_a_level_is_known_from_one_reading_of_each_tile() -> None:
+    read: list[Box] = []
+
+    class Counted:
+        size = Size(32, 48)
+
+        def read(self, box: Box) -> Tensor:
+            read.append(box)
+            return values[:, box.slices[0], box.slices[1]]
+
+    values = torch.rand(2, 32, 48, generator=torch.Generator().manual_seed(2))
+    tiles = cut(Size(32, 48), 16, 0, 16)
+    guidance = normalise(Counted(), [FULL, HALF], tiles, ["a", "b"])
+    assert read == [tile.core for tile in tiles]
+    assert guidance.coverage.uncovered == pytest.approx((1 - values.sum(dim=0)).clamp(min=0).mean().item())
+    assert guidance.coverage.shared == pytest.approx((values.sum(dim=0) - 1).clamp(min=0).mean().item())
 
 
 def test_normalised_channels_have_a_mean_square_of_one() -> None:

@@ -27,7 +27,7 @@ from pipeline.normalisation import MeansRecord, save_means
 from pipeline.optimiser import Step
 from pipeline.planning import resolve
 from pipeline.rendering.mixing import MixFiles, mix_styles
-from pipeline.rendering.optimisation import Rendered
+from pipeline.rendering.optimisation import Rendered, Run, Stopped
 from pipeline.rendering.record import RenderingRecord
 
 COARSE, FINE = Size(50, 82), Size(40, 40)
@@ -114,6 +114,11 @@ def grams(
             seen = (F if means is None else F / means[name]).reshape(-1, F.shape[2])
             found.append(seen.T @ seen / len(seen))
     return found
+
+
+def test_asked_to_stop_while_the_fine_image_is_read_it_stops(scene: Scene) -> None:
+    run = Run(None, "key", lambda _: None, lambda: True)
+    assert mix_styles(scene.plan, scene.files, run) == Stopped(None)
 
 
 def test_the_loss_is_the_methods(scene: Scene) -> None:

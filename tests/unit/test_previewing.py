@@ -10,7 +10,7 @@ import torch
 
 from pipeline import canvas
 from pipeline.geometry import Size
-from pipeline.groups import Part
+from pipeline.groups import Part, StoppedError
 from pipeline.rendering.previewing import Previews, shrunk
 from pipeline.stores import TensorStore
 
@@ -66,6 +66,20 @@ def test_a_picture_is_written_when_it_is_time_and_removed_in_the_end(
     previews.discard()
     previews.discard()
     assert list(previews.path.parent.iterdir()) == []
+
+
+def test_a_picture_for_which_there_is_no_time_is_left_out(tmp_path: Path) -> None:
+    image, asked = TensorStore.of(torch.zeros(3, 600, 32)), 0
+
+    def check() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            raise StoppedError
+
+    previews = Previews(tmp_path / "now.png", every_s=0)
+    previews.show(image, image.size, Part.whole(image.size), check)
+    assert (asked, previews.path.exists()) == (2, False)
 
 
 def test_a_picture_that_cannot_be_written_is_left_out(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ The network is a VGG-19 that ends at conv2_1 with seeded numbers, so that everyt
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -268,6 +269,32 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
     assert [point.iteration for point in rendered.record.trace] == list(range(7))
 
 
+def test_it_asks_whether_to_stop_at_each_tile_of_guides_and_of_cached_content(
+    tmp_path: Path, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = make_scene(tmp_path, network).with_level(tile_core_px=32, store="memory")
+    # Six tiles: their guides, their content, and the image.
+    reached: list[int | None] = []
+    opened: list[str] = []
+    read = canvas.read
+
+    def recorded(path: Path, *rest: Any) -> np.ndarray:
+        opened.append(path.stem)
+        return read(path, *rest)
+
+    monkeypatch.setattr(canvas, "read", recorded)
+    for allowed in (0, 5, 6, 11, 12):
+        opened.clear()
+        answers = itertools.chain([False] * allowed, itertools.repeat(True))
+        run = Run(tmp_path / f"state-{allowed}", "key", lambda _: None, answers.__next__)
+        stopped = render_level(scene.plan, scene.level, scene.files, run)
+        assert isinstance(stopped, Stopped)
+        reached.append(stopped.iterations)
+        assert opened.count("guides") == min(allowed, 6)
+    assert reached == [None, None, 0, 0, 0]
+    assert opened.count("content") >= 6
+
+
 @pytest.mark.parametrize("store", ["memory", "files"])
 def test_a_run_whose_device_was_full_goes_on_with_smaller_tiles_and_says_so(
     tmp_path: Path, network: Path, store: Literal["memory", "files"], monkeypatch: pytest.MonkeyPatch
@@ -307,8 +334,9 @@ def test_a_run_whose_device_was_full_goes_on_with_smaller_tiles_and_says_so(
 
 def test_the_state_of_another_run_is_refused(tmp_path: Path, network: Path) -> None:
     scene = make_scene(tmp_path, network, iterations=[3])
-    stopped = Run(tmp_path / "state", "one", lambda _: None, lambda: True)
-    assert render_level(scene.plan, scene.level, scene.files, stopped) == Stopped(0)
+    steps: list[Step] = []
+    stopped = Run(tmp_path / "state", "one", steps.append, partial(_reached, steps, 1))
+    assert render_level(scene.plan, scene.level, scene.files, stopped) == Stopped(1)
     other = Run(tmp_path / "state", "two", lambda _: None, lambda: False)
     with pytest.raises(CheckpointError, match="expected a checkpoint of these settings; found one of other"):
         render_level(scene.plan, scene.level, scene.files, other)

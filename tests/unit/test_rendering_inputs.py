@@ -45,6 +45,9 @@ def test_guides_of_16_bits_are_read_by_boxes_too(tmp_path: Path, machine: Machin
     raster = FileRaster(path, Size(40, 33), 2, machine)
     box = Box(16, 16, 48, 48)
     assert torch.equal(raster.read(box), read_padded(path, None, 2, machine)[:, 16:48, 16:48])
+    # Sums meet the values in the same order wherever a box lies.
+    inside, beyond = (raster.read(Box(start, start, start + 16, start + 16)) for start in (0, 32))
+    assert inside.stride() == beyond.stride() == (256, 16, 1)
 
 
 def test_what_is_not_as_planned_is_refused_before_it_is_read(tmp_path: Path, machine: Machine) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.commands.states import remove_others, state_folder, state_key, take
+from pipeline.commands.states import remove_others, say_stopped, state_folder, state_key, take
 from pipeline.errors import ResourceError
 from pipeline.machine import Machine
 
@@ -31,6 +31,14 @@ def test_a_key_stands_for_settings_files_and_machine(tmp_path: Path) -> None:
     facts = file.stat()
     os.utime(file, ns=(facts.st_atime_ns, facts.st_mtime_ns + 10**9))
     assert key() != first
+
+
+@pytest.mark.parametrize(("done", "told"), [(3, "after 3"), (None, "before the next iteration")])
+def test_a_run_that_was_stopped_says_how_far_it_came(
+    done: int | None, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say_stopped(done, 9)
+    assert capsys.readouterr().err == f"stopped {told} of 9 iterations; the same command goes on from there\n"
 
 
 def test_what_other_settings_left_goes_unless_it_is_at_work(tmp_path: Path) -> None:

@@ -192,3 +192,64 @@ def test_a_file_that_is_too_short_or_missing_is_refused(tmp_path: Path) -> None:
         ResourceError, match="gone: expected a file that can be read and written; found no such"
     ):
         workspace.open("gone", 3, SIZE, torch.float32)
+
+
+def reopened(store: FileStore) -> FileStore:
+    return FolderWorkspace(store.path.parent, CPU).open(store.path.name, 3, SIZE, store.dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_what_is_written_has_the_checksum_of_what_is_read(dtype: torch.dtype, tmp_path: Path) -> None:
+    store = made("file", tmp_path, dtype)
+    assert isinstance(store, FileStore)
+    checksums = [store.checksum()]
+    for seed, box in enumerate(BOXES):
+        call = store.add if seed % 2 else store.write
+        call(box, noise(box.size.height, box.size.width, seed))
+        if seed == 3:
+            # Written to after it was saved: that is known from the file alone.
+            store.save()
+        checksums.append(store.checksum())
+        assert reopened(store).checksum() == checksums[-1]
+    assert len(set(checksums)) == len(checksums)
+    store.clear()
+    assert store.checksum() == checksums[0]
+    assert reopened(store).checksum() == checksums[0]
+
+
+def test_a_checksum_reads_nothing_of_what_this_store_has_written(tmp_path: Path) -> None:
+    store = made("file", tmp_path)
+    assert isinstance(store, FileStore)
+    store.write(Box.whole(SIZE), noise(50, 70))
+    store.save()
+    store.checksum()
+    assert store.bytes_read == 0
+
+
+def test_a_checksum_tells_every_flipped_bit_and_every_moved_block(tmp_path: Path) -> None:
+    store = made("file", tmp_path)
+    assert isinstance(store, FileStore)
+    store.fill(noise(50, 70))
+    content, expected = store.path.read_bytes(), store.checksum()
+    length = 16 * 16 * 3 * 4
+
+    def changed(number: int) -> bytes:
+        flipped = bytearray(content)
+        # All bits of a word of 64, in blocks and words all over the file.
+        flipped[(number * 1013 * 8 + number // 8 % 8) % len(content)] ^= 1 << number % 8
+        return bytes(flipped)
+
+    signs = bytearray(content)
+    for place in range(7, 2 * length, 8):
+        signs[place] ^= 0x80
+    others = [
+        *(changed(number) for number in range(256)),
+        bytes(signs),
+        content[length : 2 * length] + content[:length] + content[2 * length :],
+        bytes(length) + content[length:],
+    ]
+    for other in others:
+        store.path.write_bytes(other)
+        assert reopened(store).checksum() != expected
+    store.path.write_bytes(content)
+    assert reopened(store).checksum() == expected
