@@ -177,13 +177,8 @@ def _resolved(
     for name in config.artworks:
         try:
             plan = resolve(config, name, seen, where)
-            used = [
-                each.settings
-                for each in plan.networks.values()
-                if each.settings.file is None or plan.is_painted
-            ]
             is_file = partial(seen.once, Path.is_file)
-            losses |= weights_sources(config, name, [each.network for each in used], where, is_file)
+            losses |= weights_sources(config, name, plan.loss_networks, where, is_file)
             plans[name] = plan
         except InputError as error:
             refused[name] = InputError.stating(placed(str(error), name, places, where))

@@ -5,7 +5,6 @@ What artworks can share is named by keys: shared_plans.py. What is made at one l
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import final
 
@@ -131,11 +130,10 @@ class Plan(Model):
         return self.sources[self.crops[key].prepared if key in self.crops else key]
 
     @property
-    def shared_keys(self) -> tuple[str, ...]:
-        """The keys and names of everything that it shares with other artworks."""
-        files = (self.weights, self.sources, self.crops, self.images, self.mixes, self.targets)
-        masks = (self.masks, self.mask_crops, self.partitions, self.combinations)
-        return tuple(dict.fromkeys(itertools.chain(*files, *masks)))
+    def loss_networks(self) -> tuple[NetworkName, ...]:
+        """The loss networks that training its networks needs, or the figures of what they paint."""
+        used = (each.settings for each in self.networks.values())
+        return tuple(each.network for each in used if each.file is None or self.is_painted)
 
     def mixed_from(self, key: str) -> tuple[str, str]:
         """The keys of the coarse and the fine image of a mixture: the coarse one is the lowest level's."""

@@ -8,43 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
-import textwrap
 import threading
 import time
 from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, final
+from typing import final
 
 from pipeline.files import is_held
 from pipeline.job_files import JobFiles
-from pipeline.plan import Plan
+from pipeline.job_logs import Job, JobLogs, JobState, steps
 
-State = Literal["done", "running", "failed", "stopped", "to do"]
 IN_USE = ".in-use"
-STATES: tuple[State, ...] = ("done", "running", "failed", "stopped", "to do")
+STATES: tuple[JobState, ...] = ("done", "running", "failed", "stopped", "to do")
 _PAUSE_TO_LOOK = 50  # so that looking takes at most two per cent of a core
-# A traceback of Python's deepest recursion, or of an error that quotes much; logs are shorter.
-_LOG_END_BYTES = 2**20
-_MISTAKE = re.compile(r"impasto [a-z-]+: .+")
-_PROGRESS = re.compile(r": (\d+)/(\d+)\b.*")
-_STEP = re.compile(r".+: \d+/\d+(, about .+ left)?\..*")
-_REASON_LENGTH = 400
-_TRACEBACK = "Traceback (most recent call last):"
-# torch has each process of a group tell its tracebacks behind this.
-_RANK = re.compile(r"^\[rank\d+\]: ?", re.MULTILINE)
-_SILENT = "ended without a word: killed, or out of memory or time"
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One job: its name, its log, and the benchmark that Snakemake writes when it is done."""
-
-    name: str
-    log: Path
-    benchmark: Path
+_MOST_NAMES = 20
+_UNSAID = "not made, and no log says why: a job was refused or the run ended before it began (see above)"
 
 
 @final
@@ -57,7 +36,7 @@ class ArtworkState:
         state: `done`; `running`: a job of it is at work; `failed`; `stopped`: a level was begun; or `to do`.
         share: Of its work, from 0 to 1: pixels times iterations.
         step: The job that is at work, stopped or failed.
-        iteration: Of the level that is at work or stopped.
+        iteration: Of the level, mixture or training that is at work or stopped.
         iterations: How many there will be.
         reason: Why it failed, as the job said it.
         log: Where it said so.
@@ -65,7 +44,7 @@ class ArtworkState:
     """
 
     artwork: str
-    state: State
+    state: JobState
     share: float = 0.0
     step: str = ""
     iteration: int | None = None
@@ -91,7 +70,7 @@ class Survey:
     artworks: tuple[ArtworkState, ...]
     at_work: bool
 
-    def of(self, state: State, *, on_demand: bool | None = None) -> tuple[ArtworkState, ...]:
+    def of(self, state: JobState, *, on_demand: bool | None = None) -> tuple[ArtworkState, ...]:
         """The artworks in this state: all, those that a plain `snakemake` leaves out, or the others."""
         asked = (False, True) if on_demand is None else (on_demand,)
         return tuple(one for one in self.artworks if one.state == state and one.on_demand in asked)
@@ -118,115 +97,58 @@ class Survey:
 
     def _counted(self, *, on_demand: bool) -> str:
         number = sum(one.on_demand == on_demand for one in self.artworks)
-        found: dict[State, int] = {state: len(self.of(state, on_demand=on_demand)) for state in STATES}
+        found: dict[JobState, int] = {state: len(self.of(state, on_demand=on_demand)) for state in STATES}
         others = [f"{count} {state}" for state, count in found.items() if count and state != "done"]
         return ", ".join([f"{found['done']} of {number} artworks done", *others])
 
 
-@final
-class _Logs:
-    """What the logs of a collection say, each read once.
-
-    Args:
-        files: The collection's jobs.
-        at_work: Whether a run is on.
-        since: When it began, in seconds; 0 for none.
-    """
-
-    def __init__(self, files: JobFiles, *, at_work: bool, since: float) -> None:
-        results = Path(files.collection.results)
-        self._logs, self._benchmarks = results / "logs", results / "benchmarks"
-        self._at_work = at_work
-        self._since = since
-        self._seen: dict[Path, tuple[State, str]] = {}
-        self._shared: dict[str, list[Job]] = {}
-        for folder in _folders(self._logs):
-            if folder.name not in files.collection.config.artworks:
-                for job in self._jobs(folder, folder.name):
-                    self._shared.setdefault(job.log.stem, []).append(job)
-
-    def jobs(self, plan: Plan) -> list[Job]:
-        """The jobs that were begun for an artwork or for what it shares, in the order of their beginning."""
-        found = [job for key in plan.shared_keys for job in self._shared.get(key, ())]
-        found += self._jobs(self._logs / plan.artwork)
-        return sorted(found, key=lambda job: self._modified(job.log))
-
-    def level(self, artwork: str, result: Path, level_px: int) -> Path | None:
-        """The log of the job that is at work on a level, if one is."""
-        name = f"{'stylise' if result.stem == 'stylised' else 'refine'}-{level_px}"
-        log = self._logs / artwork / f"{name}.log"
-        job = Job(name, log, self._benchmarks / artwork / f"{name}.tsv")
-        return log if log.exists() and self.state(job)[0] == "running" else None
-
-    def state(self, job: Job) -> tuple[State, str]:
-        """The state of a job, and why it failed."""
-        if job.log not in self._seen:
-            self._seen[job.log] = self._state(job)
-        return self._seen[job.log]
-
-    def _state(self, job: Job) -> tuple[State, str]:
-        begun = self._modified(job.log)
-        if self._modified(job.benchmark) >= begun:
-            return "done", ""
-        of_this_run = begun >= self._since
-        reason = _failure(_end_of(job.log))
-        if reason is not None:
-            # An older failure is tried again by the run that is on.
-            return ("failed", reason) if of_this_run or not self._at_work else ("to do", "")
-        if not of_this_run:
-            return "to do", ""
-        return ("running" if self._at_work else "stopped"), ""
-
-    def _jobs(self, folder: Path, rule: str = "") -> list[Job]:
-        benchmarks = self._benchmarks / folder.name
-        with contextlib.suppress(OSError):
-            return [
-                Job(f"{rule} {log.stem}".strip(), log, benchmarks / f"{log.stem}.tsv")
-                for log in folder.iterdir()
-                if log.suffix == ".log"
-            ]
-        return []
-
-    @staticmethod
-    def _modified(path: Path) -> float:
-        with contextlib.suppress(OSError):
-            return path.stat().st_mtime
-        return 0.0
-
-
-def _folders(folder: Path) -> list[Path]:
-    with contextlib.suppress(OSError):
-        return sorted(path for path in folder.iterdir() if path.is_dir())
-    return []
-
-
-def survey(files: JobFiles, *, ended: bool = False) -> Survey:
+def survey(files: JobFiles, *, unmade: Container[str] | None = None) -> Survey:
     """How far the collection is now.
 
     Args:
         files: The collection's jobs.
-        ended: Whether the run that holds the results has come to its end: what is not done has failed.
+        unmade: None while a run may be on. Once one has come to its end, which makes a failure of what its
+            jobs began and did not finish: the artworks of which it did not make all that it was to make.
+            They are not done, whatever files an earlier run made of them.
     """
+    logs = _logs(files, ended=unmade is not None)
+    found = (
+        replace(_artwork(files, name, logs, unmade), on_demand=artwork.on_demand)
+        for name, artwork in files.collection.config.artworks.items()
+    )
+    return Survey(tuple(found), logs.at_work)
+
+
+def _logs(files: JobFiles, *, ended: bool) -> JobLogs:
+    """What the logs say: of the run that is on, of the one that has just ended, or else of all there were."""
     lock = Path(files.collection.results) / IN_USE
     at_work = not ended and is_held(lock)
     since = lock.stat().st_mtime if (at_work or ended) and lock.exists() else 0.0
-    logs = _Logs(files, at_work=at_work, since=since)
-    found = (
-        replace(_artwork(files, name, logs, ended=ended), on_demand=artwork.on_demand)
-        for name, artwork in files.collection.config.artworks.items()
-    )
-    return Survey(tuple(found), at_work)
+    return JobLogs(files, at_work=at_work, since=since)
 
 
-def failures(files: JobFiles, asked: Container[str]) -> list[str]:
-    """A line for each artwork that a run which has just ended could not make: why, and where its log is.
+def failures(files: JobFiles, asked: Container[str], unmade: Container[str]) -> list[str]:
+    """What a run that has just ended could not make, a line each, and where the log is.
+
+    The artworks in the words of the jobs that failed; those of which none said anything, in one line; and
+    what belongs to no artwork, such as the report.
 
     Args:
         files: The collection's jobs.
         asked: The artworks that the run was to make something of: what the others lack is no failure of it.
+        unmade: Those of which it did not make all that it was to make.
     """
-    failed = survey(files, ended=True).of("failed")
-    return [f"{artwork.artwork}: {artwork.told}" for artwork in failed if artwork.artwork in asked]
+    found = survey(files, unmade=unmade).artworks
+    failed = {one.artwork: f"{one.artwork}: {one.told}" for one in found if one.state == "failed"}
+    told = [line for artwork, line in failed.items() if artwork in asked]
+    silent = [one.artwork for one in found if one.artwork in unmade and one.artwork not in failed]
+    if silent:
+        more = f", and {len(silent) - _MOST_NAMES} more" if len(silent) > _MOST_NAMES else ""
+        told.append(f"{', '.join(silent[:_MOST_NAMES])}{more}: {_UNSAID}")
+    logs = _logs(files, ended=True)
+    others = ((job, *logs.state(job)) for job in logs.others)
+    ended = [(job, reason) for job, state, reason in others if state in ("failed", "stopped")]
+    return told + [f"{job.name}: {reason} ({job.log.as_posix()})" for job, reason in ended]
 
 
 def unreported(files: JobFiles, asked: Container[str], *, on_demand: bool) -> list[str]:
@@ -274,35 +196,37 @@ def follow(files: JobFiles, tell: Callable[[str], object], every_s: float = 30.0
     threading.Thread(target=look, daemon=True, name="progress").start()
 
 
-def _artwork(files: JobFiles, name: str, logs: _Logs, *, ended: bool) -> ArtworkState:
+def _artwork(files: JobFiles, name: str, logs: JobLogs, unmade: Container[str] | None) -> ArtworkState:
     refused = files.collection.refused.get(name)
     if refused is not None:
         return ArtworkState(name, "failed", reason=refused)
     # A print that fails its limits of quality is not done.
-    if all(Path(file).exists() for file in files.finished(name)):
+    done = name not in (unmade or ()) and all(Path(file).exists() for file in files.finished(name))
+    if done and unmade is None:
         return ArtworkState(name, "done", share=1.0)
-    share, iteration = _rendered(files, name, logs)
-    at: dict[State, tuple[Job, str]] = {}
+    # The latest job in each state; of those that ended without a failure the first: the others wait for it.
+    at: dict[JobState, tuple[Job, str]] = {}
     for job in logs.jobs(files.collection.plans[name]):
         state, reason = logs.state(job)
-        at[state] = (job, reason)
-        if state == "failed":
-            break
-    if "failed" in at:
-        job, reason = at["failed"]
+        if state != "stopped" or state not in at:
+            at[state] = (job, reason)
+    share, iteration = _rendered(files, name, logs)
+    failed = at.get("failed") or (at.get("stopped") if unmade is not None else None)
+    if failed is not None:
+        job, reason = failed
         return ArtworkState(name, "failed", share, job.name, reason=reason, log=job.log.as_posix())
-    if ended and "stopped" in at:
-        job, _ = at["stopped"]
-        return ArtworkState(name, "failed", share, job.name, reason=_SILENT, log=job.log.as_posix())
+    if done:
+        return ArtworkState(name, "done", share=1.0)
     for state in ("running", "stopped"):
         if state in at:
             job, _ = at[state]
-            level = iteration if job.name.startswith(("stylise", "refine")) else (None, None)
-            return ArtworkState(name, state, share, job.name, *level)
+            own_level = job.name.startswith(("stylise", "refine"))
+            told = iteration if own_level else next(reversed(list(steps(job.log))), (None, None))
+            return ArtworkState(name, state, share, job.name, *told)
     return ArtworkState(name, "to do", share)
 
 
-def _rendered(files: JobFiles, name: str, logs: _Logs) -> tuple[float, tuple[int | None, int | None]]:
+def _rendered(files: JobFiles, name: str, logs: JobLogs) -> tuple[float, tuple[int | None, int | None]]:
     """The share of the artwork's rendering that is done, and how far the level is that is next."""
     levels = files.collection.plans[name].levels
     # A level that a network paints has no iterations, and is painted at once.
@@ -320,39 +244,9 @@ def _rendered(files: JobFiles, name: str, logs: _Logs) -> tuple[float, tuple[int
 
 def _iteration(result: Path, log: Path | None) -> int:
     """The iteration that a level has come to by its checkpoint, or by the log of the job at work on it."""
-    said = [] if log is None else [_PROGRESS.search(line) for line in _end_of(log)]
-    found = [int(match[1]) for match in said if match is not None]
+    found = [] if log is None else [done for done, _ in steps(log)]
     for manifest in result.parent.glob(f".{result.stem}-*.state/checkpoint.json"):
         # It may be replaced while it is read.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             found.append(int(json.loads(manifest.read_bytes())["numbers"]["work"]["iteration"]))
     return max(found, default=0)
-
-
-def _end_of(log: Path) -> list[str]:
-    """The last lines of a log that are not empty."""
-    try:
-        with log.open("rb") as stream:
-            stream.seek(max(0, log.stat().st_size - _LOG_END_BYTES))
-            text = stream.read().decode("utf-8", "replace")
-    except OSError:
-        return []
-    return [line.rstrip() for line in _RANK.sub("", text).splitlines() if line.strip()]
-
-
-def _failure(end: list[str]) -> str | None:
-    """Why a job failed, as the end of its log says; None where it does not.
-
-    What comes before a step was no end of the job: a thread's traceback, or another's that was only told.
-    """
-    steps = [number for number, line in enumerate(end) if _STEP.fullmatch(line)]
-    last = end[steps[-1] + 1 :] if steps else end
-    mistakes = [line for line in last if _MISTAKE.fullmatch(line)]
-    if mistakes:
-        return mistakes[-1]
-    tracebacks = [number for number, line in enumerate(last) if _TRACEBACK in line]
-    if not tracebacks:
-        return None
-    # Frames are indented, the error is not; its message may have more lines.
-    told = (line for line in last[tracebacks[-1] + 1 :] if not line[0].isspace())
-    return textwrap.shorten(next(told, last[-1]), _REASON_LENGTH, placeholder=" ...")

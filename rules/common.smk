@@ -91,14 +91,17 @@ onstart:
 
 
 onsuccess:
-    logger.info(survey(FILES, ended=True).line)
+    logger.info(survey(FILES, unmade=()).line)
 
 
 # Each artwork that was not made, in the words of the job that failed, at the end where it is seen.
 onerror:
-    logger.error(survey(FILES, ended=True).line)
     asked = {job.wildcards_dict.get("artwork") for job in workflow.dag.jobs}
-    for line in failures(FILES, asked):
+    unmade = {
+        job.wildcards_dict.get("artwork") for job in workflow.dag.needrun_jobs()
+    }
+    logger.error(survey(FILES, unmade=unmade).line)
+    for line in failures(FILES, asked, unmade):
         logger.error(f"  {line}")
     # The report rules wait for all their artworks: those that are finished are shown all the same.
     for on_demand in (False, True):

@@ -108,6 +108,11 @@ INPUTS: Mapping[str, DemoInput] = {entry.name: entry for entry in _INPUTS}
 """By file name."""
 
 
+def is_input(path: Path) -> bool:
+    """Whether a picture is one of the demo's: one of the user's may have its name, in another folder."""
+    return path.parent.name == "demo" and path.name in INPUTS
+
+
 def make(name: str, output: Path, progress: Progress | None = None) -> None:
     """Makes one demo input, whole or not at all; the same file every time on one machine.
 

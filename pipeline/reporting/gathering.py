@@ -281,8 +281,7 @@ def credits_of(plans: Iterable[Plan]) -> list[Credit]:
     names = dict.fromkeys(name for plan in plans for name in plan.weights)
     models = [weights.describe(name) for name in names]
     paths = dict.fromkeys(path for plan in plans for path in plan.sources.values())
-    # A picture of the user's may have the name of one of the demo's, in another folder.
-    files = [path.name for path in paths if path.parent.name == "demo" and path.name in demo.INPUTS]
+    files = [path.name for path in paths if demo.is_input(path)]
     return [
         *(_credit(f"{entry.name} weights", entry.credit, entry.licence) for entry in models),
         *(_credit(file, *demo.INPUTS[file].credit.rsplit("; ", 1)) for file in files),

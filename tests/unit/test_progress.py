@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from running import within
@@ -20,6 +21,7 @@ from pipeline.errors import InputError
 from pipeline.files import is_held
 from pipeline.geometry import Size
 from pipeline.job_files import JobFiles
+from pipeline.plan import Plan
 from pipeline.progress import ArtworkState, failures, follow, survey, unreported
 
 STARTED = 1_000_000_000.0
@@ -92,6 +94,14 @@ def at_work() -> Iterator[None]:
             process.communicate()
 
 
+def with_limits(plan: Plan) -> Plan:
+    """The same artwork, whose print is judged."""
+    settings = plan.settings
+    limits = settings.quality.limits.model_copy(update={"clipping": 0.1})
+    quality = settings.quality.model_copy(update={"limits": limits})
+    return plan.model_copy(update={"settings": settings.model_copy(update={"quality": quality})})
+
+
 def of(files: JobFiles, name: str) -> ArtworkState:
     return next(artwork for artwork in survey(files).artworks if artwork.artwork == name)
 
@@ -144,9 +154,144 @@ def test_what_is_made_on_demand_is_told_apart(files: JobFiles) -> None:
 
 def test_a_run_tells_the_failures_of_what_it_asked_for(files: JobFiles) -> None:
     ran("a/plan", "impasto plan: x: expected y; found z.\n", done=False)
-    assert failures(files, {"b"}) == []
-    (line,) = failures(files, {"a"})
-    assert line.startswith("a: impasto plan: x: ")
+    assert failures(files, {"b"}, set()) == []
+    (line,) = failures(files, {"a"}, {"a"})
+    assert line == "a: impasto plan: x: expected y; found z. (results/logs/a/plan.log)"
+
+
+def test_what_failed_before_a_run_is_no_failure_of_it(files: JobFiles) -> None:
+    ran("a/refine-128", "impasto refine: a: expected memory; found none.\n", begun_s=-9, done=False)
+    ran("a/judge", "impasto judge: a: expected x; found y.\n", begun_s=3, done=False)
+    ran("b/refine-128", "impasto refine: b: expected memory; found none.\n", begun_s=-9, done=False)
+    told = failures(files, {"a", "b"}, {"a"})
+    assert told == ["a: not made, and no log says why" + UNSAID]
+    plans = {name: with_limits(plan) for name, plan in files.collection.plans.items()}
+    limited = JobFiles(dataclasses.replace(files.collection, plans=plans))
+    told = failures(limited, {"a", "b"}, {"a"})
+    assert told == ["a: impasto judge: a: expected x; found y. (results/logs/a/judge.log)"]
+    # No run has begun since: the last word of each.
+    assert [of(limited, name).step for name in ("a", "b")] == ["judge", "refine-128"]
+    ran("a/refine-128", "impasto refine: a: expected memory; found none.\n", begun_s=4, done=False)
+    assert of(limited, "a").step == "refine-128"
+
+
+def test_a_level_that_the_plan_no_longer_has_is_no_failure(files: JobFiles) -> None:
+    ran("a/refine-8192", "impasto refine: a: expected memory; found none.\n", done=False)
+    ran("a/refine-64", "impasto refine: a: expected memory; found none.\n", done=False)
+    ran("a/export_print-avif", "impasto export-print: a: expected x; found y.\n", done=False)
+    ran("fetch_weights/sam_vit_h", "impasto fetch-weights: x: expected y; found z.\n", done=False)
+    assert of(files, "a").state == "to do"
+    ran("a/upsample-128", "impasto upsample: a: expected x; found y.\n", begun_s=-9, done=False)
+    assert of(files, "a").step == "upsample-128"
+
+
+UNSAID = ": a job was refused or the run ended before it began (see above)"
+
+
+def test_artworks_of_which_no_job_said_anything_are_named_too(files: JobFiles) -> None:
+    assert failures(files, {"a", "b", "gone"}, {"a", "b", "gone"}) == [
+        "gone: config.yaml: artworks.gone.content: gone.png: expected an image file; found none.",
+        "a, b: not made, and no log says why" + UNSAID,
+    ]
+    # What an earlier run made of it is not what was asked for.
+    finish(files, "a")
+    assert failures(files, {"a", "b"}, {"a"}) == ["a: not made, and no log says why" + UNSAID]
+    assert survey(files, unmade={"a"}).line.startswith("0 of 3 artworks done, ")
+    assert survey(files, unmade=()).line.startswith("1 of 3 artworks done, ")
+    many = {f"a{number}": files.collection.config.artworks["a"] for number in range(25)}
+    config = files.collection.config.model_copy(update={"artworks": many})
+    plans = dict.fromkeys(many, files.collection.plans["a"])
+    crowd = JobFiles(dataclasses.replace(files.collection, config=config, plans=plans, refused={}))
+    (line,) = failures(crowd, many, many)
+    assert line.startswith(f"{', '.join(f'a{number}' for number in range(20))}, and 5 more: not made, ")
+
+
+def test_a_failure_is_told_though_an_earlier_run_had_made_everything(files: JobFiles) -> None:
+    finish(files, "a")
+    ran("a/refine-128", "impasto refine: a: expected b; found c.\n", done=False)
+    assert failures(files, {"a"}, {"a"}) == [
+        "a: impasto refine: a: expected b; found c. (results/logs/a/refine-128.log)"
+    ]
+
+
+def test_what_a_run_makes_for_no_artwork_may_fail_too(files: JobFiles) -> None:
+    finish(files, "a")
+    finish(files, "b")
+    ran("report", "impasto report: x: expected y; found z.\n", done=False)
+    ran("fetch_viewer", "impasto fetch-viewer: x: expected y; found z.\n", begun_s=-5, done=False)
+    ran("report_on_demand")
+    told = ["report: impasto report: x: expected y; found z. (results/logs/report.log)"]
+    assert failures(files, {"a", "b"}, set()) == told
+    # The report makes no artwork.
+    assert survey(files).line.startswith("2 of 3 artworks done, 1 failed (")
+
+
+def test_a_job_that_was_stopped_is_told_in_its_own_words(files: JobFiles) -> None:
+    said = "stopped after 4 of 10 iterations; the same command goes on from there"
+    ran("a/stylise-64", f"a 64: 4/10. loss 3\n{said}\nwarning: x\n", done=False)
+    assert failures(files, {"a"}, {"a"}) == [f"a: {said} (results/logs/a/stylise-64.log)"]
+    assert of(files, "a").state == "stopped"
+
+
+def test_of_jobs_that_never_began_the_first_is_told(files: JobFiles) -> None:
+    # Jobs of one group: Snakemake leaves an empty log of each.
+    for begun_s, job in enumerate(("assemble", "export_print-tif", "record"), start=1):
+        ran(f"a/{job}", begun_s=begun_s, done=False)
+    said = "said nothing: refused, not started, killed, or out of memory or time"
+    assert failures(files, {"a"}, {"a"}) == [f"a: {said} (results/logs/a/assemble.log)"]
+    ran("a/preview", "impasto preview: x: expected y; found z.\n", begun_s=9, done=False)
+    assert failures(files, {"a"}, {"a"})[0].startswith("a: impasto preview: ")
+
+
+@pytest.fixture
+def painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobFiles:
+    """Two that wait for a network, which learns from pictures of the demo's, and one that does not."""
+    monkeypatch.chdir(tmp_path)
+    network: dict[str, Any] = {
+        "styles": {"s": "resources/demo/painted_night.png"},
+        "photographs": ["resources/demo/chelsea.png"],
+    }
+    painted = {"content": "c.png", "style": network["styles"]["s"], "feedforward": {"network": "n"}}
+    raw = {
+        "networks": {"n": {**network, "network": "vgg19"}},
+        "weights": {"vgg19": {"url": "https://example.org/v", "sha256": "0" * 64}},
+        "artworks": {
+            "a": {**painted, "method": "feedforward"},
+            "b": {**painted, "start": "feedforward", "levels": [64]},
+            "c": {"content": "c.png", "style": "coffee.png", "levels": [64]},
+        },
+    }
+    return JobFiles(resolve_collection(raw, lambda _: Size(200, 300)))
+
+
+def test_a_training_is_told_of_all_that_wait_for_it(painted: JobFiles) -> None:
+    (key,) = painted.collection.networks
+    said = f"train {key}: 1200/40000, about 5 h 10 min left. loss 3\n"
+    ran(f"train/{key}", said, done=False)
+    with at_work():
+        found = survey(painted)
+        assert [(one.state, one.told) for one in found.artworks] == [
+            *[("running", f"train {key}: 1200/40000")] * 2,
+            ("to do", ""),
+        ]
+        assert found.line.startswith(
+            "0 of 3 artworks done, 2 running, 1 to do (0% of the rendering). At work: "
+        )
+    line = "impasto train: x: expected y; found z."
+    ran(f"train/{key}", f"{said}{line}\n", done=False)
+    told = f"{line} (results/logs/train/{key}.log)"
+    assert failures(painted, {"a", "b", "c"}, {"a", "b"}) == [f"a: {told}", f"b: {told}"]
+
+
+@pytest.mark.parametrize(
+    "job", ["fetch_weights/vgg19", "make_demo/painted_night.png", "make_demo/chelsea.png"]
+)
+def test_what_a_training_needs_is_told_of_all_that_wait_for_it(painted: JobFiles, job: str) -> None:
+    ran(job, "impasto x: expected y; found z.\n", done=False)
+    assert [one.state for one in survey(painted).artworks] == ["failed", "failed", "to do"]
+    ran("make_demo/coffee.png", "impasto make-demo: x: expected y; found z.\n", done=False)
+    # A picture of the user's by that name.
+    assert of(painted, "c").state == "to do"
 
 
 def test_one_on_demand_that_cannot_be_made_is_no_part_of_the_line_of_a_plain_run(files: JobFiles) -> None:
@@ -184,10 +329,7 @@ def test_done_is_what_has_all_its_files(files: JobFiles) -> None:
 
 def test_a_print_that_fails_its_limits_is_not_done(files: JobFiles) -> None:
     plans = dict(files.collection.plans)
-    settings = plans["a"].settings
-    limits = settings.quality.limits.model_copy(update={"clipping": 0.1})
-    quality = settings.quality.model_copy(update={"limits": limits})
-    plans["a"] = plans["a"].model_copy(update={"settings": settings.model_copy(update={"quality": quality})})
+    plans["a"] = with_limits(plans["a"])
     limited = JobFiles(dataclasses.replace(files.collection, plans=plans))
     finish(files, "a")
     line = "impasto judge: results/a/quality.json: expected at most 0.1 clipped; found 0.2."
@@ -252,7 +394,7 @@ def test_a_mistake_is_told_of_all_who_need_the_file(files: JobFiles) -> None:
         state = of(files, name)
         assert (state.state, state.reason, state.log) == ("failed", line, f"results/logs/prepare/{style}.log")
         assert state.told == f"{line} (results/logs/prepare/{style}.log)"
-    assert failures(files, {"a", "b", "gone"}) == [
+    assert failures(files, {"a", "b", "gone"}, set()) == [
         f"a: {line} (results/logs/prepare/{style}.log)",
         f"b: {line} (results/logs/prepare/{style}.log)",
         "gone: config.yaml: artworks.gone.content: gone.png: expected an image file; found none.",
@@ -265,7 +407,7 @@ def test_a_mistake_is_told_of_all_who_need_the_file(files: JobFiles) -> None:
 def test_a_bug_is_told_by_its_last_line_and_a_killed_job_by_its_log(files: JobFiles) -> None:
     ran("a/plan", "Traceback (most recent call last):\n  File x\nZeroDivisionError: division\n", done=False)
     ran("b/stylise-64", "b 64: 4/10. loss 3\n", done=False)
-    assert [artwork.told for artwork in survey(files, ended=True).artworks[:2]] == [
+    assert [artwork.told for artwork in survey(files, unmade={"a", "b"}).artworks[:2]] == [
         "ZeroDivisionError: division (results/logs/a/plan.log)",
         "ended without a word: killed, or out of memory or time (results/logs/b/stylise-64.log)",
     ]
@@ -312,10 +454,18 @@ def test_what_a_job_told_before_it_went_on_is_no_failure(files: JobFiles, step: 
 
 def test_who_follows_is_told_of_changes_alone(files: JobFiles) -> None:
     lines: list[str] = []
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        if len(lines) == 2:
+            # The thread must not go on in other tests.
+            raise SystemExit
+
     before = threading.active_count()
-    follow(files, lines.append, every_s=0.01)
+    follow(files, tell, every_s=0.01)
     assert threading.active_count() == before + 1
     assert within(10, lambda: len(lines) == 1)
     finish(files, "a")
     assert within(10, lambda: len(lines) == 2)
     assert lines[1].startswith("1 of 3 artworks done, ")
+    assert within(10, lambda: threading.active_count() == before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import signal
 import sys
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_damaged_or_missing_picture_fails_in_one_line_and_once_mended_the_run_goes_on(
-    warm: Checkout,
+    warm: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photo = warm.folder / "inputs" / "content.png"
     whole = photo.read_bytes()
@@ -28,8 +29,14 @@ def test_a_damaged_or_missing_picture_fails_in_one_line_and_once_mended_the_run_
     config = copy.deepcopy(CONFIG)
     config["artworks"]["gone"] = {"content": "inputs/gone.png", "style": "inputs/style.png"}
     config["artworks"]["later"] = {**config["artworks"]["gone"], "on_demand": True}
+    config["artworks"]["silent"] = config["artworks"]["scene"]
     warm.configure(config)
+    # A job that ends before it has opened its log, as on a node that cannot start it.
+    node = warm.folder / "node.sh"
+    node.write_text("[[ $BASH_EXECUTION_STRING != *results/silent/plan.json* ]] || exit 1\n")
+    monkeypatch.setenv("BASH_ENV", str(node))
     done = warm.snakemake("--cores", 1, "--until", "prepare", "plan")
+    monkeypatch.delenv("BASH_ENV")
     assert done.returncode == 1
     told = done.stdout + done.stderr
     gone = "config.yaml: artworks.gone.content: inputs/gone.png: expected an image file; found no such file."
@@ -42,6 +49,10 @@ def test_a_damaged_or_missing_picture_fails_in_one_line_and_once_mended_the_run_
     line = "impasto prepare: inputs/content.png: expected a complete image; found damaged or truncated data"
     assert line in told
     assert "Traceback" not in told
+    summary = told.rpartition("artworks done")[2]
+    assert re.findall("^  (.+?): ", summary, re.MULTILINE) == ["halves", "gone", "silent"]
+    assert f"  halves: {line}" in summary
+    assert "  silent: said nothing: refused, not started, killed, or out of memory or time (" in summary
     made = {path.name.partition("-")[0] for path in (warm.folder / "results/shared/prepared").iterdir()}
     assert made == {"scene", "style", "other"}
     photo.write_bytes(whole)
