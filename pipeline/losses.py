@@ -8,7 +8,7 @@ Shapes: N channels, M positions of a layer; G = (1 / M) sum over positions of T^
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, final
 
@@ -18,7 +18,16 @@ from torch import Tensor
 
 from pipeline.geometry import Size
 from pipeline.layers import Layer
-from pipeline.statistics import first_moment, second_moment, squared_difference, total_variation
+from pipeline.statistics import (
+    Pull,
+    first_moment,
+    first_moment_pull,
+    second_moment,
+    second_moment_pull,
+    squared_difference,
+    squared_difference_pull,
+    total_variation,
+)
 
 PIXELS = Layer("pixels", channels=3, stride_px=1, receptive_field_px=3)
 """The image itself, for terms that need no network: a unit is a pixel, and it knows its neighbours."""
@@ -79,6 +88,9 @@ class Term(Protocol):
     def measure(self, seen: Observation) -> Tensor:
         """The sum over the positions that are shown."""
 
+    def pull(self, seen: Observation, derivative: Tensor) -> Pull | None:
+        """What a derivative by the sum asks of the features; None if it looks at the pixels themselves."""
+
     @property
     def is_linear(self) -> bool:
         """Whether the value is a multiple of the sum, so that its derivative is known before the sum is."""
@@ -128,6 +140,12 @@ class ContentTerm:
         name = self.layer.name
         weights = None if self.region_weights is None else self._weights(seen.shares[name])
         return squared_difference(seen.features[name], seen.content[name], weights)
+
+    def pull(self, seen: Observation, derivative: Float[Tensor, ""]) -> Pull:
+        """What a derivative by the sum asks of the features."""
+        name = self.layer.name
+        weights = None if self.region_weights is None else self._weights(seen.shares[name])
+        return squared_difference_pull(seen.features[name], seen.content[name], weights, derivative)
 
     def judge(self, mean: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """The weighted mean over elements; `mean` is the one over positions."""
@@ -186,6 +204,11 @@ class GramTerm:
         guide = None if self.region is None else seen.guides[self.layer.name][self.region]
         return second_moment(seen.features[self.layer.name], guide)
 
+    def pull(self, seen: Observation, derivative: Float[Tensor, "channels channels"]) -> Pull:
+        """What a derivative by the sum asks of the features."""
+        guide = None if self.region is None else seen.guides[self.layer.name][self.region]
+        return second_moment_pull(seen.features[self.layer.name], guide, derivative)
+
     def judge(self, mean: Float[Tensor, "channels channels"]) -> Float[Tensor, ""]:
         """The weighted mean of squared differences between the Gram matrices."""
         return self.weight * (mean - self.target.to(mean)).square().mean()
@@ -239,6 +262,11 @@ class MeansTerm:
         guide = None if self.region is None else seen.guides[self.layer.name][self.region]
         return first_moment(seen.features[self.layer.name], guide)
 
+    def pull(self, seen: Observation, derivative: Float[Tensor, " channels"]) -> Pull:
+        """What a derivative by the sum asks of the features."""
+        guide = None if self.region is None else seen.guides[self.layer.name][self.region]
+        return first_moment_pull(seen.features[self.layer.name], guide, derivative)
+
     def judge(self, mean: Float[Tensor, " channels"]) -> Float[Tensor, ""]:
         """The weighted mean of squared differences between the means."""
         return self.weight * (self.gain * mean - self.target.to(mean)).square().mean()
@@ -280,6 +308,9 @@ class TotalVariationTerm:
         if seen.pixels is None:
             raise ValueError("the total variation needs the pixels; the observation has none")
         return total_variation(seen.pixels)
+
+    def pull(self, seen: Observation, derivative: Float[Tensor, ""]) -> None:
+        """Nothing of features: it looks at the pixels."""
 
     def judge(self, mean: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """The weighted mean over elements; `mean` is the one over pixels."""
@@ -343,13 +374,40 @@ class Loss:
         terms = tuple(term for term in self.terms if not term.is_linear)
         return Loss(terms) if terms else self
 
-    def measure(self, seen: Observation) -> dict[Statistic, Tensor]:
-        """Every statistic the terms need, over the positions shown; each is computed once."""
-        sums: dict[Statistic, Tensor] = {}
+    @property
+    def of_pixels(self) -> frozenset[Statistic]:
+        """What is measured of the image itself."""
+        return frozenset(term.statistic for term in self.terms if term.layer == PIXELS)
+
+    def measure(
+        self, seen: Observation, wanted: Collection[Statistic] | None = None
+    ) -> dict[Statistic, Tensor]:
+        """The statistics that are wanted, by default all the terms need, over the positions shown.
+
+        Each is computed once.
+        """
+        return {
+            statistic: term.measure(seen)
+            for statistic, term in self._measuring.items()
+            if wanted is None or statistic in wanted
+        }
+
+    def pulls(self, seen: Observation, derivatives: Mapping[Statistic, Tensor]) -> dict[str, list[Pull]]:
+        """What derivatives by the statistics ask of the features over the positions shown, by layer name."""
+        found: dict[str, list[Pull]] = {}
+        for statistic, term in self._measuring.items():
+            pull = term.pull(seen, derivatives[statistic])
+            if pull is not None:
+                found.setdefault(statistic.layer, []).append(pull)
+        return found
+
+    @property
+    def _measuring(self) -> dict[Statistic, Term]:
+        """The first term that needs a statistic, which measures it for all that do."""
+        found: dict[Statistic, Term] = {}
         for term in self.terms:
-            if term.statistic not in sums:
-                sums[term.statistic] = term.measure(seen)
-        return sums
+            found.setdefault(term.statistic, term)
+        return found
 
     def judge(self, sums: Mapping[Statistic, Tensor], size: Size) -> dict[str, Float[Tensor, ""]]:
         """The terms' weighted values by name, in float64; the loss is their sum.

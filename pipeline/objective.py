@@ -2,10 +2,10 @@
 
 `WholeObjective` is the statement: autograd over the whole image. `TiledObjective` computes the same numbers
 in two passes over tiles. Pass 1 adds the tiles' statistics, without gradients; the loss follows from the
-sums, and so does its derivative with respect to each sum. Pass 2 runs each tile forward and backward with
-those derivatives as incoming gradients of its own statistics. A tile measures its core only, so every feature
-is owned by one tile and autograd injects zero outside the core; the gradients of the haloed tiles ADD up to
-that of the whole image. A term that is linear in its sum, as that of the content is, needs no pass 1 for its
+sums, and so does its derivative with respect to each sum. Pass 2 runs each tile forward and backward, and adds
+what those derivatives ask of the tile's features to their gradients. A tile measures its core only, so every
+feature is owned by one tile and nothing is asked outside the core; the gradients of the haloed tiles ADD up
+to that of the whole image. A term that is linear in its sum, as that of the content is, needs no pass 1 for its
 derivative: where the gradient is wanted whatever the loss, the term is left to pass 2, and pass 1 runs the
 network over the image alone and no further than the deepest layer of the other terms. pipeline/README.md
 tells why a halo of (R - s) / 2 makes this exact.
@@ -28,13 +28,13 @@ from pipeline.features import Encoder
 from pipeline.geometry import Box, Size
 from pipeline.groups import Part
 from pipeline.guidance import Guidance
-from pipeline.losses import Loss, Statistic
+from pipeline.losses import Loss, Observation, Statistic
 from pipeline.machine import give_back_freed_memory
 from pipeline.rasters import Raster, TensorRaster
 from pipeline.stores import Store, TensorStore
 from pipeline.streaming import Streaming
 from pipeline.tiles import Tile
-from pipeline.views import Read, View
+from pipeline.views import Chain, Read, View
 
 _TIDY_AFTER = 4
 """Tiles: page faults then take some hundredths of the time, and sixteen take hardly more memory than four."""
@@ -135,7 +135,7 @@ class WholeObjective:
         read = self._view.read(_raster(image), whole, self._content)
         leaf = read.pixels.detach().requires_grad_()
         with torch.enable_grad():
-            seen = self._view.observe(leaf, read, whole)
+            seen = self._view.observe(self._view.chain(leaf, whole), read, whole)
             values = self._loss.judge(self._loss.measure(seen), self.size)
             total = torch.stack(list(values.values())).sum()
         # The one place where the host waits for the device.
@@ -213,7 +213,7 @@ class TiledObjective:
         """The loss at this image: pass 1. A gradient that follows measures the linear terms itself."""
         image = _raster(image)
         sums: dict[Statistic, Tensor] = {}
-        kept: dict[Tile, _MeasuredTile] = {}
+        kept: dict[Tile, _Seen] = {}
         first = self._first_view if gradient_follows else self._view
         late = self._loss.statistics - first.loss.statistics
 
@@ -224,11 +224,12 @@ class TiledObjective:
             tiles = stream.ahead(self.tiles, lambda tile: self._read(view(tile), image, tile))
             for done, (tile, read) in enumerate(tiles, start=1):
                 with torch.set_grad_enabled(tile in self._kept):
-                    measured = _measured(view(tile), read, tile)
+                    seen = _seen(view(tile), read, tile)
                 if tile in self._kept:
-                    kept[tile] = measured
-                _add({name: v for name, v in measured.sums.items() if name not in late}, to=sums)
-                del measured, read
+                    kept[tile] = seen
+                with torch.no_grad():
+                    _add(view(tile).loss.measure(seen[1], first.loss.statistics), to=sums)
+                del seen, read
                 self._tidy(done)
         whole = self._of_all(sums)
         with self.part.group.together():
@@ -264,19 +265,14 @@ class TiledObjective:
         return view.read(image, tile, self._content.get(tile), self.part.strip.local(tile.haloed))
 
 
-@final
-@dataclass(frozen=True, eq=False, slots=True)
-class _MeasuredTile:
-    """A tile's statistics; with gradients enabled they hold the graph down to its pixels."""
-
-    pixels: Float[Tensor, "3 t_height t_width"]
-    sums: Mapping[Statistic, Tensor]
+_Seen = tuple[Chain, Observation]
+"""A tile's features, with their graph where gradients were enabled, and what is measured of them."""
 
 
-def _measured(view: View, read: Read, tile: Tile) -> _MeasuredTile:
-    """The statistics of the tile's core; with gradients enabled, with their graph."""
-    pixels = read.pixels.detach().requires_grad_(torch.is_grad_enabled())
-    return _MeasuredTile(pixels, view.loss.measure(view.observe(pixels, read, tile)))
+def _seen(view: View, read: Read, tile: Tile) -> _Seen:
+    """The tile as the network shows it; with gradients enabled, with its graph."""
+    chain = view.chain(read.pixels.detach().requires_grad_(torch.is_grad_enabled()), tile)
+    return chain, view.observe(chain, read, tile)
 
 
 def _add(measured: Mapping[Statistic, Tensor], *, to: dict[Statistic, Tensor]) -> None:
@@ -302,7 +298,7 @@ class TiledTrial(LateTrial):
     _image: Raster
     _sums: Mapping[Statistic, Tensor]
     _derivatives: Mapping[Statistic, Tensor]
-    _kept: dict[Tile, _MeasuredTile]
+    _kept: dict[Tile, _Seen]
 
     def gradient(self) -> Float[Tensor, "3 height width"]:
         """The derivative of the loss by the image, in the image's precision: pass 2, added up in memory."""
@@ -343,15 +339,21 @@ class TiledTrial(LateTrial):
         for done, (tile, read) in enumerate(tiles, start=1):
             if read is None:
                 # Popped, so that each tile's activations go as soon as they are used.
-                measured = self._kept.pop(tile)
+                chain, observation = self._kept.pop(tile)
             else:
                 with torch.enable_grad():
-                    measured = _measured(view, read, tile)
+                    chain, observation = _seen(view, read, tile)
             if late is not None:
-                _add({name: v for name, v in measured.sums.items() if name not in self._sums}, to=late)
-            derivatives = [self._derivatives[name].to(value.dtype) for name, value in measured.sums.items()]
-            shares = list(torch.autograd.grad(list(measured.sums.values()), measured.pixels, derivatives))
-            del measured, read
+                with torch.no_grad():
+                    wanted = self._derivatives.keys() - self._sums.keys()
+                    _add(view.loss.measure(observation, wanted), to=late)
+            pulls = view.loss.pulls(observation, self._derivatives)
+            with torch.enable_grad():
+                of_pixels = view.loss.measure(observation, view.loss.of_pixels)
+            asked = [(value, self._derivatives[name].to(value.dtype)) for name, value in of_pixels.items()]
+            del read, observation
+            shares = [chain.gradient(pulls, asked)]
+            del chain, asked, of_pixels
             self._objective._tidy(done)
             # Popped, so that no name here holds on to it while the next tile is computed.
             yield tile, shares.pop()

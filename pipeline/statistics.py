@@ -2,7 +2,10 @@
 
 A sum is all that tiling, caching of style targets and several devices need. Each function accumulates in
 float32 (float64 for float64 features), whatever the features' own precision, and remembers for its gradient
-only tensors that exist anyway: the features and the guide. Where a guide is zero a CPU skips the positions.
+only tensors that exist anyway: the features and the guide. Where a guide is zero a CPU skips the rows.
+
+Beside each function stands its `pull`: the same gradient without the sum, for whoever knows what is asked of
+the sum before he has the features. `add_pulls` adds those of several sums of one map in one sweep over it.
 
 Shapes: `features` is F, one image of `channels` (N) maps over height x width positions (M);
 `guide` is T, one normalised guidance channel on the same grid.
@@ -10,7 +13,7 @@ Shapes: `features` is F, one image of `channels` (N) maps over height x width po
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -19,8 +22,11 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-# Positions that a CPU takes at a time: enough to keep the product busy, few enough that what is made of them
-# stays in the cache instead of doubling the memory of the largest layer.
+Pull = Callable[[slice], Tensor | None]
+"""What a derivative asks of some rows of a feature map, `rows width channels`; None where it is nothing."""
+
+# Positions that a CPU takes at a time, in whole rows: enough to keep the product busy, few enough that what
+# is made of them stays in the cache instead of doubling the memory of the largest layer.
 _CHUNK = 8192
 
 # A CPU rounds the product of two bfloat16 matrices to bfloat16. From this many chunks on their errors, one
@@ -83,19 +89,20 @@ class _SecondMoment(Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, guide: Tensor | None) -> Tensor:
         ctx.save_for_backward(features, guide)
-        rows = _as_rows(features)
-        weights = None if guide is None else guide.reshape(-1, 1)
-        if rows.is_cuda and rows.dtype == torch.bfloat16:
-            weighted = rows if weights is None else rows * weights.to(rows.dtype)
-            return torch.mm(weighted.t(), weighted, out_dtype=torch.float32)
-        total = torch.zeros(rows.shape[1], rows.shape[1], dtype=accumulator(rows.dtype), device=rows.device)
-        chunks = list(_chunks(rows, weights))
-        rounded = rows.dtype == torch.bfloat16 and len(chunks) >= _CHUNKS_THAT_CANCEL
-        factors = rows.dtype if rounded else total.dtype
-        for chunk in chunks:
-            some = rows[chunk].to(factors)
-            if weights is not None:
-                some = some * weights[chunk].to(factors)
+        by_row, channels = _by_row(features), features.shape[1]
+        if features.is_cuda and features.dtype == torch.bfloat16:
+            weighted = by_row if guide is None else by_row * guide[..., None].to(features.dtype)
+            positions = weighted.reshape(-1, channels)
+            return torch.mm(positions.t(), positions, out_dtype=torch.float32)
+        total = torch.zeros(channels, channels, dtype=accumulator(features.dtype), device=features.device)
+        chunks = list(_chunks(features, guide))
+        rounded = features.dtype == torch.bfloat16 and len(chunks) >= _CHUNKS_THAT_CANCEL
+        factors = features.dtype if rounded else total.dtype
+        for rows in chunks:
+            some = by_row[rows].to(factors)
+            if guide is not None:
+                some = some * guide[rows, :, None].to(factors)
+            some = some.reshape(-1, channels)
             if rounded:
                 total += some.t() @ some
             else:
@@ -106,43 +113,68 @@ class _SecondMoment(Function):
     @once_differentiable
     def backward(ctx: Any, derivative: Tensor) -> tuple[Tensor, None]:
         features, guide = ctx.saved_tensors
-        symmetric = (derivative + derivative.t()).to(features.dtype)
-        rows = _as_rows(features)
-        weights = None if guide is None else guide.square().reshape(-1, 1).to(rows.dtype)
-        if weights is None or rows.device.type != "cpu":
-            gradient = rows @ symmetric
-            return _as_map(gradient if weights is None else gradient.mul_(weights), *features.shape[2:]), None
-        gradient = torch.zeros(rows.shape, dtype=rows.dtype)
-        for chunk in _chunks(rows, weights):
-            torch.mm(rows[chunk], symmetric, out=gradient[chunk]).mul_(weights[chunk])
-        return _as_map(gradient, *features.shape[2:]), None
+        return _pulled(features, second_moment_pull(features, guide, derivative)), None
+
+
+def second_moment_pull(
+    features: Float[Tensor, "1 channels height width"],
+    guide: Float[Tensor, "height width"] | None,
+    derivative: Float[Tensor, "channels channels"],
+) -> Pull:
+    """What a derivative D by `second_moment` asks: T^2 (D + D^T) F, rounded to the features' precision."""
+    by_row = _by_row(features)
+    precise = derivative.to(accumulator(features.dtype))
+    symmetric = (precise + precise.t()).to(features.dtype)
+
+    def pull(rows: slice) -> Tensor | None:
+        if _is_empty(guide, rows):
+            return None
+        some = by_row[rows]
+        asked = (some.reshape(-1, some.shape[-1]) @ symmetric).view(some.shape)
+        return asked if guide is None else asked.mul_(guide[rows, :, None].square().to(asked.dtype))
+
+    return pull
 
 
 class _FirstMoment(Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, guide: Tensor | None) -> Tensor:
-        ctx.save_for_backward(guide)
-        ctx.like = features.shape, features.dtype, features.device
-        rows = _as_rows(features)
-        weights = None if guide is None else guide.reshape(1, -1)
-        if rows.is_cuda and rows.dtype == torch.bfloat16 and weights is not None:
-            return torch.mm(weights.to(rows.dtype), rows, out_dtype=torch.float32)[0]
-        total = torch.zeros(rows.shape[1], dtype=accumulator(rows.dtype), device=rows.device)
-        for chunk in _chunks(rows, None if weights is None else weights[0]):
-            some = rows[chunk].to(total.dtype)
-            total += some.sum(dim=0) if weights is None else (weights[:, chunk].to(total.dtype) @ some)[0]
+        ctx.save_for_backward(features, guide)
+        by_row, channels = _by_row(features), features.shape[1]
+        if features.is_cuda and features.dtype == torch.bfloat16 and guide is not None:
+            weights = guide.reshape(1, -1).to(features.dtype)
+            return torch.mm(weights, by_row.reshape(-1, channels), out_dtype=torch.float32)[0]
+        total = torch.zeros(channels, dtype=accumulator(features.dtype), device=features.device)
+        for rows in _chunks(features, guide):
+            some = by_row[rows].to(total.dtype).reshape(-1, channels)
+            total += (
+                some.sum(dim=0) if guide is None else (guide[rows].reshape(1, -1).to(total.dtype) @ some)[0]
+            )
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, derivative: Tensor) -> tuple[Tensor, None]:
-        (guide,) = ctx.saved_tensors
-        (_, channels, height, width), dtype, device = ctx.like
-        rows = torch.empty(height * width, channels, dtype=dtype, device=device)
-        rows.copy_(derivative)
-        if guide is not None:
-            rows.mul_(guide.reshape(-1, 1).to(dtype))
-        return _as_map(rows, height, width), None
+        features, guide = ctx.saved_tensors
+        return _pulled(features, first_moment_pull(features, guide, derivative)), None
+
+
+def first_moment_pull(
+    features: Float[Tensor, "1 channels height width"],
+    guide: Float[Tensor, "height width"] | None,
+    derivative: Float[Tensor, " channels"],
+) -> Pull:
+    """What a derivative d by `first_moment` asks: T d, rounded to the features' precision."""
+    by_row = _by_row(features)
+    each = derivative.to(features.dtype)
+
+    def pull(rows: slice) -> Tensor | None:
+        if _is_empty(guide, rows):
+            return None
+        asked = each.repeat(*by_row[rows].shape[:2], 1)
+        return asked if guide is None else asked.mul_(guide[rows, :, None].to(asked.dtype))
+
+    return pull
 
 
 class _SquaredDifference(Function):
@@ -150,51 +182,87 @@ class _SquaredDifference(Function):
     def forward(ctx: Any, features: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
         ctx.save_for_backward(features, target, weights)
         precise = accumulator(features.dtype)
-        if features.dtype != precise and not features.is_cuda:
-            return _squared_difference_of_rows(features, target, weights)
-        squares = (features.to(precise) - target.to(precise)).square()
-        return (squares if weights is None else squares.mul_(weights)).sum()
+        by_row, others = _by_row(features), _by_row(target)
+        sums = []
+        # Two whole maps in float32 would take longer to write than the network.
+        for rows in _chunks(features):
+            squares = (by_row[rows].to(precise) - others[rows].to(precise)).square_()
+            sums.append((squares if weights is None else squares.mul_(weights[rows, :, None])).sum())
+        return torch.stack(sums).sum()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, derivative: Tensor) -> tuple[Tensor, None, None]:
         features, target, weights = ctx.saved_tensors
-        precise = accumulator(features.dtype)
-        difference = (features.to(precise) - target.to(precise)).mul_(2 * derivative)
+        pull = squared_difference_pull(features, target, weights, derivative)
+        return _pulled(features, pull), None, None
+
+
+def squared_difference_pull(
+    features: Float[Tensor, "1 channels height width"],
+    target: Float[Tensor, "1 channels height width"],
+    weights: Float[Tensor, "height width"] | None,
+    derivative: Float[Tensor, ""],
+) -> Pull:
+    """What a derivative d by `squared_difference` asks: 2 d W (F - target)."""
+    by_row, others = _by_row(features), _by_row(target)
+    precise = accumulator(features.dtype)
+    twice = 2 * derivative.to(precise)
+
+    def pull(rows: slice) -> Tensor:
+        asked = (by_row[rows].to(precise) - others[rows].to(precise)).mul_(twice)
         if weights is not None:
-            difference.mul_(weights)
-        return difference.to(features.dtype), None, None
+            asked.mul_(weights[rows, :, None])
+        return asked.to(features.dtype)
+
+    return pull
 
 
-def _squared_difference_of_rows(features: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
-    """The same sum chunk by chunk: two whole maps in float32 would take longer to write than the network."""
-    rows, others = _as_rows(features), _as_rows(target)
-    each = None if weights is None else weights.reshape(-1, 1)
-    sums = []
-    for chunk in _chunks(rows):
-        squares = (rows[chunk].to(torch.float32) - others[chunk].to(torch.float32)).square_()
-        sums.append((squares if each is None else squares.mul_(each[chunk])).sum())
-    return torch.stack(sums).sum()
+def add_pulls(pulls: Sequence[Pull], *, to: Float[Tensor, "1 channels height width"]) -> None:
+    """Adds what several derivatives ask of one map to its gradient, in one sweep."""
+    by_row = _by_row(to)
+    for rows in _chunks(to):
+        asked: Tensor | None = None
+        # The last first, as autograd adds them: the sums are the same to the last bit.
+        for pull in reversed(pulls):
+            some = pull(rows)
+            if some is not None:
+                asked = some if asked is None else some.add_(asked)
+        if asked is not None:
+            by_row[rows] += asked
 
 
-def _chunks(rows: Tensor, weights: Tensor | None = None) -> Iterator[slice]:
-    """Cuts of the positions, each small enough to be converted to float32 at once.
+def _pulled(features: Tensor, pull: Pull) -> Tensor:
+    """The gradient of one sum alone, channels-last."""
+    height, width = features.shape[2:]
+    by_row = features.new_empty(height, width, features.shape[1])
+    for rows in _chunks(features):
+        asked = pull(rows)
+        if asked is None:
+            by_row[rows].zero_()
+        else:
+            by_row[rows] = asked
+    return by_row.permute(2, 0, 1)[None]
+
+
+def _chunks(features: Tensor, guide: Tensor | None = None) -> Iterator[slice]:
+    """Cuts of the rows, each small enough to be converted to float32 at once.
 
     On a CPU those without a weight are left out: finding them would make the host wait for another device.
     """
-    on_host = rows.device.type == "cpu"
-    chunk = _CHUNK if on_host else len(rows)
-    for start in range(0, len(rows), chunk):
-        cut = slice(start, start + chunk)
-        if weights is None or not on_host or bool(weights[cut].any()):
-            yield cut
+    height, width = features.shape[2:]
+    step = max(1, _CHUNK // width) if features.device.type == "cpu" else height
+    for top in range(0, height, step):
+        rows = slice(top, top + step)
+        if not _is_empty(guide, rows):
+            yield rows
 
 
-def _as_rows(features: Tensor) -> Tensor:
-    """Positions as rows, channels as columns: a view of channels-last features, a copy of others."""
-    return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
+def _is_empty(guide: Tensor | None, rows: slice) -> bool:
+    """Whether a CPU sees that the guide weights none of these rows."""
+    return guide is not None and guide.device.type == "cpu" and not bool(guide[rows].any())
 
 
-def _as_map(rows: Tensor, height: int, width: int) -> Tensor:
-    """The inverse of `_as_rows`, as a channels-last view."""
-    return rows.view(1, height, width, -1).permute(0, 3, 1, 2)
+def _by_row(features: Tensor) -> Tensor:
+    """A view, `height width channels`: of channels-last features, a part of them too, runs of positions."""
+    return features[0].permute(1, 2, 0)

@@ -8,22 +8,21 @@ Shapes: 3 t_height t_width, a haloed tile of the level. sRGB in [0, 1].
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from pipeline.features import Encoder
-from pipeline.geometry import Box, Size
+from pipeline.geometry import Box
 from pipeline.guidance import Guidance
 from pipeline.layers import Layer
 from pipeline.losses import Loss, Observation
 from pipeline.rasters import Raster
+from pipeline.statistics import Pull, add_pulls
 from pipeline.tiles import Tile
 
 
@@ -45,6 +44,53 @@ class Read:
     shares: Mapping[str, Float[Tensor, "regions height width"]]
     content: Mapping[str, Float[Tensor, "1 channels height width"]]
     content_pixels: Float[Tensor, "3 t_height t_width"] | None
+
+
+@final
+@dataclass(frozen=True, eq=False, slots=True)
+class Chain:
+    """A haloed tile's pixels and what the network made of them; with gradients enabled, with its graph.
+
+    Attributes:
+        pixels: What the network was shown.
+        features: By layer name, the shallowest first.
+        cores: Which part of each layer's features is the tile's own.
+    """
+
+    pixels: Float[Tensor, "3 t_height t_width"]
+    features: dict[str, Float[Tensor, "1 channels height width"]]
+    cores: Mapping[str, Box]
+
+    def over_core(self) -> dict[str, Float[Tensor, "1 channels f_height f_width"]]:
+        """The features over the tile's core, by layer name: views."""
+        return {name: _core(features, self.cores[name]) for name, features in self.features.items()}
+
+    @torch.no_grad()
+    def gradient(
+        self, pulls: dict[str, list[Pull]], sums: Sequence[tuple[Tensor, Tensor]]
+    ) -> Float[Tensor, "3 t_height t_width"]:
+        """What is asked of the pixels. It uses itself up, and the pulls: each layer goes once it is passed.
+
+        Layer by layer from the deepest, so that what a layer is asked is added to what comes from below it
+        in place: autograd would fill a map of its own for every statistic, and add them up.
+
+        Args:
+            pulls: What is asked of the features over the core, by layer name.
+            sums: Numbers that were made of the pixels themselves, and the derivative by each.
+        """
+        outputs, derivatives = ([*each] for each in zip(*sums, strict=True)) if sums else ([], [])
+        asked: Tensor | None = None
+        while self.features:
+            name, features = self.features.popitem()
+            asked = torch.zeros_like(features) if asked is None else asked
+            add_pulls(pulls.pop(name), to=_core(asked, self.cores[name]))
+            if self.features:
+                shallower = next(reversed(self.features.values()))
+                (asked,) = torch.autograd.grad(features, shallower, asked)
+            else:
+                outputs, derivatives = [features, *outputs], [asked, *derivatives]
+            del features
+        return torch.autograd.grad(outputs, self.pixels, derivatives)[0]
 
 
 @final
@@ -103,15 +149,19 @@ class View:
             self._content_pixels(tile) if content is None else None,
         )
 
-    def observe(self, pixels: Float[Tensor, "3 t_height t_width"], read: Read, tile: Tile) -> Observation:
-        """What is seen over the tile's core when its haloed part holds these pixels."""
+    def chain(self, pixels: Float[Tensor, "3 t_height t_width"], tile: Tile) -> Chain:
+        """What the network makes of these pixels, which the tile's haloed part holds."""
+        return self._chain(pixels, self.loss.layers, tile)
+
+    def observe(self, chain: Chain, read: Read, tile: Tile) -> Observation:
+        """What is seen of a chain over the tile's core."""
         content = read.content if read.content_pixels is None else self._content_of(read.content_pixels, tile)
         return Observation(
-            self._features(pixels, self.loss.layers, tile),
+            chain.over_core(),
             read.guides,
             content,
             read.shares,
-            _with_neighbours(pixels, tile.t_core) if self.loss.needs_pixels else None,
+            _with_neighbours(chain.pixels, tile.t_core) if self.loss.needs_pixels else None,
         )
 
     def content(self, tile: Tile) -> dict[str, Tensor]:
@@ -128,15 +178,13 @@ class View:
 
     @torch.no_grad()
     def _content_of(self, pixels: Float[Tensor, "3 t_height t_width"], tile: Tile) -> dict[str, Tensor]:
-        return self._features(pixels, self.loss.content_layers, tile)
+        return self._chain(pixels, self.loss.content_layers, tile).over_core()
 
-    def _features(
+    def _chain(
         self, pixels: Float[Tensor, "3 t_height t_width"], layers: Iterable[Layer], tile: Tile
-    ) -> dict[str, Tensor]:
-        """The features of these pixels over the tile's core, by layer name."""
-        strides = {layer.name: layer.stride_px for layer in layers}
-        features = self._encoder(pixels[None], strides) if strides else {}
-        return {name: _core(features[name], tile.t_core.divided(stride)) for name, stride in strides.items()}
+    ) -> Chain:
+        cores = {layer.name: tile.t_core.divided(layer.stride_px) for layer in layers}
+        return Chain(pixels, self._encoder(pixels[None], cores) if cores else {}, cores)
 
 
 def _with_neighbours(
@@ -154,28 +202,6 @@ def _with_neighbours(
 def _core(
     features: Float[Tensor, "1 channels height width"], box: Box
 ) -> Float[Tensor, "1 channels f_height f_width"]:
-    """The features inside `box`; nothing outside it receives a gradient."""
-    if box.size == Size(*features.shape[2:]):
-        return features
-    core: Tensor = _Core.apply(features, box.slices)
-    return core
-
-
-class _Core(Function):
-    """Slicing in one step: autograd's own would fill and copy a full-sized gradient once per dimension."""
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, slices: tuple[slice, slice]) -> Tensor:
-        ctx.shape, ctx.slices = features.shape, slices
-        rows, columns = slices
-        return features[:, :, rows, columns]
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, derivative: Tensor) -> tuple[Tensor, None]:
-        rows, columns = ctx.slices
-        gradient = torch.empty(
-            ctx.shape, dtype=derivative.dtype, device=derivative.device, memory_format=torch.channels_last
-        ).zero_()
-        gradient[:, :, rows, columns] = derivative
-        return gradient, None
+    """The features inside `box`, a view."""
+    rows, columns = box.slices
+    return features[:, :, rows, columns]

@@ -130,7 +130,7 @@ def shrunk(group: Group, part: Part, *, second: bool) -> dict[str, object]:
     found: dict[str, object] = {"shrunk": list(told), "loss": trial.loss, "gradient": own.tolist()}
     trial = shrinking().forward(image)
     with (
-        failing(objective, "_measured", SHORT, here=second),
+        failing(objective, "_seen", SHORT, here=second),
         failing(TensorStore, "clear", REFUSED, here=second),
     ):
         found["cleared"] = met(group, lambda: trial.write_gradient(gradient))

@@ -247,7 +247,7 @@ def test_a_gradient_that_failed_half_way_counts_nothing_twice(monkeypatch: pytes
     trial = objective.forward(IMAGE, gradient_follows=True)
     with monkeypatch.context() as patch:
         # After the tile that kept its activations, and with them its part of the content's sum.
-        patch.setattr(objectives, "_measured", lambda *_: pytest.fail("out of memory"))
+        patch.setattr(objectives, "_seen", lambda *_: pytest.fail("out of memory"))
         with pytest.raises(pytest.fail.Exception):
             trial.gradient()
     assert torch.equal(trial.gradient(), expected.gradient())

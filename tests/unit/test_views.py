@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from networks import SMALL, make_encoder, make_image
+from torch import Tensor
 
 from pipeline.geometry import Box, Size
 from pipeline.losses import ContentTerm, GramTerm, Loss, TotalVariationTerm
@@ -22,13 +23,41 @@ def test_a_tile_is_seen_over_its_core_as_the_whole_image_has_it() -> None:
     read = view.read(TensorRaster(image), tile, None)
     assert torch.equal(read.pixels, image[:, :20, 12:34])
     pixels = read.pixels.clone().requires_grad_()
-    features = view.observe(pixels, read, tile).features["relu2_1"]
-    torch.testing.assert_close(features.detach(), whole[:, :, :8, 8:15])
+    chain = view.chain(pixels, tile)
+    features = view.observe(chain, read, tile).features["relu2_1"].detach()
+    torch.testing.assert_close(features, whole[:, :, :8, 8:15])
+
+    def last_row(rows: slice) -> Tensor:
+        return torch.nn.functional.pad(torch.ones(1, *features.shape[3:0:-2]), (0, 0, 0, 0, 7, 0))[rows]
+
     # relu2_1 sees 10 px: its last row of units, over the rows 14 and 15, feels the row 19 and none below.
-    torch.autograd.backward(features[:, :, -1].sum())
-    assert pixels.grad is not None
-    felt = pixels.grad.abs().amax(dim=(0, 2)).nonzero().flatten().tolist()
+    gradient = chain.gradient({"relu2_1": [last_row]}, ())
+    felt = gradient.abs().amax(dim=(0, 2)).nonzero().flatten().tolist()
     assert felt == list(range(10, 20))
+
+
+def test_what_several_layers_are_asked_is_the_gradient_that_autograd_finds() -> None:
+    image, size, encoder = make_image(32, 48, seed=0), Size(32, 48), make_encoder()
+    layers = [SMALL.layer(name) for name in ("relu1_1", "relu2_1", "relu3_1")]
+    terms = [GramTerm(layer, None, 1.0, torch.ones(layer.channels, layer.channels)) for layer in layers]
+    loss = Loss((*terms, TotalVariationTerm(1.0)))
+    view, tile = View(encoder, loss, None, None), cut(size, 16, 16, 4)[1]
+    read = view.read(TensorRaster(image), tile, None)
+    pixels = read.pixels.clone().requires_grad_()
+    chain = view.chain(pixels, tile)
+    seen = view.observe(chain, read, tile)
+    sums = loss.measure(seen)
+    derivatives = {
+        name: make_image(*value.shape, seed=3, channels=1)[0] for name, value in sums.items() if value.ndim
+    }
+    derivatives |= {name: torch.tensor(0.5, dtype=torch.float64) for name in loss.of_pixels}
+    (expected,) = torch.autograd.grad(
+        list(sums.values()), pixels, [derivatives[name] for name in sums], retain_graph=True
+    )
+    of_pixels = [(sums[name], derivatives[name]) for name in loss.of_pixels]
+    found = chain.gradient(loss.pulls(seen, derivatives), of_pixels)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
+    assert not chain.features
 
 
 def test_the_content_is_seen_where_the_tile_is() -> None:
@@ -38,7 +67,9 @@ def test_the_content_is_seen_where_the_tile_is() -> None:
     expected = encoder(content[None], ["relu2_1"])["relu2_1"][:, :, 8:, 8:15]
     torch.testing.assert_close(view.content(tile)["relu2_1"], expected)
     read = view.read(TensorRaster(make_image(32, 48, seed=0)), tile, None)
-    torch.testing.assert_close(view.observe(read.pixels, read, tile).content["relu2_1"], expected)
+    torch.testing.assert_close(
+        view.observe(view.chain(read.pixels, tile), read, tile).content["relu2_1"], expected
+    )
     at_hand = view.read(TensorRaster(content), tile, {"relu2_1": torch.zeros_like(expected)})
     assert at_hand.content_pixels is None
 
@@ -56,7 +87,7 @@ def test_pixels_come_with_their_neighbours(core: Box, expected: list[list[float]
     view = View(make_encoder(), Loss((TotalVariationTerm(1.0),)), None, None)
     tile = Tile(core, Box(0, 0, 3, 3))
     read = view.read(TensorRaster(image), tile, None)
-    seen = view.observe(read.pixels, read, tile)
+    seen = view.observe(view.chain(read.pixels, tile), read, tile)
     assert seen.features == {}
     assert seen.pixels is not None
     assert seen.pixels.tolist() == [expected] * 3
