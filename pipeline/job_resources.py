@@ -53,6 +53,8 @@ _TRAINED_TO = ("relu4_3",)
 _OWN_VALUES = {"narrow": 200, "wide": 400}
 _PHOTOGRAPHS_MIB = 1024
 _TRAINING_DISK_MIB = 64
+_STYLE_BYTES_PER_PX = 12
+_STYLE_COPIES = 2
 _TRAINING_S_PER_MEGAPIXEL = 40.0
 
 
@@ -175,12 +177,17 @@ class JobResources:
         return Need(once.mib + held_mib, once.minutes, print_mib(plan))
 
     def train(self, key: str) -> Need:
-        """Of a network's training: a batch through both networks, photographs; twice two slow processors."""
+        """Of a network's training: a batch through both networks, styles, photographs.
+
+        Twice what two slow processors take. One that is ended for want of time goes on at the next attempt.
+        """
         settings = self.collection.networks[key].settings
         layers = NETWORKS[settings.network].up_to(_TRAINED_TO)
         values = 3 * sum(layer.channels / layer.stride_px**2 for layer in layers)
         held = 4 * settings.batch * settings.size_px**2 * (values + _OWN_VALUES[settings.architecture])
-        mib = math.ceil(PROCESS_MIB + _PHOTOGRAPHS_MIB + held / 2**20)
+        # All of them are held while the first is measured, which takes a copy in luma and one of whole tiles.
+        styles = _STYLE_BYTES_PER_PX * settings.style_px**2 * (len(settings.styles) + _STYLE_COPIES)
+        mib = math.ceil(PROCESS_MIB + _PHOTOGRAPHS_MIB + (held + styles) / 2**20)
         megapixels = settings.iterations * settings.batch * settings.size_px**2 / 1e6
         minutes = _START_MIN + round(2 * megapixels * _TRAINING_S_PER_MEGAPIXEL / 60)
         return Need(mib, minutes, _TRAINING_DISK_MIB, self._gpus(1), self._threads)

@@ -210,6 +210,31 @@ def test_a_training_asks_for_what_its_batches_take() -> None:
     assert small.train(a).minutes < large.train(b).minutes
 
 
+def test_a_training_asks_for_what_its_styles_take() -> None:
+    small, large = (JobResources(files(network={"style_px": side}).collection) for side in (256, 8192))
+    (a,), (b,) = small.collection.networks, large.collection.networks
+    # Two styles and two copies, of 12 bytes a pixel.
+    assert large.train(b).mib - small.train(a).mib == 4 * 12 * (8192**2 - 256**2) // 2**20
+
+
+def test_a_painting_asks_for_the_time_of_its_network_and_threads(tmp_path: Path) -> None:
+    def minutes(network: Mapping[str, Any], **compute: Any) -> int:
+        (level,) = plan({"levels": [16384]}, network, compute=compute).levels
+        return level.runtime_min
+
+    file = tmp_path / "mine.safetensors"
+    file.touch()
+    # 268 megapixels, twice 6 s each of one thread; the others do half as much each.
+    narrow = 268.4 * 2 * 6 * 44_928 / 45_000 / 60
+    assert minutes({"upsampling": "nearest"}, threads=1) == pytest.approx(10 + narrow, abs=1)
+    assert minutes({}, threads=2) == pytest.approx(10 + narrow / 1.5, abs=1)
+    assert minutes({}, threads=4) == pytest.approx(10 + narrow / 2.5, abs=1)
+    wide = minutes({"architecture": "wide"}, threads=1)
+    assert wide == pytest.approx(10 + narrow * 3.5, rel=0.05)
+    # A file is not opened before the work: it may hold a wide one.
+    assert minutes({"photographs": None, "file": str(file)}, threads=1) == wide
+
+
 def test_artworks_on_demand_are_left_out() -> None:
     raw = config()
     raw["artworks"]["b"] = {**raw["artworks"]["a"], "on_demand": True}
