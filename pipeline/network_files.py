@@ -40,7 +40,9 @@ class NetworkFiles:
             option = "--training-mask" if name == "mask" else f"--{name.replace('_', '-')}"
             words += [option, str(getattr(settings, name))]
         words += ["--device", compute.device, "--precision", compute.precision]
-        return shlex.join([*words, "--threads", str(compute.threads)])
+        # On a GPU the threads have nothing to do but to decode; how many there are changes no bit.
+        threads = str(compute.threads)
+        return shlex.join([*words, "--threads", threads, "--workers", threads])
 
 
 def painting_options(painting: PaintingPlan) -> str:

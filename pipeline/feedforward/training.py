@@ -29,6 +29,7 @@ from pipeline.groups import Alone, Group
 from pipeline.guidance import Guidance
 from pipeline.losses import Loss, Observation
 from pipeline.machine import Machine
+from pipeline.streaming import to_device
 from pipeline.tiles import Tile
 from pipeline.transformations import ARCHITECTURES
 
@@ -248,7 +249,7 @@ class Training:
         return min(losses[-patience:]) >= min(losses[:-patience])
 
     def _shown(self, batch: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch 3 side side"]:
-        batch = batch.to(self._machine.device)
+        batch = to_device(batch, self._machine.device)
         return as_luma(batch) if self.settings.colour == "luminance" else batch
 
     def _places(self, first: int, count: int) -> list[int]:

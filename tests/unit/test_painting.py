@@ -167,6 +167,10 @@ def test_every_option_of_a_training_is_handed_on() -> None:
     assert (told["--training-mask"], told["--balance"], told["--size-px"]) == ("varied", "styles", "96")
     assert (told["--patience"], told["--licence"], told["--network"]) == ("2", "CC0", "vgg16")
     assert (told["--threads"], told["--device"], told["--precision"]) == ("2", "auto", "auto")
+    many = files(compute={"threads": 12})
+    (key,) = many.collection.networks
+    words = shlex.split(many.shared.networks.train_options(key))
+    assert words[words.index("--threads") + 1] == words[words.index("--workers") + 1] == "12"
 
 
 def test_the_jobs_of_a_start() -> None:
