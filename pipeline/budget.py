@@ -143,7 +143,7 @@ class Tiling:
         device_mib: What each computing device holds: activations, and vectors where they are in memory.
         memory_mib: What the job will use, its processes themselves included.
         disk_mib: Files that the job makes and deletes again.
-        runtime_min: Minutes that a scheduler is asked for.
+        runtime_min: Minutes that a scheduler is asked for where a processor computes.
         processes: How many share the image, each with a device and a strip of its own.
     """
 

@@ -56,6 +56,10 @@ _TRAINING_DISK_MIB = 64
 _STYLE_BYTES_PER_PX = 12
 _STYLE_COPIES = 2
 _TRAINING_S_PER_MEGAPIXEL = 40.0
+# No GPU was measured. So a level is given two seconds for each megapixel and iteration: two hundred times what
+# the design aims at on the fastest (100 megapixel-iterations a second), and nearly twice what its 2.3 TFLOP take
+# at 2 TFLOP/s, which small GPUs reach in float32.
+_PROCESSORS_PER_GPU = 20
 
 
 @final
@@ -179,7 +183,7 @@ class JobResources:
     def train(self, key: str) -> Need:
         """Of a network's training: a batch through both networks, styles, photographs.
 
-        Twice what two slow processors take. One that is ended for want of time goes on at the next attempt.
+        Twice what devices take. One that is ended for want of time goes on at the next attempt.
         """
         settings = self.collection.networks[key].settings
         layers = NETWORKS[settings.network].up_to(_TRAINED_TO)
@@ -189,7 +193,7 @@ class JobResources:
         styles = _STYLE_BYTES_PER_PX * settings.style_px**2 * (len(settings.styles) + _STYLE_COPIES)
         mib = math.ceil(PROCESS_MIB + _PHOTOGRAPHS_MIB + (held + styles) / 2**20)
         megapixels = settings.iterations * settings.batch * settings.size_px**2 / 1e6
-        minutes = _START_MIN + round(2 * megapixels * _TRAINING_S_PER_MEGAPIXEL / 60)
+        minutes = self._minutes(_START_MIN + round(2 * megapixels * _TRAINING_S_PER_MEGAPIXEL / 60))
         return Need(mib, minutes, _TRAINING_DISK_MIB, self._gpus(1), self._threads)
 
     def apply(self, artwork: str) -> Need:
@@ -199,7 +203,8 @@ class JobResources:
             raise KeyError(f"no network paints {artwork}")
         size = self.collection.level(artwork, painting.level_px).size
         disk_mib = painting.disk_mib + file_mib(size, RENDERED)
-        return Need(painting.memory_mib, painting.runtime_min, disk_mib, self._gpus(1), self._threads)
+        minutes = self._minutes(painting.runtime_min, size)
+        return Need(painting.memory_mib, minutes, disk_mib, self._gpus(1), self._threads)
 
     def panels(self, artwork: str) -> Need:
         """Of writing panels, one after the other: what the largest of their formats holds of a print."""
@@ -246,7 +251,20 @@ class JobResources:
     def _optimised(self, plan: BudgetedPlan) -> Need:
         gpus, threads = self._gpus(plan.processes), plan.processes * self._threads
         disk_mib = plan.disk_mib + file_mib(plan.size, RENDERED)
-        return Need(plan.memory_mib, plan.runtime_min, disk_mib, gpus, threads)
+        minutes = self._minutes(plan.runtime_min, plan.size)
+        return Need(plan.memory_mib, minutes, disk_mib, gpus, threads)
+
+    def _minutes(self, processor_min: int, size: Size | None = None) -> int:
+        """Time of a job that takes so long on a processor, at the pace of the device that it asks for.
+
+        Args:
+            processor_min: Its start included.
+            size: Of the image that it reads and writes, which no GPU makes quicker.
+        """
+        if self._gpus(1) == 0:
+            return processor_min
+        computing_min = math.ceil((processor_min - _START_MIN) / _PROCESSORS_PER_GPU)
+        return computing_min + (_START_MIN if size is None else _raster(size, RENDERED).minutes)
 
     def _gpus(self, processes: int) -> int:
         """Devices that a device job holds: none when the configuration says `cpu`."""

@@ -25,7 +25,7 @@ class BudgetedPlan(Model):
         device_mib: What each computing device holds.
         memory_mib: What the job will use, its processes themselves included.
         disk_mib: Files that the job makes and deletes again.
-        runtime_min: What the job asks of a scheduler.
+        runtime_min: What the job asks of a scheduler on a processor; on a GPU it asks for less.
         processes: How many share the image, each with a device and a strip of its own.
     """
 
@@ -153,7 +153,7 @@ class PaintingPlan(Model):
         store: Where layers are held.
         memory_mib: What the job will use, the process itself included.
         disk_mib: Files that the job makes and deletes again.
-        runtime_min: What the job asks of a scheduler.
+        runtime_min: What the job asks of a scheduler on a processor; on a GPU it asks for less.
     """
 
     network: str

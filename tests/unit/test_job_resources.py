@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +56,16 @@ def test_levels_and_statistics_ask_for_devices_unless_the_processor_computes() -
     found = resources()
     level = found.collection.level("a", 4096)
     assert level.processes == 1
-    expected = Need(level.memory_mib, level.runtime_min, level.disk_mib + 210, gpus=1, threads=2)
+    # A start, begun minutes of reading 17 megapixels, and a twentieth of what a processor is given.
+    minutes = 10 + 1 + math.ceil((level.runtime_min - 10) / 20)
+    expected = Need(level.memory_mib, minutes, level.disk_mib + 210, gpus=1, threads=2)
     assert found.level("a", 4096) == expected
     statistics = key_of(found.collection.targets, "s-512x512")
     # Two times four seconds for each of 0.26 megapixels.
     assert found.targets(statistics) == Need(2560, 11, 64, gpus=1)
     on_processor = resources({"device": "cpu", "threads": 3})
     assert (on_processor.level("a", 4096).gpus, on_processor.level("a", 4096).threads) == (0, 3)
+    assert on_processor.level("a", 4096).minutes == level.runtime_min
     assert on_processor.targets(statistics).gpus == 0
 
 
@@ -74,6 +78,15 @@ def test_a_level_that_is_shared_asks_for_all_its_devices() -> None:
     assert resources({"devices": 8}, devices=1).level("a", 4096).gpus == 1
     mixed = resources(devices=2, style={"image": "s.png", "fine": "t.png"})
     assert {mixed.mix(key).gpus for key in mixed.collection.mixes} == {2}
+
+
+def test_on_a_gpu_jobs_ask_for_what_clusters_grant() -> None:
+    levels = [512, {"px": 8192, "iterations": 60}, {"px": 32768, "iterations": 30}]
+    gpu, processor = (resources({"device": device}, levels=levels) for device in ("auto", "cpu"))
+    # 67 megapixels, and 1074: hours instead of days.
+    assert gpu.level("a", 8192).minutes < 4 * 60 < 48 * 60 < processor.level("a", 8192).minutes
+    # More than a hundred times what is aimed at, 100 megapixel-iterations a second.
+    assert 100 * 1074 * 30 / 100 / 60 < gpu.level("a", 32768).minutes < 25 * 60
 
 
 def test_the_reports_needs_grow_with_the_collection() -> None:

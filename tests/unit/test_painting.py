@@ -212,6 +212,20 @@ def test_a_training_asks_for_what_its_batches_take() -> None:
     (a,), (b,) = small.collection.networks, large.collection.networks
     assert 1700 < small.train(a).mib < large.train(b).mib
     assert small.train(a).minutes < large.train(b).minutes
+    # 40,000 times 4 crops of 256 px: 80 s a megapixel on a processor, 4 s on a GPU.
+    assert large.train(b).minutes == 10 + 700
+    on_processor = JobResources(files(compute={"device": "cpu"}).collection)
+    (c,) = on_processor.collection.networks
+    assert on_processor.train(c).minutes == 10 + 13_981
+
+
+def test_a_painting_asks_for_its_computing_and_for_its_files() -> None:
+    # 268 megapixels, of 12 s each on a processor; on a GPU of 0.6 s, and 1 s to read and write.
+    minutes = [
+        JobResources(files({"levels": [16384]}, compute={"device": device}).collection).apply("a").minutes
+        for device in ("cpu", "auto")
+    ]
+    assert minutes == [10 + 54, 10 + 3 + 5]
 
 
 def test_a_training_asks_for_what_its_styles_take() -> None:
