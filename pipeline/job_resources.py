@@ -56,7 +56,7 @@ _TRAINING_DISK_MIB = 64
 _STYLE_BYTES_PER_PX = 12
 _STYLE_COPIES = 2
 _TRAINING_S_PER_MEGAPIXEL = 40.0
-# No GPU was measured. A level is so given two seconds for each megapixel and iteration: two hundred times what
+# No GPU was measured. A level is given two seconds for each megapixel and iteration: two hundred times what
 # the design aims at on the fastest (100 megapixel-iterations a second), and nearly twice what its 2.3 TFLOP
 # take at 2 TFLOP/s, which small GPUs reach in float32.
 _PROCESSORS_PER_GPU = 20
