@@ -29,8 +29,8 @@ _CUDA_FILES = ("nvidia[0-9]*", "dxg", "nvhost-gpu")  # of the driver, of Windows
 _M_MMAP_THRESHOLD = -3
 _M_MMAP_MAX = -4
 _M_ARENA_MAX = -8
-_REFUSED = ("can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
-"""What errors that have no type of their own say: of the CPU's allocator, of the driver, of its libraries."""
+_REFUSED = ("can't allocate memory", "std::bad_alloc", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
+"""What errors that have no type of their own say: of the CPU's allocator and libraries, of the driver's."""
 
 
 @final

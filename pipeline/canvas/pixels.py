@@ -73,7 +73,7 @@ def write_boxes(
     Raises:
         ValueError: The boxes are others.
     """
-    _write_tiles(path, size, bands, _tiles_of_boxes(size, bands, boxes))
+    _write_tiles(path, size, bands, _tiles_of_boxes(size, boxes))
 
 
 def _write_tiles(
@@ -100,8 +100,17 @@ def _tiles_of_rows(
 ) -> Iterator[Float32[ndarray, "tile tile bands"]]:
     """The image's tiles in the order of a TIFF, those at its edges filled up with zeros."""
     side = _vips.TILE_PX
-    across = -(-size.width // side)
-    strip = np.zeros((side, across * side, bands), np.float32)
+    for strip in _strips_of_rows(size, bands, rows):
+        for left in range(0, size.width, side):
+            yield _tile(strip[:, left : left + side])
+
+
+def _strips_of_rows(
+    size: Size, bands: int, rows: Iterable[Float[ndarray, "rows width bands"]]
+) -> Iterator[Float[ndarray, "rows width bands"]]:
+    """As many rows at a time as a tile has, fewer at the end: as they come where they come so."""
+    side = _vips.TILE_PX
+    strip: Float32[ndarray, "tile width bands"] | None = None
     filled = done = 0
     for some in rows:
         if done + len(some) > size.height:
@@ -109,19 +118,34 @@ def _tiles_of_rows(
         taken = 0
         while taken < len(some):
             count = min(side - filled, len(some) - taken)
-            strip[filled : filled + count, : size.width] = some[taken : taken + count]
-            filled, taken, done = filled + count, taken + count, done + count
+            piece = some[taken : taken + count]
+            taken, done = taken + count, done + count
+            if filled == 0 and (count == side or done == size.height):
+                yield piece
+                continue
+            if strip is None:
+                strip = np.empty((side, size.width, bands), np.float32)
+            strip[filled : filled + count] = piece
+            filled += count
             if filled == side or done == size.height:
-                strip[filled:] = 0.0
-                for left in range(0, across * side, side):
-                    yield np.ascontiguousarray(strip[:, left : left + side])
+                yield strip[:filled]
                 filled = 0
     if done != size.height:
         raise ValueError(f"{size} px have {size.height} rows; got {done}")
 
 
+def _tile(pixels: Float[ndarray, "height width bands"]) -> Float32[ndarray, "tile tile bands"]:
+    """A tile of these pixels, filled up with zeros."""
+    side = _vips.TILE_PX
+    if pixels.shape[:2] == (side, side):
+        return np.ascontiguousarray(pixels, np.float32)
+    tile = np.zeros((side, side, pixels.shape[2]), np.float32)
+    tile[: pixels.shape[0], : pixels.shape[1]] = pixels
+    return tile
+
+
 def _tiles_of_boxes(
-    size: Size, bands: int, boxes: Iterable[tuple[Box, Float[ndarray, "height width bands"]]]
+    size: Size, boxes: Iterable[tuple[Box, Float[ndarray, "height width bands"]]]
 ) -> Iterator[Float32[ndarray, "tile tile bands"]]:
     """The same from boxes."""
     side = _vips.TILE_PX
@@ -132,10 +156,7 @@ def _tiles_of_boxes(
         if (box.top, box.left, box.bottom) != (top, left, bottom) or not ends_tiles:
             raise ValueError(f"{size} px need a box of rows {top} to {bottom} from column {left}; got {box}")
         for start in range(0, box.size.width, side):
-            some = pixels[:, start : start + side]
-            tile = np.zeros((side, side, bands), np.float32)
-            tile[: some.shape[0], : some.shape[1]] = some
-            yield tile
+            yield _tile(pixels[:, start : start + side])
         left = 0 if box.right == size.width else box.right
         top = bottom if left == 0 else top
     if top != size.height:

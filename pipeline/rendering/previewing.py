@@ -20,6 +20,7 @@ from pipeline.errors import PipelineError
 from pipeline.geometry import Box, Size
 from pipeline.groups import Part, StoppedError
 from pipeline.rasters import Checked, Raster
+from pipeline.streaming import Streaming
 
 LONGER_SIDE_PX = 1024
 _ROWS = 256
@@ -80,12 +81,23 @@ class Previews:
 
 
 def own_rows(image: Raster, size: Size, part: Part) -> Iterator[Float[Tensor, "rows width 3"]]:
-    """The rows that this process answers for, some at a time from the top, on the CPU; padding left out."""
+    """The rows that this process answers for, some at a time from the top, on the CPU; padding left out.
+
+    While some are used, the next are read.
+    """
     strip = part.strip
     end = min(strip.bottom, size.height)
-    for top in range(strip.top, end, _ROWS):
-        box = strip.local(Box(top, 0, min(top + _ROWS, end), size.width))
-        yield image.read(box).permute(1, 2, 0).to(torch.float32).contiguous().cpu()
+    boxes = (
+        strip.local(Box(top, 0, min(top + _ROWS, end), size.width)) for top in range(strip.top, end, _ROWS)
+    )
+
+    def read(box: Box) -> Float[Tensor, "rows width 3"]:
+        return image.read(box).permute(1, 2, 0).to(torch.float32).contiguous().cpu()
+
+    # Rows are in the host's memory when they are handed over: nothing on a GPU waits for them.
+    with Streaming(torch.device("cpu")) as stream:
+        for _, rows in stream.ahead(boxes, read):
+            yield rows
 
 
 def shrunk(

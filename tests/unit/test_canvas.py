@@ -452,10 +452,11 @@ def test_read_scales_integers(tmp_path: Path, dtype: type, top: int) -> None:
     np.testing.assert_array_equal(canvas.read(tmp_path / "a.tif"), (array / top).astype(np.float32))
 
 
-def test_rows_are_written_as_the_whole_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ends", [(1, 130), (256,), (100, 256), (256, 257), ()], ids=str)
+def test_rows_are_written_as_the_whole_is(tmp_path: Path, ends: tuple[int, ...]) -> None:
     image = np.random.default_rng(3).random((300, 70, 3)).astype(np.float32) * 3 - 1
     canvas.write(tmp_path / "whole.tif", image)
-    bands = [image[:1], image[1:130], image[130:]]
+    bands = np.split(image, ends)
     canvas.write_rows(tmp_path / "rows.tif", Size(300, 70), 3, iter(bands))
     assert np.array_equal(canvas.read(tmp_path / "rows.tif"), image)
     fields = ["width", "height", "bands", "format", "interpretation", "tile-width", "tile-height"]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from pipeline import canvas
-from pipeline.geometry import Size
+from pipeline.geometry import Box, Size
 from pipeline.groups import Part, StoppedError
-from pipeline.rendering.previewing import Previews, shrunk
+from pipeline.rendering.previewing import Previews, own_rows, shrunk
 from pipeline.stores import TensorStore
 
 PADDED = Size(16, 32)
@@ -36,6 +38,26 @@ def test_an_image_is_shrunk_by_boxes_and_what_is_left_of_them_at_the_edges() -> 
 def test_an_image_that_fits_keeps_its_pixels() -> None:
     image = np.random.default_rng(0).random((6, 4, 3))
     assert (shrunk([image], Size(6, 4), 6) == np.rint(image * 255)).all()
+
+
+def test_while_some_rows_are_used_the_next_are_read() -> None:
+    begun = [threading.Event() for _ in range(3)]
+
+    class Slow:
+        size = Size(608, 32)
+
+        def read(self, box: Box) -> Tensor:
+            begun[box.top // 256].set()
+            return torch.full((3, box.size.height, box.size.width), box.top)
+
+    # The last 8 rows and the last 2 columns are padding.
+    rows = own_rows(Slow(), Size(600, 30), Part.whole(Slow.size))
+    first = next(rows)
+    assert (first.shape, begun[1].wait(10), begun[2].is_set()) == ((256, 30, 3), True, False)
+    assert [(block.shape, block[0, 0, 0].item()) for block in rows] == [
+        ((256, 30, 3), 256),
+        ((88, 30, 3), 512),
+    ]
 
 
 @pytest.fixture

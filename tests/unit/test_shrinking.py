@@ -33,6 +33,8 @@ def test_what_allocators_raise_is_recognised() -> None:
         torch.empty(2**50)
     assert is_out_of_memory(refused.value)
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    # Of oneDNN, which runs the convolutions on CPUs.
+    assert is_out_of_memory(RuntimeError("std::bad_alloc"))
     assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
     assert is_out_of_memory(RuntimeError("CUDA error: out of memory"))
     assert is_out_of_memory(MemoryError())
