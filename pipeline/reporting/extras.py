@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from pipeline.geometry import Size
+from pipeline.plan import Plan
+from pipeline.plan_jobs import own_jobs, shared_jobs
 from pipeline.reporting.model import Picture, Stage, Tiles
 
 _LEAST_MIB = 16
 """What no job of ours can do with: less was measured before it had begun."""
+# What keys end in: a reader knows the image by its name.
+_HASH = re.compile(r"-[0-9a-f]{12}$")
 _DEEP_ZOOM = "{http://schemas.microsoft.com/deepzoom/2008}"
 
 
@@ -63,19 +68,31 @@ def read_gamut(folder: Path, artwork: str) -> Picture | None:
     return Picture(path, f"{artwork} with what cannot be printed in magenta") if path.is_file() else None
 
 
-def read_stages(folder: Path) -> list[Stage]:
-    """What the artwork's jobs took, as the workflow measured it, in the order in which they ended."""
-    benchmarks = folder.parent / "benchmarks" / folder.name
-    files = sorted(benchmarks.glob("*.tsv"), key=lambda path: (path.stat().st_mtime_ns, path.name))
-    return [stage for path in files for stage in _stages(path)]
+def read_stages(folder: Path, plan: Plan) -> list[Stage]:
+    """What the plan's jobs took, shared ones included, as the workflow measured it, in the order they ended.
+
+    What an earlier plan's jobs left there is not told.
+    """
+    benchmarks = folder.parent / "benchmarks"
+    own = ((benchmarks / folder.name / f"{name}.tsv", _words(name), False) for name in own_jobs(plan))
+    shared = (
+        (benchmarks / job.rule / f"{job.key}.tsv", f"{_words(job.rule)}: {_HASH.sub('', job.key)}", True)
+        for job in shared_jobs(plan)
+    )
+    found = [known for known in (*own, *shared) if known[0].is_file()]
+    found.sort(key=lambda known: (known[0].stat().st_mtime_ns, known[1]))
+    return [stage for known in found for stage in _stages(*known)]
 
 
-def _stages(path: Path) -> Iterator[Stage]:
+def _words(name: str) -> str:
+    return name.replace("_", " ").replace("-", " ")
+
+
+def _stages(path: Path, name: str, shared: bool) -> Iterator[Stage]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file, delimiter="\t"):
-                name = path.stem.replace("_", " ").replace("-", " ")
-                yield Stage(name, float(row["s"]), _memory_mib(row["max_rss"]))
+                yield Stage(name, float(row["s"]), _memory_mib(row["max_rss"]), shared)
     except (OSError, ValueError, KeyError, TypeError):
         return
 

@@ -135,7 +135,7 @@ def _artwork(folder: Path, plan: Plan, uncovered: Path) -> Artwork:
         quality=read_quality(folder),
         proof=read_proof(folder, plan.artwork),
         gamut=read_gamut(folder, plan.artwork),
-        stages=read_stages(folder),
+        stages=read_stages(folder, plan),
         finished_mm=None if plan.print is None else (plan.print.width_mm, plan.print.height_mm),
         crop=crop(plan, results.provenance, folder / "provenance.json"),
         remarks=[] if plan.print is None else list(_remarks(plan.print)),

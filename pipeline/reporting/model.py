@@ -69,11 +69,19 @@ class Crop:
 @final
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a stage of an artwork took; memory is None where it was not measured."""
+    """What a stage of an artwork took.
+
+    Attributes:
+        name: As it is to be read.
+        seconds: Wall time.
+        memory_mib: What its job held at most; None where it was not measured.
+        shared: Whether it was done once for all artworks that need it.
+    """
 
     name: str
     seconds: float
     memory_mib: float | None
+    shared: bool = False
 
 
 @final

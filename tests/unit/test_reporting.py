@@ -729,8 +729,8 @@ def test_a_picture_of_another_kind_is_told(tmp_path: Path) -> None:
 def test_tiles_quality_proof_and_stages_are_read_where_they_are(tmp_path: Path) -> None:
     folder = tmp_path / "results" / "harbour"
     (folder / "deepzoom").mkdir(parents=True)
-    nothing = (read_tiles(folder), read_quality(folder), read_proof(folder, "harbour"), read_stages(folder))
-    assert nothing == (None, {}, None, [])
+    nothing = (read_tiles(folder), read_quality(folder), read_proof(folder, "harbour"))
+    assert nothing == (None, {}, None)
     for broken in (
         "<Image",
         "<Image/>",
@@ -763,18 +763,50 @@ def test_tiles_quality_proof_and_stages_are_read_where_they_are(tmp_path: Path) 
     assert "out_of_gamut 0.02" in text
     assert "Out of gamut in magenta, what the profile cannot print" in text
     assert [shown["name"] for shown in page.data()["pictures"]][-2:] == ["Soft proof", "Out of gamut"]
-    benchmarks = tmp_path / "results" / "benchmarks" / "harbour"
-    benchmarks.mkdir(parents=True)
-    for time, (name, row) in enumerate(
-        {"refine-512": "31.5\t870.25", "export_print": "0.9\t1.5", "plan": "0.1\tNA", "odd": "x\ty"}.items()
-    ):
-        (benchmarks / f"{name}.tsv").write_text(f"s\tmax_rss\n{row}\n")
-        os.utime(benchmarks / f"{name}.tsv", (time, time))
-    assert read_stages(folder) == [
+
+
+def test_a_page_tells_what_an_artworks_jobs_took_those_included_that_it_shares(tmp_path: Path) -> None:
+    artwork = {"content": "resources/demo/coffee.png", "style": "s.png", "levels": [256, 512]}
+    config = parse({"artworks": {"harbour": artwork, "other": {**artwork, "levels": [1024]}}})
+    plan, other = (resolve(config, name, lambda _: Size(300, 400)) for name in ("harbour", "other"))
+    folder = tmp_path / "results" / "harbour"
+    assert read_stages(folder, plan) == []
+    benchmarks = tmp_path / "results" / "benchmarks"
+    (style,) = (key for key, path in plan.sources.items() if path.name == "s.png")
+    (target,) = (key for key in plan.targets if "222x296" in key)
+    (large,) = other.targets
+    took = {
+        "make_demo/coffee.png": "2.5\t20",
+        f"prepare/{style}": "0.5\tNA",
+        f"targets/{target}": "4\t900.5",
+        "harbour/refine-512": "31.5\t870.25",
+        "harbour/export_print-tif": "0.9\t1.5",
+        "harbour/plan": "0.1\tNA",
+        "harbour/assemble": "x\ty",
+        # Of another artwork, of a level that was, of another's by name.
+        f"targets/{large}": "9\t900",
+        "harbour/refine-1024": "99\t900",
+        "other/record": "9\t90",
+    }
+    for time, (name, row) in enumerate(took.items()):
+        file = benchmarks / f"{name}.tsv"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"s\tmax_rss\n{row}\n")
+        os.utime(file, (time, time))
+    stages = read_stages(folder, plan)
+    assert stages == [
+        Stage("make demo: coffee.png", 2.5, 20.0, shared=True),
+        Stage("prepare: s", 0.5, None, shared=True),
+        Stage("targets: s-222x296", 4.0, 900.5, shared=True),
         Stage("refine 512", 31.5, 870.25),
-        Stage("export print", 0.9, None),
+        Stage("export print tif", 0.9, None),
         Stage("plan", 0.1, None),
     ]
+    text = " ".join(sheet(tmp_path, make_artwork(tmp_path, stages=stages)).text.split())
+    assert "prepare: s shared 0.50 s" in text
+    assert "refine 512 32 s" in text
+    assert "What is shared was done once" in text
+    assert "shared" not in sheet(tmp_path, make_artwork(tmp_path, stages=stages[3:])).text
 
 
 @pytest.mark.parametrize(
@@ -1038,7 +1070,8 @@ def test_setting_rows() -> None:
     [
         (["report.css", "notes.txt"], "a folder with notes.txt in it"),
         (["report.css", "index.html", "levels/"], "a folder with levels in it"),
-        (["report.css", ".git/"], "a folder with .git in it"),
+        ([".git/"], "a folder with .git in it"),
+        (["report.css", ".thumbnails/"], None),
         (["index.html"], "a folder with index.html in it and no report.css"),
         (["report.css", "theme.js", "openseadragon.min.js", "a.html", ".snakemake_timestamp"], None),
         ([".DS_Store"], None),
