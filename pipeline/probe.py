@@ -41,8 +41,8 @@ from pipeline.targets import style_statistics
 from pipeline.tiles import Tile
 from pipeline.weights import describe
 
-# With 512 px, where a CPU multiplies relu2_1 in bfloat16 as in a level's tiles, it told 7 % less and took three
-# times as long.
+# With 512 px, where a CPU multiplies relu2_1 in bfloat16 as in a level's tiles, it told 7 % less, and took
+# three times as long.
 _SIDE_PX = {"cpu": 256, "cuda": 1536}
 _LEAST_S = 0.7
 _LEAST_EVALUATIONS, _MOST_EVALUATIONS = 2, 50
