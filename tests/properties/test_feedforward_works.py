@@ -123,3 +123,19 @@ def test_each_region_takes_its_own_style(trained: Trained, shape: str, swapped: 
         near = trained.distance(painted, mask, own)
         assert near <= trained.distance(painted, mask, other) / 2
         assert near <= OF_THE_CONTENTS[shape] * trained.distance(photograph, mask, own)
+
+
+def test_swapping_the_masks_swaps_the_styles(trained: Trained) -> None:
+    """One photograph, painted both ways round: each region is near the style that its mask asked for."""
+    side = 2 * SIDE
+    places = (torch.arange(side) + 0.5) / side - 0.5
+    first = SHAPES["circle"](*torch.meshgrid(places, places, indexing="ij")).float()
+    photograph = content(9999, side)
+    guides = torch.stack([first, 1 - first])[None]
+    with torch.no_grad():
+        one, other = (
+            trained.network(photograph[None], masks)[0].clamp(0, 1) for masks in (guides, guides.flip(1))
+        )
+    for mask, here, there in ((first, "cool", "warm"), (1 - first, "warm", "cool")):
+        assert trained.distance(one, mask, here) <= trained.distance(other, mask, here) / 2
+        assert trained.distance(other, mask, there) <= trained.distance(one, mask, there) / 2

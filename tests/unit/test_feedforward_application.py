@@ -15,12 +15,14 @@ from pipeline import canvas
 from pipeline.errors import InputError
 from pipeline.feedforward import application
 from pipeline.feedforward.application import Picture, paint
+from pipeline.feedforward.deviation import sample_boxes
 from pipeline.feedforward.models import TrainedNetwork
 from pipeline.feedforward.record import ApplicationRecord, Moments
 from pipeline.feedforward.streaming import StreamedApplication
-from pipeline.geometry import Box
+from pipeline.geometry import Box, Size
 from pipeline.machine import Machine
 from pipeline.transformations import TransformationArchitecture
+from pipeline.workspaces import FolderWorkspace
 
 
 @pytest.mark.parametrize(("thumbnail_px", "moments"), [(44, "thumbnail"), (45, "exact")])
@@ -53,6 +55,54 @@ def save_image(folder: Path, height: int, width: int) -> Picture:
     return Picture(folder / "image.tif", None)
 
 
+def held_files(folder: Path) -> int:
+    """How many files of a folder this process has open: they have no names any more."""
+    links = Path("/proc/self/fd").iterdir()
+    return sum(link.resolve().is_relative_to(folder.resolve()) for link in links)
+
+
+def test_files_of_layers_are_counted_without_their_names(tmp_path: Path) -> None:
+    workspace = FolderWorkspace(tmp_path, torch.device("cpu"), unnamed=True)
+    stores = [workspace.new("layer", 1, Size(4, 4), torch.float32) for _ in range(2)]
+    assert held_files(tmp_path) == 2
+    del stores
+    assert held_files(tmp_path) == 0
+
+
+def test_a_small_part_between_the_squares_keeps_to_the_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chequered part of a soft image, which no square sees and which is grey in the thumbnail."""
+    monkeypatch.setattr(application, "_SAMPLE_PX", 48)
+    rows, columns = torch.meshgrid(torch.arange(300), torch.arange(400), indexing="ij")
+    soft = 0.5 + 0.2 * torch.sin(rows / 11) * torch.sin(columns / 13)
+    image = torch.stack([soft, 0.9 * soft, 0.3 + 0.5 * soft])
+    part = Box(80, 100, 116, 136)
+    assert not any(_meet(part, box) for box in sample_boxes(Size(300, 400), 48, 3))
+    image[:, *part.slices] = ((rows + columns) % 2)[part.slices].float()
+    canvas.write(tmp_path / "image.tif", image.permute(1, 2, 0).contiguous().numpy())
+    network = make_network(SMALL, 1)
+    record = paint(
+        TrainedNetwork(network, make_card(("everywhere",))),
+        Picture(tmp_path / "image.tif", None),
+        tmp_path / "painted.tif",
+        moments="thumbnail",
+        thumbnail_px=100,
+        memory_budget_mib=512,
+        machine=Machine(torch.device("cpu"), torch.float32, 1),
+        layers_folder=tmp_path / "layers",
+    )
+    off = canvas.read(tmp_path / "painted.tif") - network(image[None])[0].permute(1, 2, 0).numpy()
+    assert record.deviation is not None
+    assert 1 < 255 * float(np.square(off, dtype=np.float64).mean() ** 0.5) <= record.deviation.bound
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return max(one.top, other.top) < min(one.bottom, other.bottom) and max(one.left, other.left) < min(
+        one.right, other.right
+    )
+
+
 def test_layers_of_a_thumbnail_are_held_within_the_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,7 +114,7 @@ def test_layers_of_a_thumbnail_are_held_within_the_budget(
     kept = StreamedApplication.painted_boxes
 
     def noted(streamed: StreamedApplication) -> Iterator[tuple[Box, torch.Tensor]]:
-        files.append(len(list(folder.glob("*"))))
+        files.append(held_files(folder))
         return kept(streamed)
 
     monkeypatch.setattr(StreamedApplication, "painted_boxes", noted)
