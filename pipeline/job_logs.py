@@ -63,7 +63,7 @@ class JobLogs:
         }
 
     def jobs(self, plan: Plan) -> list[Job]:
-        """The jobs that were begun for an artwork or for what it shares, in the order of their beginning."""
+        """The jobs that were begun for an artwork or for what it shares, in the order of their last words."""
         known = {*own_jobs(plan)}
         found = [self._shared[job] for job in shared_jobs(plan) if job in self._shared]
         begun = _named(self._logs / plan.artwork)
@@ -88,10 +88,10 @@ class JobLogs:
         return self._seen[job.log]
 
     def _state(self, job: Job) -> tuple[JobState, str]:
-        begun = _modified(job.log)
-        if _modified(job.benchmark) >= begun:
+        said = _modified(job.log)
+        if _modified(job.benchmark) >= said:
             return "done", ""
-        if begun < self._since:
+        if said < self._since:
             return "to do", ""
         end = _end_of(job.log)
         reason = _failure(end)
@@ -99,8 +99,8 @@ class JobLogs:
             return "failed", reason
         if self.at_work:
             return "running", ""
-        said = (line for line in reversed(end) if _STOPPED.fullmatch(line))
-        return "stopped", next(said, _SILENT if end else _NOT_BEGUN)
+        stopped = (line for line in reversed(end) if _STOPPED.fullmatch(line))
+        return "stopped", next(stopped, _SILENT if end else _NOT_BEGUN)
 
     def _job(self, name: str, folder: str, stem: str) -> Job:
         return Job(name, self._logs / folder / f"{stem}.log", self._benchmarks / folder / f"{stem}.tsv")

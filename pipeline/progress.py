@@ -204,11 +204,11 @@ def _artwork(files: JobFiles, name: str, logs: JobLogs, unmade: Container[str] |
     done = name not in (unmade or ()) and all(Path(file).exists() for file in files.finished(name))
     if done and unmade is None:
         return ArtworkState(name, "done", share=1.0)
-    # The latest job in each state; of those that ended without a failure the first: the others wait for it.
+    # The latest job in each state; but what a run leaves unfinished at its end waits for the first.
     at: dict[JobState, tuple[Job, str]] = {}
     for job in logs.jobs(files.collection.plans[name]):
         state, reason = logs.state(job)
-        if state != "stopped" or state not in at:
+        if unmade is None or state != "stopped" or state not in at:
             at[state] = (job, reason)
     share, iteration = _rendered(files, name, logs)
     failed = at.get("failed") or (at.get("stopped") if unmade is not None else None)

@@ -239,6 +239,8 @@ def test_of_jobs_that_never_began_the_first_is_told(files: JobFiles) -> None:
         ran(f"a/{job}", begun_s=begun_s, done=False)
     said = "said nothing: refused, not started, killed, or out of memory or time"
     assert failures(files, {"a"}, {"a"}) == [f"a: {said} (results/logs/a/assemble.log)"]
+    # Of several runs the last is told.
+    assert of(files, "a").told == "record"
     ran("a/preview", "impasto preview: x: expected y; found z.\n", begun_s=9, done=False)
     assert failures(files, {"a"}, {"a"})[0].startswith("a: impasto preview: ")
 
