@@ -131,12 +131,16 @@ def _run(
             gradient = workspace.new("gradient", state.image.channels, state.image.size, state.image.dtype)
         # Every step wants the gradient, so the loss may come with it.
         trial = differentiated(objective, state.image, gradient, state.work, watch)
-        state.work.gradient_passes += 1
+        # One that was taken before, and not stepped along when the run was stopped, is not another.
+        state.work.gradient_passes = state.work.iteration + 1
         _report(trial, state.work, watch)
         # A spent trial may hold activations: no name may keep it.
         del trial
         with part.group.together():
-            _update(state, gradient, settings, workspace, tiles)
+            image, moments = _stepped(state, gradient, settings, workspace, tiles=tiles, watch=watch)
+        # Only when all have stepped: a group is stopped as one.
+        state.image, state.moments = image, moments
+        state.work.iteration += 1
         part.share(state.image)
         del gradient
         watch.keep()
@@ -146,19 +150,29 @@ def _run(
 
 def _report(trial: Trial | None, work: Work, watch: Watch) -> None:
     """Tells of the state's image, and counts the pass that gave its loss, if one did."""
-    work.forward_passes += trial is not None
+    if trial is not None:
+        work.forward_passes = work.iteration + 1
     watch.report(trial, float(work.iteration > 0))
 
 
-def _update(
-    state: AdamState, gradient: Store, settings: Adam, workspace: Workspace, tiles: tuple[Tile, ...]
-) -> None:
-    """One update of image and moments, never left half done: nothing here asks whether to stop."""
-    work = state.work
-    work.iteration += 1
+def _stepped(
+    state: AdamState,
+    gradient: Store,
+    settings: Adam,
+    workspace: Workspace,
+    *,
+    tiles: tuple[Tile, ...],
+    watch: Watch,
+) -> tuple[Store, tuple[Store, Store]]:
+    """Image and moments one step on.
+
+    Raises:
+        StoppedError: The run was asked to stop, and image and moments of the state are as they were.
+    """
+    iteration = state.work.iteration + 1
     fade, fade_square = settings.betas
-    correction_square = math.sqrt(1.0 - fade_square**work.iteration)
-    rate = settings.learning_rate_grey_levels * GREY_LEVEL / (1.0 - fade**work.iteration)
+    correction_square = math.sqrt(1.0 - fade_square**iteration)
+    rate = settings.learning_rate_grey_levels * GREY_LEVEL / (1.0 - fade**iteration)
     image, moments = state.image, state.moments
 
     def following(name: str, store: Store | None) -> Store:
@@ -167,24 +181,28 @@ def _update(
         return workspace.successor(name, store)
 
     # The start image belongs to the caller.
-    state.image = following("image", None if moments is None else image)
-    state.moments = (
+    next_image = following("image", None if moments is None else image)
+    next_moments = (
         following("mean", None if moments is None else moments[0]),
         following("square", None if moments is None else moments[1]),
     )
+    # In memory, where it is soon done, the new values take the place of the old: no half of it is of any use.
+    in_place = next_image is image
 
     def read(tile: Tile) -> tuple[Tensor, ...]:
         return tuple(store.read(tile.core) for store in (gradient, image, *(moments or ())))
 
-    following_moments = state.moments
     with Streaming(gradient.device) as stream:
         for tile, (slope, point, *old) in stream.ahead(tiles, read):
+            if not in_place:
+                watch.check()
             mean, square = old or [torch.zeros_like(slope)] * 2
             mean = mean.lerp(slope, 1.0 - fade)
             square = square.mul(fade_square).addcmul_(slope, slope, value=1.0 - fade_square)
             scale = square.sqrt().div_(correction_square).add_(settings.eps)
             values = (point.addcdiv(mean, scale, value=-rate), mean, square)
-            stream.behind(partial(_write, tile, (state.image, *following_moments), values), *values)
+            stream.behind(partial(_write, tile, (next_image, *next_moments), values), *values)
+    return next_image, next_moments
 
 
 def _write(tile: Tile, stores: tuple[Store, ...], values: tuple[Tensor, ...]) -> None:

@@ -126,6 +126,9 @@ class _Progress:
             step_length=step_length,
             seconds=work.seconds,
         )
+        if self.trace and self.trace[-1].iteration == step.iteration:
+            # The run was stopped before it stepped on from there.
+            self.trace.pop()
         self.trace.append(step)
         if self.on_progress:
             self.on_progress(step)

@@ -615,6 +615,22 @@ def test_stopped_at_any_question_the_image_is_that_of_the_last_iteration(setting
     assert asked >= 9
 
 
+def test_adam_asks_before_each_tile_of_a_step_unless_it_steps_in_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sweeps, "_MAX_TILE_PX", 16)
+    objective, _ = quadratic(10.0, (3, 48, 32))
+    asked: list[int] = []
+
+    def answer() -> bool:
+        asked.append(len(objective.forwards))
+        return False
+
+    minimise(objective, noise(3, 48, 32), Adam(3, check_last_step=False), should_stop=answer)
+    # Before the only image that it reads, before each of six tiles of the first step, and after each step.
+    assert [asked.count(forwards) for forwards in (0, 1, 2, 3)] == [1, 6 + 1 + 1, 1 + 1, 1]
+
+
 def test_every_sweep_asks_before_each_tile_whether_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeps, "_MAX_TILE_PX", 16)
     asked: list[None] = []
