@@ -19,7 +19,7 @@ JobState = Literal["done", "running", "failed", "stopped", "to do"]
 _LOG_END_BYTES = 2**20
 _MISTAKE = re.compile(r"impasto [a-z-]+: .+")
 _STEP = re.compile(r".+?: (\d+)/(\d+)(?:, about .+ left)?\..*")
-_STOPPED = re.compile(r"stopped after \d+ of \d+ .+")
+_STOPPED = re.compile(r"stopped (after \d+ of \d+|before it went on).+")
 _REASON_LENGTH = 400
 _TRACEBACK = "Traceback (most recent call last):"
 # torch has each process of a group tell its tracebacks behind this.

@@ -66,8 +66,8 @@ def remove_others(output: Path) -> None:
 
 def say_stopped(done: int | None, wanted: int) -> None:
     """Says how far an interrupted run has come; None is one that had not gone on yet from where it was."""
-    reached = "before the next iteration" if done is None else f"after {done}"
-    say(f"stopped {reached} of {wanted} iterations; the same command goes on from there")
+    reached = "before it went on" if done is None else f"after {done} of {wanted} iterations"
+    say(f"stopped {reached}; the same command goes on from there")
 
 
 def exit_stopped() -> NoReturn:

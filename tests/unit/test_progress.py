@@ -226,8 +226,9 @@ def test_what_a_run_makes_for_no_artwork_may_fail_too(files: JobFiles) -> None:
     assert survey(files).line.startswith("2 of 3 artworks done, 1 failed (")
 
 
-def test_a_job_that_was_stopped_is_told_in_its_own_words(files: JobFiles) -> None:
-    said = "stopped after 4 of 10 iterations; the same command goes on from there"
+@pytest.mark.parametrize("reached", ["after 4 of 10 iterations", "before it went on"])
+def test_a_job_that_was_stopped_is_told_in_its_own_words(files: JobFiles, reached: str) -> None:
+    said = f"stopped {reached}; the same command goes on from there"
     ran("a/stylise-64", f"a 64: 4/10. loss 3\n{said}\nwarning: x\n", done=False)
     assert failures(files, {"a"}, {"a"}) == [f"a: {said} (results/logs/a/stylise-64.log)"]
     assert of(files, "a").state == "stopped"

@@ -33,12 +33,12 @@ def test_a_key_stands_for_settings_files_and_machine(tmp_path: Path) -> None:
     assert key() != first
 
 
-@pytest.mark.parametrize(("done", "told"), [(3, "after 3"), (None, "before the next iteration")])
+@pytest.mark.parametrize(("done", "told"), [(3, "after 3 of 9 iterations"), (None, "before it went on")])
 def test_a_run_that_was_stopped_says_how_far_it_came(
     done: int | None, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     say_stopped(done, 9)
-    assert capsys.readouterr().err == f"stopped {told} of 9 iterations; the same command goes on from there\n"
+    assert capsys.readouterr().err == f"stopped {told}; the same command goes on from there\n"
 
 
 def test_what_other_settings_left_goes_unless_it_is_at_work(tmp_path: Path) -> None:
