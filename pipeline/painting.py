@@ -128,7 +128,7 @@ def painting(
         store=cost.store,
         memory_mib=math.ceil(PROCESS_MIB + cost.memory_mib),
         disk_mib=cost.disk_mib,
-        runtime_min=10 + round(2 * _seconds(settings, level.size, compute.threads) / 60),
+        runtime_min=10 + round(2 * _seconds(settings, level.size, compute) / 60),
     )
 
 
@@ -182,8 +182,12 @@ def _unheld_mib(layers: Sequence[Convolution], tile_px: int, size: Size) -> floa
     return pass_bytes_per_px(layers) * height * width / _MIB
 
 
-def _seconds(settings: TrainedNetwork, size: Size, threads: int) -> float:
-    """How long painting takes on a slow processor, whose threads after the first do half as much each."""
+def _seconds(settings: TrainedNetwork, size: Size, compute: Compute) -> float:
+    """How long painting takes on a slow processor, whose threads after the first do half as much each.
+
+    Where a GPU may do it, on one thread: its pace is derived from that, and does not depend on threads.
+    """
+    threads = compute.threads if compute.device == "cpu" else 1
     guides = len(settings.styles) if len(settings.styles) > 1 else 0
     per_px = _architecture(settings).multiplications(3 + guides, settings.upsampling)
     return per_px * _SECONDS_PER_MULTIPLICATION * size.area / 1e6 / (1 + (threads - 1) / 2)

@@ -135,7 +135,7 @@ def run(arguments: argparse.Namespace) -> None:
             def show(done: int, total: int) -> None:
                 reporter.update(_WHOLE * done // total)
                 if should_stop():
-                    say("stopped; nothing of it is kept")
+                    say(f"stopped after {done} of {total} tiles; the same command begins anew")
                     exit_stopped()
 
             record = paint(

@@ -292,6 +292,7 @@ def _write_report(path: Path, training: Training, card: ModelCard, ending: str, 
             if file.is_file()
         ],
         iterations=training.iteration,
+        kept=training.kept_iteration,
         ending=ending,
         seconds=training.seconds,
         card=provenance.plain(card.model_dump(mode="json")),

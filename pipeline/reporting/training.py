@@ -26,6 +26,7 @@ class TrainingPage:
         validations: The same of the crops that stay the same.
         pictures: Contents above and what was made of them below, at validations, the first one first.
         iterations: How many were done.
+        kept: After how many of them the weights are kept.
         ending: Why it ended.
         seconds: Spent on it.
         card: The network's model card, in JSON's types.
@@ -35,6 +36,7 @@ class TrainingPage:
     validations: Sequence[tuple[int, float]]
     pictures: Sequence[Picture]
     iterations: int
+    kept: int
     ending: str
     seconds: float
     card: Mapping[str, Any]

@@ -19,6 +19,7 @@ PAGE = TrainingPage(
     validations=[(5, 100.0), (10, 40.0)],
     pictures=[],
     iterations=10,
+    kept=10,
     ending="early",
     seconds=75.0,
     card={"licence": "CC0-1.0", "colour": "<rgb>"},
@@ -38,7 +39,14 @@ def test_the_page_shows_losses_pictures_and_card(tmp_path: Path) -> None:
     ):
         assert words in page
     assert "&lt;rgb&gt;" in page
+    assert "its weights are those" not in page
     assert "http" not in page.replace("http://www.w3.org", "").replace("http-equiv", "")
+
+
+def test_the_page_says_which_weights_are_kept(tmp_path: Path) -> None:
+    write_training(replace(PAGE, kept=5), "Training", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "; its weights are those after 5, which the validations found best.</p>" in page
 
 
 def test_a_picture_that_is_missing_is_told(tmp_path: Path) -> None:
