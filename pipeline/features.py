@@ -26,11 +26,12 @@ def _max_pool(features: Tensor) -> Tensor:
         return max_pool2d(features, 2)
     if torch.is_grad_enabled():
         # A CPU gives each image of a batch a thread; strips of one image are such a batch.
-        height, width = features.shape[2:]
+        count, _, height, width = features.shape
         strips = math.gcd(height // 2, torch.get_num_threads())
-        batch = features.permute(0, 2, 3, 1).reshape(strips, height // strips, width, -1).permute(0, 3, 1, 2)
+        batch = features.permute(0, 2, 3, 1).reshape(count * strips, height // strips, width, -1)
+        batch = batch.permute(0, 3, 1, 2)
         pooled = max_pool2d(batch, 2).permute(0, 2, 3, 1)
-        return pooled.reshape(1, height // 2, width // 2, -1).permute(0, 3, 1, 2)
+        return pooled.reshape(count, height // 2, width // 2, -1).permute(0, 3, 1, 2)
     rows = torch.maximum(features[:, :, ::2], features[:, :, 1::2])
     return torch.maximum(rows[..., ::2], rows[..., 1::2])
 

@@ -156,3 +156,15 @@ def test_an_image_that_fits_is_not_padded() -> None:
 
 def test_a_single_pixel_is_repeated() -> None:
     assert pad_to_stride(torch.full((1, 1, 1), 0.5), 4).tolist() == [[[0.5] * 4] * 4]
+
+
+@pytest.mark.parametrize("threads", [1, 3, 4])
+def test_a_batch_gives_what_each_of_its_images_gives(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    """As in training, with gradients; pools are cut into strips for so many threads."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    encoder = make_encoder()
+    images = torch.stack([make_image(48, 32, seed) for seed in (1, 2)]).requires_grad_()
+    (together,) = encoder(images, ["relu4_1"]).values()
+    for index in range(2):
+        (alone,) = encoder(images[index : index + 1], ["relu4_1"]).values()
+        torch.testing.assert_close(together[index : index + 1], alone, rtol=0, atol=1e-12)
