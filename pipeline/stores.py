@@ -164,21 +164,31 @@ class FileStore(Store):
         dtype: Of the values.
         device: The device that computes with them.
         new: Whether to make the file, or to open one that is there.
+        summed: Whether to take checksums of what is written: of use only where the file outlives the store.
 
     Raises:
         ResourceError: The disk is full, or the file cannot be made or opened.
     """
 
     def __init__(
-        self, path: Path, channels: int, size: Size, dtype: torch.dtype, device: torch.device, *, new: bool
+        self,
+        path: Path,
+        channels: int,
+        size: Size,
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        new: bool,
+        summed: bool = True,
     ) -> None:
         super().__init__(channels, size, dtype, device)
         self.path = path
         self._blocks = Size(-(-size.height // BLOCK_PX), -(-size.width // BLOCK_PX))
         self._block_bytes = channels * BLOCK_PX**2 * dtype.itemsize
         self._unsaved = new
+        self._summed = summed
         # Of each block until the file is saved, and then of the file. A block of zeros has zero.
-        self._sums: UInt32[np.ndarray, "rows columns"] | None = self._no_sums() if new else None
+        self._sums: UInt32[np.ndarray, "rows columns"] | None = self._no_sums() if new and summed else None
         self._checksum: int | None = None
         try:
             self._descriptor = os.open(path, os.O_RDWR | (os.O_CREAT | os.O_TRUNC if new else 0), 0o644)
@@ -227,7 +237,7 @@ class FileStore(Store):
         except OSError as error:
             raise self._failure(error) from None
         self._unsaved = True
-        self._sums, self._checksum = self._no_sums(), None
+        self._sums, self._checksum = self._no_sums() if self._summed else None, None
 
     def save(self) -> None:
         """Returns when the disk holds what was written.
@@ -316,11 +326,13 @@ class FileStore(Store):
             padded[:, : values.shape[1], : values.shape[2]] = values
             values = padded
         unpacked.copy_(values.reshape(unpacked.shape))
-        if self._sums is None:
-            # What was saved, or opened, is changed after all: of the other blocks nothing else is known.
-            self._sums = self._found_sums()
-        rows, columns = blocks.slices
-        self._sums[rows, columns], self._checksum = block_checksums(packed), None
+        self._checksum = None
+        if self._summed:
+            if self._sums is None:
+                # What was saved, or opened, is changed after all: of the other blocks nothing else is known.
+                self._sums = self._found_sums()
+            rows, columns = blocks.slices
+            self._sums[rows, columns] = block_checksums(packed)
         for offset, piece in self._pieces(blocks, packed):
             done = 0
             while done < len(piece):

@@ -112,7 +112,7 @@ class FolderWorkspace(Workspace):
         self._serial += 1
         while (path := self.folder / f"{name}-{self._serial}{_SUFFIX}").exists():
             self._serial += 1
-        store = FileStore(path, channels, size, dtype, self._device, new=True)
+        store = FileStore(path, channels, size, dtype, self._device, new=True, summed=not self._unnamed)
         if self._unnamed:
             # Some network file systems keep the names of open files; the folder's owner deletes it.
             with contextlib.suppress(OSError):

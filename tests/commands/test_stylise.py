@@ -205,6 +205,10 @@ def test_a_state_that_is_damaged_or_another_runs_is_refused_with_the_reason(
     words = words_of(impasto.folder, artwork, vgg19, **BY_TILES)
     manifest = stopped(words)
     text = manifest.read_text()
+    image = manifest.parent / json.loads(text)["vectors"][0]["image"]["file"]
+    whole = image.read_bytes()
+    image.write_bytes(whole[:3072] + bytes(3072) + whole[6144:])
+    assert f"expected its file {image.name} as it was written; found a damaged one. Delete" in refused(words)
     manifest.write_text(text.replace('"step_length": 1.0', '"step_length": 0.5'))
     assert "expected a checkpoint as it was written; found a damaged one. Delete" in refused(words)
     others = words_of(impasto.folder, artwork, vgg19, "other.json", style_weight=7.0, **BY_TILES)

@@ -226,6 +226,22 @@ def test_a_checksum_reads_nothing_of_what_this_store_has_written(tmp_path: Path)
     assert store.bytes_read == 0
 
 
+def test_no_checksums_are_taken_of_files_that_nobody_opens_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FolderWorkspace(tmp_path, CPU, unnamed=True).new("layer", 3, SIZE, torch.float32)
+    assert isinstance(store, FileStore)
+    with monkeypatch.context() as without:
+        without.setattr("pipeline.stores.block_checksums", pytest.fail)
+        store.clear()
+        store.fill(noise(50, 70))
+        store.add(Box(0, 0, 5, 5), noise(5, 5))
+        store.save()
+    found = store.checksum()
+    store.fill(noise(50, 70, 1))
+    assert store.checksum() != found
+
+
 def test_a_checksum_tells_every_flipped_bit_and_every_moved_block(tmp_path: Path) -> None:
     store = made("file", tmp_path)
     assert isinstance(store, FileStore)
