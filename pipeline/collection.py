@@ -16,7 +16,7 @@ from typing import Any, final
 from pipeline.config.collections import Place, placed
 from pipeline.config.models import Config, WeightsSource
 from pipeline.config.reading import parse_with_places, read_yaml
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError, InputError, PipelineError, UnfitError
 from pipeline.geometry import Size
 from pipeline.headers import HeaderCache
 from pipeline.inspection import SeenFiles, weights_sources
@@ -106,7 +106,7 @@ def resolve_collection(raw: Any, size_of: Callable[[Path], Size], where: str = "
     """The collection that `raw` (parsed YAML or JSON) describes.
 
     Raises:
-        PipelineError: Anything in the configuration is wrong, or in the image headers of every artwork.
+        PipelineError: Anything in the configuration is wrong, or with the images of every artwork.
     """
     return _resolved(*parse_with_places(raw, where), size_of, where)
 
@@ -120,7 +120,7 @@ def open_collection(raw: Any, config_files: Iterable[str | Path], header_cache: 
         header_cache: Where image sizes are remembered between runs.
 
     Raises:
-        PipelineError: Anything in the configuration is wrong, or in the image headers of every artwork.
+        PipelineError: Anything in the configuration is wrong, or with the images of every artwork.
     """
     files = [_from_here(Path(file)) for file in config_files]
     for file in files:
@@ -139,10 +139,14 @@ def open_collection(raw: Any, config_files: Iterable[str | Path], header_cache: 
 
 def _check_folder(folder: Path, where: str) -> Path:
     """The nearest folder that is there; refuses a file in a folder's place, before the first job meets it."""
-    nearest = next(place for place in (folder, *folder.parents) if place.exists())
-    if not nearest.is_dir():
-        raise ConfigError(where, expected="a folder, there already or not", found=f"a file at {nearest}")
-    return nearest
+    try:
+        nearest = next(place for place in (folder, *folder.parents) if place.exists())
+        if nearest.is_dir():
+            return nearest
+        found = f"a file at {nearest}"
+    except OSError as error:
+        found = f"{folder}: {(error.strerror or str(error)).lower()}"
+    raise ConfigError(where, expected="a folder, there already or not", found=found)
 
 
 def _check_writable(folder: Path, where: str) -> None:
@@ -164,14 +168,15 @@ def _from_here(path: Path) -> Path:
 def _resolved(
     config: Config, places: Mapping[str, Place], size_of: Callable[[Path], Size], where: str
 ) -> Collection:
-    """The collection, without the artworks whose files are missing or unfit.
+    """The collection, without the artworks whose files are missing, or unfit for what is asked of them.
 
     Raises:
-        ConfigError: The configuration says something that cannot be.
-        InputError: The files of every artwork are missing or unfit: the first one's mistake.
+        ConfigError: The configuration says something that cannot be, whatever the images.
+        InputError, UnfitError: The files of every artwork are missing or unfit: the first one's mistake.
     """
     plans: dict[str, Plan] = {}
     refused: dict[str, InputError] = {}
+    mistakes: list[PipelineError] = []
     losses: dict[str, WeightsSource | None] = {}
     seen = SeenFiles(size_of)
     for name in config.artworks:
@@ -180,12 +185,13 @@ def _resolved(
             is_file = partial(seen.once, Path.is_file)
             losses |= weights_sources(config, name, plan.loss_networks, where, is_file)
             plans[name] = plan
-        except InputError as error:
-            refused[name] = InputError.stating(placed(str(error), name, places, where))
+        except (InputError, UnfitError) as error:
+            mistakes.append(type(error).stating(placed(str(error), name, places, where)))
+            refused[name] = InputError.stating(str(mistakes[-1]))
         except ConfigError as error:
             raise ConfigError.stating(placed(str(error), name, places, where)) from None
     if not plans:
-        raise next(iter(refused.values()))
+        raise mistakes[0]
     sizes = {key: seen(path) for plan in plans.values() for key, path in plan.sources.items()}
     return gathered(config, plans, refused, sizes, losses)
 

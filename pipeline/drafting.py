@@ -37,7 +37,7 @@ def draft(config: Config, name: str, size_of: SizeOf, where: str) -> Plan:
         where: The configuration's name, for errors.
 
     Raises:
-        ConfigError: The sizes cannot be had.
+        ConfigError: The configuration asks for what cannot be; an UnfitError where that is for the sizes.
         InputError: An image or mask that the artwork names cannot be read.
         DoesNotFitError: A level does not fit the memory budget.
     """

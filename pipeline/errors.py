@@ -4,6 +4,7 @@ The tree:
 
     PipelineError            the base: what was expected, what was found, where, what to do
     |-- ConfigError          config.yaml says something that cannot be
+    |   `-- UnfitError       the settings of an artwork do not suit the sizes of its images
     |-- InputError           a file the user named is missing, unreadable or unsuitable
     |-- WeightsError         a model file is missing, withdrawn, or not the one that was pinned
     |-- CheckpointError      the saved state of an interrupted run is damaged, or another run's
@@ -42,6 +43,10 @@ class PipelineError(Exception):
 
 class ConfigError(PipelineError):
     """config.yaml says something that cannot be."""
+
+
+class UnfitError(ConfigError):
+    """The settings of one artwork do not suit the sizes of its images; the others are no worse for it."""
 
 
 class InputError(PipelineError):

@@ -74,13 +74,16 @@ def checked_size(size_of: SizeOf, path: Path, key: str, min_side_px: int = 1) ->
     """The size of an image that the configuration names at `key`.
 
     Raises:
-        InputError: It cannot be read, or has a shorter side than `min_side_px`; the error says the key.
+        InputError: It cannot be looked at, or has a shorter side than `min_side_px`; the error says the key.
     """
     try:
         size = size_of(path)
         check_sides(path, size, min_side_px)
     except InputError as error:
         raise InputError.stating(f"{key}: {error}") from None
+    except OSError as error:
+        found = f"{path}: {(error.strerror or str(error)).lower()}"
+        raise InputError(key, expected="an image file", found=found) from None
     return size
 
 
@@ -95,7 +98,7 @@ def file_warnings(artwork: Artwork, size_of: SizeOf, dpi: float, where: str) -> 
 
     Raises:
         InputError: A file cannot be read or is too small.
-        ConfigError: A mask is changed by a length that is longer than its image.
+        UnfitError: A mask is changed by a length that is longer than its image.
     """
 
     def size(path: Path, key: str, min_side_px: int = 1) -> Size:
@@ -153,7 +156,7 @@ def check_prints(
         profile_at: Reads an ICC profile, or raises an InputError.
 
     Raises:
-        ConfigError: A format cannot hold the size, the bits or the colours.
+        ConfigError: A format cannot hold the bits or the colours; an UnfitError where it is the size.
         InputError: The profile is missing, damaged or of a wrong class.
     """
     space: ColourSpace = "RGB"

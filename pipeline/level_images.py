@@ -14,7 +14,7 @@ from pipeline.budget import Demand, tiling
 from pipeline.config.controls import Region, Style
 from pipeline.config.models import ArtworkSettings, Compute, last_repeats
 from pipeline.config.sections import Network
-from pipeline.errors import ConfigError
+from pipeline.errors import UnfitError
 from pipeline.geometry import Size
 from pipeline.inspection import SizeOf
 from pipeline.layers import STYLE_LAYERS
@@ -68,7 +68,7 @@ class LevelImages:
         """The key of a style's image at the level of this index, or of its mixture with a fine one.
 
         Raises:
-            ConfigError: The image would be too thin there.
+            UnfitError: The image would be too thin there.
             DoesNotFitError: The mixture does not fit the memory budget.
         """
         level = self.levels[index]
@@ -130,7 +130,7 @@ class LevelImages:
         shorter = min(size.height, size.width)
         deepest = network.architecture.deepest(network.style_layers)
         if shorter < SMALLEST_SIDE_PX:
-            raise ConfigError(
+            raise UnfitError(
                 f"{self.where}.regions",
                 expected=f"style images of {SMALLEST_SIDE_PX} px at least on their shorter side",
                 found=f"{size} px (height x width) for {path} at level {level.px}",

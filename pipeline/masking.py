@@ -25,7 +25,7 @@ from pipeline.combination import (
 )
 from pipeline.config.masks import AUTOMATIC_MASKS, PartName, is_file, parts_of
 from pipeline.config.sections import Masks
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, UnfitError
 from pipeline.geometry import Size
 from pipeline.lengths import in_px
 from pipeline.shared_plans import (
@@ -187,12 +187,12 @@ def check_lengths(expression: Expression, size: Size, dpi: float, where: str, wh
         what: The image, in words.
 
     Raises:
-        ConfigError: It is longer than the image's longer side.
+        UnfitError: It is longer than the image's longer side.
     """
     longest = max(size.height, size.width)
     for length in lengths(expression):
         if in_px(length, dpi) > longest:
-            raise ConfigError(
+            raise UnfitError(
                 where,
                 expected=f"lengths of at most {longest} px, the longer side of its {what}",
                 found=f"{length} ({in_px(length, dpi):.0f} px)",

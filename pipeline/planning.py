@@ -13,7 +13,7 @@ from pipeline.budget import DoesNotFitError
 from pipeline.config.models import SMALLEST_LEVEL_PX, Artwork, Config, LevelSettings
 from pipeline.config.sections import length_px
 from pipeline.drafting import draft
-from pipeline.errors import ConfigError, PipelineError
+from pipeline.errors import InputError, PipelineError, UnfitError
 from pipeline.inspection import SizeOf
 from pipeline.plan import Plan
 from pipeline.pyramid import DEFAULT_LEVELS_PX, Level
@@ -31,19 +31,26 @@ def resolve(config: Config, name: str, size_of: SizeOf, where: str = "config.yam
         where: The configuration's name, for errors.
 
     Raises:
-        ConfigError: The sizes cannot be had, or do not fit a budget; the largest that would is named.
-        InputError: An image or mask that the artwork names cannot be read.
+        ConfigError: The configuration asks for what cannot be, whatever the images.
+        UnfitError: The sizes cannot be had, or do not fit a budget; the largest that would is named.
+        InputError: A file that the artwork names cannot be read.
     """
     try:
         return _within_budgets(config, name, size_of, where)
     except DoesNotFitError as error:
         ending = largest_ending(config, name, size_of)
         ways = [error.otherwise, "" if ending is None else f"end at {ending}, the largest that fits"]
-        raise ConfigError(
+        raise UnfitError(
             f"{where}: compute.{error.key}",
             expected=f"{error.needed} at least for level {error.level.px} ({error.level.size} px) of {name}",
             found=error.found,
             fix=_either("Raise it", *(way for way in ways if way)),
+        ) from None
+    except OSError as error:
+        # Where a file is may not be searched, or its name be longer than any can be.
+        found = f"{error.filename}: {(error.strerror or str(error)).lower()}"
+        raise InputError(
+            f"{where}: artworks.{name}", expected="files that can be looked at", found=found
         ) from None
 
 

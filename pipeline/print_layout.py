@@ -16,7 +16,7 @@ from typing import final
 from pipeline.canvas import MAX_AREA_PX, MAX_SIDE_PX
 from pipeline.config.printing import MOST_PANELS, Panels, Print
 from pipeline.config.sections import Model, length_px
-from pipeline.errors import ConfigError
+from pipeline.errors import UnfitError
 from pipeline.geometry import Box, Size
 from pipeline.print_sheet import MM_PER_INCH, PrintSheet, margin_px
 
@@ -98,7 +98,7 @@ def lay_out(settings: Print, content: Size, top: Size, where: str) -> PrintLayou
         where: The artwork's key in the configuration, for errors.
 
     Raises:
-        ConfigError: As `of_size`; or panels cannot be had.
+        UnfitError: As `of_size`; or panels cannot be had.
     """
     layout = of_size(settings, content, where)
     if layout is None:
@@ -119,7 +119,7 @@ def of_size(settings: Print, content: Size, where: str) -> PrintLayout | None:
         where: The artwork's key in the configuration, for errors.
 
     Raises:
-        ConfigError: It is larger than what can be written, or its bleed larger than half of it.
+        UnfitError: It is larger than what can be written, or its bleed larger than half of it.
     """
     if not settings.has_size:
         return None
@@ -194,7 +194,7 @@ def _check(settings: Print, asked: Size, bleed: int, where: str) -> None:
     margin = margin_px(bleed, _mark_dpi(settings))
     sides = (asked.height + 2 * margin, asked.width + 2 * margin)
     if max(sides) > MAX_SIDE_PX or sides[0] * sides[1] > MAX_AREA_PX:
-        raise ConfigError(
+        raise UnfitError(
             f"{where}.print",
             expected=f"a print of at most {MAX_SIDE_PX} px a side and {MAX_AREA_PX / 1e9:g} "
             "gigapixels in all",
@@ -203,7 +203,7 @@ def _check(settings: Print, asked: Size, bleed: int, where: str) -> None:
         )
     most = min(asked.height, asked.width) // 2
     if bleed > most:
-        raise ConfigError(
+        raise UnfitError(
             f"{where}.print.bleed",
             expected=f"at most half of the print's shorter side ({most} px)",
             found=f"{settings.bleed} ({bleed} px)",
@@ -248,9 +248,9 @@ def _panels(panels: Panels, settings: Print, whole: PrintSheet, where: str) -> I
 
 def _check_greatest(whole: int, most: int, least: int, where: str) -> None:
     if most > whole:
-        raise ConfigError(where, expected=f"at most the print's own, {whole} px", found=f"{most} px")
+        raise UnfitError(where, expected=f"at most the print's own, {whole} px", found=f"{most} px")
     if most < least:
-        raise ConfigError(
+        raise UnfitError(
             where,
             expected=f"at least {least} px, for twice the overlap, and bleed and crop marks on both sides",
             found=f"{most} px",
@@ -259,7 +259,7 @@ def _check_greatest(whole: int, most: int, least: int, where: str) -> None:
 
 def _check_count(count: int, most: int, keys: Sequence[str], where: str) -> None:
     if count > MOST_PANELS:
-        raise ConfigError(
+        raise UnfitError(
             f"{where}.{keys[1]}",
             expected=f"at most {MOST_PANELS} {keys[0]}",
             found=f"{count}, of {most} px each",
@@ -271,7 +271,7 @@ def _spans(side: int, count: int, overlap: int, where: str) -> list[tuple[int, i
     if count == 1:
         return [(0, side)]
     if side - overlap < count * max(1, overlap):
-        raise ConfigError(
+        raise UnfitError(
             f"{where}.overlap",
             expected=f"at most {side // (count + 1)} px, half of one of {count} panels on {side} px",
             found=f"{overlap} px",

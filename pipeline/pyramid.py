@@ -13,7 +13,7 @@ from typing import final
 
 from pipeline.canvas import MAX_AREA_PX, MAX_SIDE_PX
 from pipeline.config.models import SMALLEST_LEVEL_PX, ArtworkSettings
-from pipeline.errors import ConfigError
+from pipeline.errors import UnfitError
 from pipeline.geometry import Size
 from pipeline.print_layout import PrintLayout, of_size
 
@@ -53,7 +53,7 @@ def levels(settings: ArtworkSettings, content: Size, where: str) -> tuple[Level,
         where: The artwork's key in the configuration, for errors.
 
     Raises:
-        ConfigError: A level would be thinner than 32 pixels, or larger than what can be written, or the print
+        UnfitError: A level would be thinner than 32 pixels, or larger than what can be written, or the print
             smaller than the smallest level; or the levels do not end at the print.
     """
     layout = of_size(settings.print, content, where)
@@ -65,7 +65,7 @@ def levels(settings: ArtworkSettings, content: Size, where: str) -> tuple[Level,
         found = _print_levels(layout, given, content, where)
     thin = found[0].size
     if min(thin.height, thin.width) < SMALLEST_SIDE_PX:
-        raise ConfigError(
+        raise UnfitError(
             f"{where}.levels",
             expected=f"levels that are {SMALLEST_SIDE_PX} px at least on their shorter side",
             found=f"{thin} px (height x width) at level {found[0].px} for a content image of {content} px",
@@ -82,7 +82,7 @@ def _check_largest(top: Level, content: Size, where: str) -> None:
     # Sides are rounded, so that the area may be a little larger than its name says.
     while not _can_be_written(content.of_area(most)):
         most -= 1
-    raise ConfigError(
+    raise UnfitError(
         f"{where}.levels",
         expected=f"at most {most} last, for sides of at most {MAX_SIDE_PX} px and {MAX_AREA_PX / 1e9:g} "
         "gigapixels in all",
@@ -100,14 +100,14 @@ def _print_levels(
     shape, top = layout.c_crop or content, layout.picture
     px = round(math.sqrt(top.area))
     if px < SMALLEST_LEVEL_PX:
-        raise ConfigError(
+        raise UnfitError(
             f"{where}.print",
             expected=f"a print of {SMALLEST_LEVEL_PX} x {SMALLEST_LEVEL_PX} px at least",
             found=f"{top} px (height x width)",
             fix="Raise the width, the height or the dpi",
         )
     if given and given[-1] != px:
-        raise ConfigError(
+        raise UnfitError(
             f"{where}.levels",
             expected=f"{px} last, the print of {top} px (height x width)",
             found=str(given[-1]),

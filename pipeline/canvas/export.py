@@ -16,7 +16,7 @@ from pipeline.canvas.layout import laid_out
 from pipeline.canvas.opacity import laid_on_white, on_white
 from pipeline.canvas.profiles import read_profile
 from pipeline.canvas.transform import clipped, resampled
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError, InputError, UnfitError
 from pipeline.files import atomic_path
 from pipeline.formats import (
     EXTENSIONS,
@@ -104,7 +104,7 @@ def check_print(name: FormatName, size: Size, encoding: Encoding, space: ColourS
         where: What the error is about; a setting's key is added to one that ends in a dot.
 
     Raises:
-        ConfigError: It cannot.
+        ConfigError: It cannot; an UnfitError where that is for the size.
     """
 
     def at(key: str) -> str:
@@ -112,7 +112,7 @@ def check_print(name: FormatName, size: Size, encoding: Encoding, space: ColourS
 
     form = FORMATS[name]
     if max(size.height, size.width) > form.max_side_px:
-        raise ConfigError(
+        raise UnfitError(
             at("format"),
             expected=f"sides of at most {form.max_side_px} px, the longest that {name} holds",
             found=f"{size} px (height x width)",

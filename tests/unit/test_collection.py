@@ -14,7 +14,7 @@ from two_artworks import resolved
 
 from pipeline import canvas
 from pipeline.collection import open_collection, resolve_collection
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError, InputError, UnfitError
 from pipeline.geometry import Size
 
 
@@ -90,6 +90,70 @@ def test_a_missing_file_refuses_only_the_artworks_that_need_it(tmp_path: Path) -
     sheet.write_text("name,content,style\nb,gone.png,s.png\n")
     with pytest.raises(InputError, match="row 2, column content"):
         resolve_collection({"sheet": str(sheet)}, size_of)
+
+
+def test_an_odd_image_refuses_only_its_artworks(tmp_path: Path) -> None:
+    sizes = {"thin.png": Size(20, 2000), "s.png": Size(200, 300)}
+    too_long = f"{'x' * 300}.png"
+
+    def size_of(path: Path) -> Size:
+        if path.name == too_long:
+            raise OSError(36, "File name too long", str(path))
+        return sizes.get(path.name, Size(200, 300))
+
+    sheet = tmp_path / "s.csv"
+    sheet.write_text(
+        "name,content,levels,print.width,print.bleed,style\n"
+        'good,c.png,"[64, 128]",,,s.png\n'
+        'thin,thin.png,"[64, 128]",,,s.png\n'
+        'style,c.png,"[64, 128]",,,thin.png\n'
+        'largest,c.png,"[100000]",,,s.png\n'
+        "print,c.png,,300 px,150 px,s.png\n"
+        'memory,c.png,"[20000]",,,s.png\n'
+        f'long,{too_long},"[64]",,,s.png\n'
+    )
+    raw = {"sheet": str(sheet), "compute": {"disk_budget_gib": 1}}
+    found = resolve_collection(raw, size_of)
+    assert list(found.plans) == ["good"]
+    thin = "px at least on their shorter side; found 6x640 px (height x width) "
+    told = {
+        "thin": f"{sheet}: row 3, column levels: expected levels that are 32 {thin}at level 64 for a content "
+        "image of 20x2000 px. Raise the lowest level, or crop the content image.",
+        "style": f"{sheet}: row 4: regions: expected style images of 32 px at least on their shorter side; ",
+        "largest": f"{sheet}: row 5, column levels: expected at most ",
+        "print": f"{sheet}: row 6, column print.bleed: expected at most half of the print's shorter side",
+        "memory": "config.yaml: compute.disk_budget_gib: expected ",
+        "long": f"{sheet}: row 8, column content: expected an image file; found {too_long}: file name too",
+    }
+    assert list(found.refused) == list(told)
+    for name, line in told.items():
+        assert found.refused[name].startswith(line), found.refused[name]
+    # Where nothing is left to be made, the first mistake ends the run as what it is.
+    sheet.write_text("name,content,levels,style\nthin,thin.png,[64],s.png\nb,thin.png,[64],s.png\n")
+    with pytest.raises(UnfitError, match="row 2, column levels"):
+        resolve_collection(raw, size_of)
+    # What no image decides is a mistake in one document, to be mended at once.
+    one = {"content": "c.png", "style": "s.png"}
+    wrong = {**one, "method": "feedforward", "feedforward": {"network": "n"}}
+    with pytest.raises(
+        ConfigError, match=r"artworks\.b\.feedforward\.network: expected the name of a network"
+    ):
+        resolve_collection({"artworks": {"a": one, "b": wrong}}, size_of)
+
+
+def test_files_that_cannot_be_looked_at_refuse_their_artwork(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "x" * 300
+    one = {"content": "c.png", "style": "s.png", "levels": [64]}
+    means = {**one, "network": {"normalised": True, "channel_means": name}}
+    found = resolve_collection({"artworks": {"a": one, "b": means}}, lambda _: Size(200, 300))
+    line = f"expected files that can be looked at; found {name}: file name too long."
+    assert found.refused == {"b": f"config.yaml: artworks.b: {line}"}
+    Path("mine.yaml").touch()
+    with pytest.raises(ConfigError, match=r"results_dir: expected a folder, .* file name too long\.$"):
+        open_collection({"results_dir": name, "artworks": {"a": one}}, ["mine.yaml"], Path("x.json"))
 
 
 def test_a_file_is_looked_at_once_for_all_artworks_and_again_by_the_next_reading(
