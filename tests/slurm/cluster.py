@@ -66,7 +66,8 @@ def reason_against() -> str | None:
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if missing:
         return f"{missing[0]} is not installed"
-    found = [name for name in FILES if os.path.lexists(ETC / name)]
+    # Debian's packages bring an empty plugstack.conf; whatever else lies there is a cluster's.
+    found = sorted({path.name for path in ETC.glob("*.conf")} - {"plugstack.conf"})
     if found:
         return f"this machine has {ETC / found[0]}"
     running = [name for name in ("slurmd", "slurmctld") if _runs(name)]

@@ -19,6 +19,7 @@ from running import within
 from workflows import CONFIG, Checkout, write_inputs
 
 from pipeline import canvas
+from slurm import cluster as clusters
 from slurm.cluster import reason_against, slurm
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -43,6 +44,20 @@ OPTIONS = (
     *("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"),
     *("--latency-wait", "5"),
 )
+
+
+def test_a_machine_with_a_configuration_of_slurm_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "ETC", tmp_path)
+    monkeypatch.setattr(clusters, "PROGRAMS", ())
+    monkeypatch.setattr(clusters.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(clusters, "_runs", lambda name: name == "slurmctld")
+    (tmp_path / "plugstack.conf").touch()
+    assert reason_against() == "slurmctld is running"
+    # A node of a cluster may have no slurm.conf of its own.
+    (tmp_path / "topology.conf").touch()
+    assert reason_against() == f"this machine has {tmp_path}/topology.conf"
 
 
 @pytest.fixture
