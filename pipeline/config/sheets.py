@@ -34,6 +34,7 @@ _LONGEST_NUMBER = 100
 _ONLY_STYLE = re.compile(r"^regions\.0\.style(s\.0)?")
 """What `style` is written out to."""
 _INTEGER = re.compile(r"[+-]?[0-9]+")
+_DECIMAL_COMMA = re.compile(r"([+-]?[0-9]+),([0-9]+)")
 _FLOAT = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.?[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -78,8 +79,8 @@ def read_sheet(file: Path) -> list[Row]:
     """The artworks of a sheet, in its order.
 
     A .csv file has commas between its cells, or semicolons, as spreadsheets write where the comma is the
-    decimal sign; a .tsv file has tabs. Names are letters, digits, _ and -; a row without one is named after
-    its content.
+    decimal sign (2,5 is a number there); a .tsv file has tabs. Names are letters, digits, _ and -; a row
+    without one is named after its content.
 
     Raises:
         InputError: There is no such file, or it is no such text.
@@ -95,7 +96,8 @@ def read_sheet(file: Path) -> list[Row]:
     _, headings = next(cells, (1, []))
     columns = tuple(heading.strip() for heading in headings)
     _check_columns(file, columns)
-    rows = [_row(file, number, columns, values) for number, values in cells]
+    comma = delimiter == ";"
+    rows = [_row(file, number, columns, values, decimal_comma=comma) for number, values in cells]
     if not rows:
         raise ConfigError(file, expected="a row for each artwork below the headings", found="none")
     return rows
@@ -164,7 +166,7 @@ def _check_columns(file: Path, columns: tuple[str, ...]) -> None:
             )
 
 
-def _row(file: Path, number: int, columns: tuple[str, ...], values: list[str]) -> Row:
+def _row(file: Path, number: int, columns: tuple[str, ...], values: list[str], *, decimal_comma: bool) -> Row:
     where = f"{file}: row {number}"
     if len(values) > len(columns):
         beyond = next((value for value in values[len(columns) :] if value.strip()), None)
@@ -181,7 +183,9 @@ def _row(file: Path, number: int, columns: tuple[str, ...], values: list[str]) -
             continue
         if not column:
             raise ConfigError(where, expected="a heading above every cell", found=f"none above {text!r}")
-        _put(settings, column.split("."), _value(column, text.strip(), f"{where}, column {column}"))
+        place = f"{where}, column {column}"
+        value = _value(column, text.strip(), place, decimal_comma=decimal_comma)
+        _put(settings, column.split("."), value)
     settings = {key: _lists(value, f"{where}, column {key}") for key, value in settings.items()}
     content = settings.get(CONTENT)
     if content is None:
@@ -193,7 +197,7 @@ def _row(file: Path, number: int, columns: tuple[str, ...], values: list[str]) -
     return Row(file, number, columns, name, settings)
 
 
-def _value(column: str, text: str, where: str) -> Any:
+def _value(column: str, text: str, where: str, *, decimal_comma: bool) -> Any:
     """What a cell says: a list or mapping as YAML writes them, a number, true or false, or text."""
     key = column.rpartition(".")[2]
     if key in _TEXT:
@@ -213,6 +217,8 @@ def _value(column: str, text: str, where: str) -> Any:
         return text
     # Python reads no whole number of thousands of digits; as text it is refused where it stands.
     if len(text) <= _LONGEST_NUMBER:
+        if decimal_comma:
+            text = _DECIMAL_COMMA.sub(r"\1.\2", text) if _DECIMAL_COMMA.fullmatch(text) else text
         if _INTEGER.fullmatch(text):
             return int(text)
         if _FLOAT.fullmatch(text):

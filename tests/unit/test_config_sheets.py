@@ -188,6 +188,26 @@ def test_mistakes_name_row_and_column(tmp_path: Path, text: str, line: str) -> N
     assert "\n" not in told
 
 
+def test_the_decimal_comma_of_spreadsheets_that_write_semicolons(tmp_path: Path) -> None:
+    text = "name;content;style;content_weight;tv_weight;print.width;levels\na;1,5.png;2,5;2,5;-0,25;1,5 cm;[64, 128]\n"
+    (row,) = read_sheet(sheet(tmp_path, text))
+    assert row.settings == {
+        "content": "1,5.png",
+        "style": "2,5",
+        "content_weight": 2.5,
+        "tv_weight": -0.25,
+        "print": {"width": "1,5 cm"},
+        "levels": [64, 128],
+    }
+    # Elsewhere it may mean thousands.
+    for name, text in (
+        ("s.csv", 'content,content_weight\na.png,"2,500"\n'),
+        ("s.tsv", "content\tcontent_weight\na.png\t2,500\n"),
+    ):
+        (row,) = read_sheet(sheet(tmp_path, text, name))
+        assert row.settings["content_weight"] == "2,500"
+
+
 def test_names_of_files_are_no_yaml_and_remarks_are_not_looked_at(tmp_path: Path) -> None:
     text = "content;#;# i.e. a..b;#;style\r[1] {a}.png;x;y;z;{image: '{s}, t.png'}\r"
     (row,) = read_sheet(sheet(tmp_path, text))
