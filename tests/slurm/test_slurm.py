@@ -51,7 +51,7 @@ def test_a_machine_with_a_configuration_of_slurm_is_left_alone(
 ) -> None:
     monkeypatch.setattr(clusters, "ETC", tmp_path)
     monkeypatch.setattr(clusters, "PROGRAMS", ())
-    monkeypatch.setattr(clusters.os, "geteuid", lambda: 0)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr(clusters, "_runs", lambda name: name == "slurmctld")
     (tmp_path / "plugstack.conf").touch()
     assert reason_against() == "slurmctld is running"
