@@ -216,6 +216,24 @@ def test_a_moved_folder_changes_nothing(rendered: RenderedCollection, tmp_path: 
         away.rename(home)
 
 
+def test_results_moved_alone_are_found_whole_where_the_configuration_says(
+    rendered: RenderedCollection,
+) -> None:
+    checkout = rendered.checkout
+    moved = checkout.folder / "moved results"
+    rendered.results.rename(moved)
+    try:
+        with checkout.edited("config.yaml", config_with("results_dir", moved.name)):
+            assert checkout.would_render() == set()
+            records = [f"{moved.name}/{artwork}/provenance.json" for artwork in ("halves", "scene")]
+            done = run_warm(["impasto", "verify", *records], checkout.folder, checkout.env)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.count("matches its record") == 2
+        assert not rendered.results.exists()
+    finally:
+        moved.rename(rendered.results)
+
+
 def test_another_version_makes_everything_again(rendered: RenderedCollection) -> None:
     with rendered.checkout.edited("pipeline/__init__.py", '__version__ = "99.0.0"\n'):
         assert rendered.checkout.would_render() == EVERYTHING
