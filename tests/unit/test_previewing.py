@@ -96,12 +96,14 @@ def test_a_picture_for_which_there_is_no_time_is_left_out(tmp_path: Path) -> Non
     def check() -> None:
         nonlocal asked
         asked += 1
-        if asked == 2:
+        if asked >= 2:
             raise StoppedError
 
     previews = Previews(tmp_path / "now.png", every_s=0)
     previews.show(image, image.size, Part.whole(image.size), check)
-    assert (asked, previews.path.exists()) == (2, False)
+    # Rows are read ahead: another may have been asked for before the stop is met.
+    assert asked in (2, 3)
+    assert not previews.path.exists()
 
 
 def test_a_picture_that_cannot_be_written_is_left_out(tmp_path: Path) -> None:
