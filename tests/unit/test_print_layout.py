@@ -246,8 +246,8 @@ def test_any_print_is_exact_and_shows_nothing_stretched(
     margin = layout.sheet.bleed_px
     for side, edge in ((picture.height, trim.height), (picture.width, trim.width)):
         assert side < edge or side == edge + 2 * margin
-    # One side follows from the other by the part's shape, to half a pixel of either image; to a whole one where
-    # less than half a pixel would be left of a side.
+    # One side follows from the other by the part's shape, to half a pixel of either image; to a whole one
+    # where less than half a pixel would be left of a side.
     error = abs(picture.height * part.width - picture.width * part.height)
     share = 0.51 if min(part.height, part.width) > 1 else 1.0
     assert error <= share * max(picture.height, picture.width, part.height, part.width)
