@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
 from pipeline.canvas import _vips
+from pipeline.errors import ResourceError
 from pipeline.files import atomic_path
 from pipeline.geometry import Box, Size
+
+_NO_ROOM = {None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def size_of(path: Path) -> Size:
@@ -53,6 +57,7 @@ def write_rows(
     Nothing else is written on the way: libvips would want all rows in a file first, as large as the image.
 
     Raises:
+        ResourceError: The disk is full.
         ValueError: The rows are not all of the image.
     """
     _write_tiles(path, size, bands, _tiles_of_rows(size, bands, rows))
@@ -71,6 +76,7 @@ def write_boxes(
             left, of a multiple of 256 columns but for the last.
 
     Raises:
+        ResourceError: The disk is full.
         ValueError: The boxes are others.
     """
     _write_tiles(path, size, bands, _tiles_of_boxes(size, boxes))
@@ -80,19 +86,30 @@ def _write_tiles(
     path: Path, size: Size, bands: int, tiles: Iterator[Float32[ndarray, "tile tile bands"]]
 ) -> None:
     bytes_in_all = 4 * bands * size.area
-    with atomic_path(path) as partial:
-        tifffile.imwrite(
-            partial,
-            tiles,
-            shape=(size.height, size.width, bands),
-            dtype=np.float32,
-            tile=(_vips.TILE_PX, _vips.TILE_PX),
-            bigtiff=bytes_in_all > _vips.CLASSIC_TIFF_LIMIT_BYTES,
-            photometric="rgb" if bands == 3 else "minisblack",
-            planarconfig="contig",
-            metadata=None,
-            software=False,
-        )
+    try:
+        with atomic_path(path) as partial:
+            tifffile.imwrite(
+                partial,
+                tiles,
+                shape=(size.height, size.width, bands),
+                dtype=np.float32,
+                tile=(_vips.TILE_PX, _vips.TILE_PX),
+                bigtiff=bytes_in_all > _vips.CLASSIC_TIFF_LIMIT_BYTES,
+                photometric="rgb" if bands == 3 else "minisblack",
+                planarconfig="contig",
+                metadata=None,
+                software=False,
+            )
+    except OSError as error:
+        # Where a write ends early numpy, which writes for tifffile, does not say why: the disk is full.
+        if error.errno not in _NO_ROOM:
+            raise
+        raise ResourceError(
+            path,
+            expected=f"room on the disk for {bytes_in_all / 2**20:.0f} MiB",
+            found="a full disk",
+            fix="Free some space and run again",
+        ) from None
 
 
 def _tiles_of_rows(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import tracemalloc
@@ -689,6 +690,20 @@ def test_a_full_disk_is_not_blamed_on_the_image(tmp_path: Path) -> None:
     text = "wbuffer_write: write failed\nunix error: No space left on device\n"
     with pytest.raises(ResourceError, match="found a full disk"), _vips.reading(tmp_path / "a.tif"):
         raise pyvips.Error("unable to call tiffsave", text)
+
+
+@pytest.mark.parametrize("limit", [100_000, 700_000])
+def test_a_disk_that_is_full_while_rows_are_written_is_told(tmp_path: Path, limit: int) -> None:
+    """A write that ends in the middle of a tile has no reason of its own."""
+    size = Size(512, 256)
+    old, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+    try:
+        with pytest.raises(ResourceError, match="room on the disk for 2 MiB; found a full disk"):
+            canvas.write_rows(tmp_path / "a.tif", size, 3, iter([np.ones((512, 256, 3), np.float32)]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (old, most))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_planning_with_headers_does_not_load_torch() -> None:
