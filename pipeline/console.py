@@ -36,18 +36,18 @@ class Reporter:
         self._total = total
         self._last_line = -_SECONDS_BETWEEN_LINES
         self._started = time.monotonic()
-        self._first: int | None = None
+        self._first = 0.0
         self._bar: Progress | None = None
         if self._stream.isatty():
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
-                TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+                TextColumn("{task.fields[done]}/{task.total:.0f}"),
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[note]}"),
                 console=Console(file=self._stream),
             )
-            self._task = self._bar.add_task(title, total=total, note="")
+            self._task = self._bar.add_task(title, total=total, done=0, note="")
 
     def __enter__(self) -> Reporter:
         if self._bar is not None:
@@ -58,31 +58,48 @@ class Reporter:
         if self._bar is not None:
             self._bar.stop()
 
-    def update(self, done: int, note: str = "") -> None:
-        """Says that `done` steps of the total are finished; `note` is the figure to watch."""
+    def go_on(self, done: int, share: float | None = None) -> None:
+        """Begins where an earlier run had come to, which says nothing of this one's pace.
+
+        Args:
+            done: The steps that are finished.
+            share: As in `update`.
+        """
+        self._started = time.monotonic()
+        self._first = self._share(done, share)
         if self._bar is not None:
-            if self._first is None:
-                # What an earlier run has done says nothing of this one's pace.
-                self._bar.reset(self._task, completed=done, total=self._total, note=note)
-            self._first = 0
-            self._bar.update(self._task, completed=done, note=note)
+            self._bar.reset(self._task)
+            self._bar.update(self._task, completed=self._first * self._total)
+
+    def update(self, done: int, note: str = "", share: float | None = None) -> None:
+        """Says how far it is.
+
+        Args:
+            done: The steps that are finished.
+            note: The figure to watch.
+            share: Of the whole work, from 0 to 1, where a step may take long; by default that of the steps.
+        """
+        now = self._share(done, share)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=now * self._total, done=done, note=note)
             return
-        if self._first is None:
-            self._first = max(0, done - 1)
         elapsed = time.monotonic() - self._started
         # A run of minutes says something every ten seconds, one of a day every half hour at its end.
         pause = max(_SECONDS_BETWEEN_LINES, _SHARE_BETWEEN_LINES * elapsed)
         if done < self._total and elapsed - self._last_line < pause:
             return
         self._last_line = elapsed
-        fresh = done - self._first
+        fresh = now - self._first
         left = (
-            f", about {_duration(elapsed / fresh * (self._total - done))} left"
+            f", about {_duration(elapsed / fresh * (1 - now))} left"
             if fresh > 0 and done < self._total
             else ""
         )
         self._stream.write(f"{self._title}: {done}/{self._total}{left}. {note}\n")
         self._stream.flush()
+
+    def _share(self, done: int, share: float | None) -> float:
+        return done / max(1, self._total) if share is None else share
 
 
 def _duration(seconds: float) -> str:

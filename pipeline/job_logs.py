@@ -18,7 +18,7 @@ JobState = Literal["done", "running", "failed", "stopped", "to do"]
 # A traceback of Python's deepest recursion, or of an error that quotes much; logs are shorter.
 _LOG_END_BYTES = 2**20
 _MISTAKE = re.compile(r"impasto [a-z-]+: .+")
-_STEP = re.compile(r".+?: (\d+)/(\d+)(?:, about .+ left)?\..*")
+_STEP = re.compile(r".+?: (\d+)/(\d+)(?:, about .+ left)?\.(?: (\d+) %,)?.*")
 _STOPPED = re.compile(r"stopped (after \d+ of \d+|before it went on).+")
 _REASON_LENGTH = 400
 _TRACEBACK = "Traceback (most recent call last):"
@@ -117,10 +117,20 @@ def _end_of(log: Path) -> list[str]:
     return [line.rstrip() for line in _RANK.sub("", text).splitlines() if line.strip()]
 
 
-def steps(log: Path) -> Iterator[tuple[int, int]]:
-    """The steps that the end of a log tells, in its order: how many are done, of how many."""
+@final
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """How many steps are done, of how many, and the share of the whole work; None is not told."""
+
+    done: int | None
+    of: int | None
+    share: float | None = None
+
+
+def steps(log: Path) -> Iterator[Steps]:
+    """The steps that the end of a log tells, in its order."""
     for match in filter(None, map(_STEP.fullmatch, _end_of(log))):
-        yield int(match[1]), int(match[2])
+        yield Steps(int(match[1]), int(match[2]), int(match[3]) / 100 if match[3] else None)
 
 
 def _named(folder: Path) -> set[str]:

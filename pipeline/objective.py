@@ -15,10 +15,10 @@ Shapes: 3 height width, the level padded to a multiple of the deepest layer's st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, final
+from typing import Literal, Protocol, final
 
 import torch
 from jaxtyping import Float
@@ -38,6 +38,11 @@ from pipeline.views import Chain, Read, View
 
 _TIDY_AFTER = 4
 """Tiles: page faults then take some hundredths of the time, and sixteen take hardly more memory than four."""
+
+
+Pass = Literal["loss", "gradient"]
+OnTile = Callable[[Pass, int, int], None]
+"""Told after each tile: of which pass, how many are done, of how many."""
 
 
 class Trial(Protocol):
@@ -176,6 +181,7 @@ class TiledObjective:
         halo_px: Another halo than the least exact one; for tests of exactness.
         part: What this process does of the level, by default all of it. Images and gradients are then those
             of its strip, and loss and sums those of the level.
+        on_tile: Told after each tile of this process.
     """
 
     def __init__(
@@ -191,6 +197,7 @@ class TiledObjective:
         cache_content: bool = True,
         halo_px: int | None = None,
         part: Part | None = None,
+        on_tile: OnTile | None = None,
     ) -> None:
         part = part or Part.whole(size)
         self.size = part.strip.size
@@ -199,6 +206,7 @@ class TiledObjective:
         halo_px = deepest.halo_px if halo_px is None else halo_px
         self.tiles = part.strip.tiles(tile_px, halo_px, deepest.stride_px)
         self._loss = loss
+        self._on_tile = on_tile
         self._view = View(encoder, loss, content, guidance)
         self._first_view = View(encoder, loss.curved, content, guidance)
         self._kept = frozenset(self.tiles[:keep_tiles])
@@ -230,7 +238,7 @@ class TiledObjective:
                 with torch.no_grad():
                     _add(view(tile).loss.measure(seen[1], first.loss.statistics), to=sums)
                 del seen, read
-                self._tidy(done)
+                self._finish("loss", done)
         whole = self._of_all(sums)
         with self.part.group.together():
             nothing = {name: torch.zeros((), dtype=torch.float64, device=self._view.device) for name in late}
@@ -248,10 +256,12 @@ class TiledObjective:
         derivatives = torch.autograd.grad(total, list(sums.values()))
         return values, dict(zip(sums, derivatives, strict=True))
 
-    def _tidy(self, done: int) -> None:
-        """Bounds the memory that tiles leave behind, after so many of them."""
+    def _finish(self, of: Pass, done: int) -> None:
+        """Tells that so many tiles of a pass are done, and bounds the memory that they leave behind."""
         if done % _TIDY_AFTER == 0 and self._view.device.type == "cpu":
             give_back_freed_memory()
+        if self._on_tile is not None:
+            self._on_tile(of, done, len(self.tiles))
 
     def _of_all(self, sums: Mapping[Statistic, Tensor]) -> dict[Statistic, Tensor]:
         """The sums over the tiles of all processes, in one message."""
@@ -354,7 +364,7 @@ class TiledTrial(LateTrial):
             del read, observation
             shares = [chain.gradient(pulls, asked)]
             del chain, asked, of_pixels
-            self._objective._tidy(done)
+            self._objective._finish("gradient", done)
             # Popped, so that no name here holds on to it while the next tile is computed.
             yield tile, shares.pop()
 

@@ -10,14 +10,14 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
 from pipeline.files import is_held
 from pipeline.job_files import JobFiles
-from pipeline.job_logs import Job, JobLogs, JobState, steps
+from pipeline.job_logs import Job, JobLogs, JobState, Steps, steps
 
 IN_USE = ".in-use"
 STATES: tuple[JobState, ...] = ("done", "running", "failed", "stopped", "to do")
@@ -38,6 +38,7 @@ class ArtworkState:
         step: The job that is at work, stopped or failed.
         iteration: Of the level, mixture or training that is at work or stopped.
         iterations: How many there will be.
+        within: The share of those that is done, from 0 to 1, where the job tells it: one may take an hour.
         reason: Why it failed, as the job said it.
         log: Where it said so.
         on_demand: Whether a plain `snakemake` leaves it out.
@@ -49,6 +50,7 @@ class ArtworkState:
     step: str = ""
     iteration: int | None = None
     iterations: int | None = None
+    within: float | None = None
     reason: str = ""
     log: str = ""
     on_demand: bool = False
@@ -56,10 +58,9 @@ class ArtworkState:
     @property
     def told(self) -> str:
         """What there is to say beside its state."""
-        steps = (
-            f"{self.step}: {self.iteration}/{self.iterations}" if self.iteration is not None else self.step
-        )
-        return f"{self.reason} ({self.log})" if self.reason and self.log else self.reason or steps
+        steps = self.step if self.iteration is None else f"{self.step}: {self.iteration}/{self.iterations}"
+        within = "" if self.within is None else f", {100 * self.within:.0f} %"
+        return f"{self.reason} ({self.log})" if self.reason and self.log else self.reason or steps + within
 
 
 @final
@@ -210,7 +211,7 @@ def _artwork(files: JobFiles, name: str, logs: JobLogs, unmade: Container[str] |
         state, reason = logs.state(job)
         if unmade is None or state != "stopped" or state not in at:
             at[state] = (job, reason)
-    share, iteration = _rendered(files, name, logs)
+    share, level = _rendered(files, name, logs)
     failed = at.get("failed") or (at.get("stopped") if unmade is not None else None)
     if failed is not None:
         job, reason = failed
@@ -221,12 +222,12 @@ def _artwork(files: JobFiles, name: str, logs: JobLogs, unmade: Container[str] |
         if state in at:
             job, _ = at[state]
             own_level = job.name.startswith(("stylise", "refine"))
-            told = iteration if own_level else next(reversed(list(steps(job.log))), (None, None))
-            return ArtworkState(name, state, share, job.name, *told)
+            told = level if own_level else next(reversed(list(steps(job.log))), Steps(None, None))
+            return ArtworkState(name, state, share, job.name, told.done, told.of, told.share)
     return ArtworkState(name, "to do", share)
 
 
-def _rendered(files: JobFiles, name: str, logs: JobLogs) -> tuple[float, tuple[int | None, int | None]]:
+def _rendered(files: JobFiles, name: str, logs: JobLogs) -> tuple[float, Steps]:
     """The share of the artwork's rendering that is done, and how far the level is that is next."""
     levels = files.collection.plans[name].levels
     # A level that a network paints has no iterations, and is painted at once.
@@ -235,16 +236,19 @@ def _rendered(files: JobFiles, name: str, logs: JobLogs) -> tuple[float, tuple[i
     for level, cost in zip(levels, work, strict=True):
         result = Path(files.result_file(name, level.level_px))
         if not result.exists():
-            iteration = _iteration(result, logs.level(name, result, level.level_px))
-            share = iteration / max(1, level.iterations)
-            return (done + cost * share) / sum(work), (iteration, level.iterations)
+            log = logs.level(name, result, level.level_px)
+            said = [] if log is None else list(steps(log))
+            iteration = _iteration(result, said)
+            within = said[-1].share if said else None
+            share = max(within or 0.0, iteration / max(1, level.iterations))
+            return (done + cost * share) / sum(work), Steps(iteration, level.iterations, within)
         done += cost
-    return 1.0, (None, None)
+    return 1.0, Steps(None, None)
 
 
-def _iteration(result: Path, log: Path | None) -> int:
-    """The iteration that a level has come to by its checkpoint, or by the log of the job at work on it."""
-    found = [] if log is None else [done for done, _ in steps(log)]
+def _iteration(result: Path, said: Iterable[Steps]) -> int:
+    """The iteration that a level has come to by its checkpoint, or by what the job at work on it said."""
+    found = [steps.done for steps in said if steps.done is not None]
     for manifest in result.parent.glob(f".{result.stem}-*.state/checkpoint.json"):
         # It may be replaced while it is read.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):

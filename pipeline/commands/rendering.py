@@ -202,11 +202,9 @@ def optimise(
             Reporter(output.label, iterations, nobody) as reporter,
             stop_requests() as should_stop,
         ):
-
-            def show(step: Step) -> None:
-                reporter.update(step.iteration, f"loss {step.loss:.4g}")
-
-            rendered = start(Run(state, key, show, should_stop, group, previews))
+            shown = _Shown(reporter)
+            run = Run(state, key, shown.step, should_stop, group, previews, shown.tile)
+            rendered = start(run)
     finally:
         if group.leads and not (state / MANIFEST).exists():
             # Nothing to go on from: a mistake in the inputs, say.
@@ -222,6 +220,29 @@ def optimise(
         if previews is not None:
             previews.discard()
     return True
+
+
+@final
+@dataclass(slots=True)
+class _Shown:
+    """What the reporter is told: steps, and between them tiles, where there are any."""
+
+    reporter: Reporter
+    iteration: int | None = None
+    share: float | None = None
+
+    def step(self, step: Step) -> None:
+        if self.iteration is None and step.iteration > 0:
+            self.reporter.go_on(step.iteration)
+        self.iteration = step.iteration
+        self.reporter.update(step.iteration, f"loss {step.loss:.4g}", self.share)
+
+    def tile(self, share: float, done: str) -> None:
+        if self.share is None:
+            # What an earlier run has done says nothing of this one's pace, nor does what comes before tiles.
+            self.reporter.go_on(self.iteration or 0, share)
+        self.share = share
+        self.reporter.update(self.iteration or 0, done, share)
 
 
 def _finish(output: Output, iterations: int, rendered: Rendered, group: Group) -> None:

@@ -196,6 +196,7 @@ def teach(job: Job, paths: Sequence[Path]) -> Ending:
             crops.batches(training.iteration, settings.batch, arguments.workers, group.rank, group.count)
         ) as batches,
     ):
+        reporter.go_on(training.iteration)
         ending = train(
             training,
             batches,

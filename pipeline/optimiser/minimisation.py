@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import final
 
@@ -109,6 +109,11 @@ class _Progress:
     def __post_init__(self) -> None:
         self.earlier_s = self.state.work.seconds
 
+    def go_on(self) -> None:
+        """Tells where an earlier run had come to; its last gradient may be newer than its last loss."""
+        if self.trace and self.on_progress:
+            self.on_progress(replace(self.trace[-1], gradient_passes=self.state.work.gradient_passes))
+
     def report(self, trial: Trial | None, step_length: float) -> None:
         """Records the state's image, whose loss `trial` is, if it was evaluated."""
         work = self.state.work
@@ -160,7 +165,8 @@ def minimise(
         checkpoint: Where the state is saved, and where it is gone on from. In files, which must be those of
             `workspace`, every iteration, the gradient before it and the end are saved; in memory, the state
             is saved from time to time and when the run is stopped.
-        on_progress: Called with the start (iteration 0) and after each iteration.
+        on_progress: Called with the start (iteration 0), or with the step that an earlier run had come to,
+            and after each iteration.
         on_image: Called after each iteration but the last with the image, to be read and not kept.
         should_stop: Asked before each tile; True ends the run with its last completed iteration. Asked
             while a saved state is read as well.
@@ -185,6 +191,7 @@ def minimise(
     if saved is not None and saved.numbers["ending"] is not None:
         return Result(state.image, tuple(trace), state.work, saved.numbers["ending"])
     progress = _Progress(state, settings.iterations, on_progress, trace)
+    progress.go_on()
 
     def vectors() -> dict[str, Store]:
         # The start image is there for the next run as well.

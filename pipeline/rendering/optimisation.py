@@ -22,11 +22,12 @@ from pipeline.groups import Alone, Group, Part, stop_if
 from pipeline.guidance import Guidance
 from pipeline.losses import Loss
 from pipeline.machine import Machine
-from pipeline.objective import Objective, TiledObjective, WholeObjective
+from pipeline.objective import Objective, OnTile, TiledObjective, WholeObjective
 from pipeline.optimiser import Adam, Lbfgs, Settings, Step, minimise
 from pipeline.optimiser.hessian import MultiscaleHessian
 from pipeline.pyramid import STRIDE_PX
 from pipeline.rasters import Cutout, Raster
+from pipeline.rendering.pace import Pace
 from pipeline.rendering.previewing import Previews, own_rows
 from pipeline.rendering.record import RenderingRecord, TracePoint
 from pipeline.rendering.shrinking import Shrinking
@@ -65,10 +66,11 @@ class Run:
     Attributes:
         state: Where its state is kept until its result is safe; nobody else's folder. None keeps nothing.
         key: Stands for everything that the pixels depend on.
-        on_progress: Called with the start and after each iteration.
+        on_progress: Called with the start, or where an earlier run had come to, and after each iteration.
         should_stop: Asked before each tile that is read, of guides and saved files as well.
         group: Those who compute the image together.
         previews: Where to show what the image looks like meanwhile; None shows nothing.
+        on_share: Called after each tile with the share of the whole work, from 0 to 1, and what was done.
     """
 
     state: Path | None
@@ -77,6 +79,7 @@ class Run:
     should_stop: Callable[[], bool]
     group: Group = field(default_factory=Alone)
     previews: Previews | None = None
+    on_share: Callable[[float, str], None] = lambda _share, _done: None
 
     def check(self) -> None:
         """Raises StoppedError if it is to stop."""
@@ -164,7 +167,7 @@ class Judgement:
     content: Raster | None = None
     guidance: Guidance | None = None
 
-    def by_tiles(self, tile_px: int | None, work: Work) -> Objective:
+    def by_tiles(self, tile_px: int | None, work: Work, on_tile: OnTile) -> Objective:
         """By tiles of a side, or for None over a strip, or the level, as a whole."""
         padded = self.part.strip.level
         if tile_px is None and self.part.strip == Strip.whole(padded):
@@ -181,6 +184,7 @@ class Judgement:
             keep_tiles=work.keep_tiles if tile_px is not None else 1,
             cache_content=work.store == "memory",
             part=self.part,
+            on_tile=on_tile,
         )
 
     def borders(self, tile_px: int | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -233,9 +237,15 @@ def optimise(
         if run.previews is not None:
             run.previews.show(image, work.size, part, run.check)
 
+    pace = Pace(work.iterations, optimiser.check_last_step, run.on_share)
+
+    def report(step: Step) -> None:
+        pace.step(step)
+        run.on_progress(step)
+
     result = minimise(
         Shrinking(
-            lambda side_px: judgement.by_tiles(side_px, work),
+            lambda side_px: judgement.by_tiles(side_px, work, pace.tile),
             part.strip.size,
             tile_px,
             smallest_px=SMALLEST_TILE_PX,
@@ -247,7 +257,7 @@ def optimise(
         _settings(optimiser, work.iterations),
         workspace=workspace,
         checkpoint=checkpoint,
-        on_progress=run.on_progress,
+        on_progress=report,
         on_image=None if run.previews is None else show,
         should_stop=run.should_stop,
         part=part,

@@ -43,6 +43,46 @@ def test_a_log_gets_a_line_every_ten_seconds_and_the_last_one(clock: list[float]
     ]
 
 
+def test_the_time_left_is_reckoned_from_where_an_earlier_run_had_come_to(clock: list[float]) -> None:
+    log = io.StringIO()
+    with Reporter("a 256", 80, log) as reporter:
+        clock[0] += 1000
+        reporter.go_on(60)
+        for done in (61, 62, 63):
+            clock[0] += 10
+            reporter.update(done)
+    assert log.getvalue().splitlines() == [
+        "a 256: 61/80, about 3 min left. ",
+        "a 256: 62/80, about 3 min left. ",
+        "a 256: 63/80, about 3 min left. ",
+    ]
+
+
+def test_a_long_step_tells_its_share_of_the_whole(clock: list[float]) -> None:
+    log = io.StringIO()
+    with Reporter("a 32768", 1, log) as reporter:
+        reporter.go_on(0, 0.2)
+        for tile in range(1, 5):
+            clock[0] += 60
+            reporter.update(0, f"tile {tile}", 0.2 + 0.2 * tile)
+        reporter.update(1, "loss 3")
+    assert log.getvalue().splitlines() == [
+        "a 32768: 0/1, about 3 min left. tile 1",
+        "a 32768: 0/1, about 2 min left. tile 2",
+        "a 32768: 0/1, about 60 s left. tile 3",
+        "a 32768: 0/1, about 0 s left. tile 4",
+        "a 32768: 1/1. loss 3",
+    ]
+
+
+def test_a_bar_counts_whole_steps_and_fills_by_their_share() -> None:
+    terminal = Terminal()
+    with Reporter("a 256", 8, terminal) as reporter:
+        reporter.go_on(2)
+        reporter.update(2, "tile 3", 0.3)
+    assert "2/8" in terminal.getvalue()
+
+
 def test_quick_work_is_two_lines(clock: list[float]) -> None:
     log = io.StringIO()
     with Reporter("a", 3, log) as reporter:

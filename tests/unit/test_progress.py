@@ -389,6 +389,20 @@ def test_a_level_at_work_tells_its_iteration(files: JobFiles) -> None:
     assert of(files, "a").iteration == 0
 
 
+def test_an_iteration_of_an_hour_tells_its_share(files: JobFiles) -> None:
+    tile = "31 %, gradient: tile 3 of 8"
+    ran("a/stylise-64", f"a 64: 1/10, about 2 h 05 min left. {tile}\n", begun_s=5, done=False)
+    with at_work():
+        first = survey(files).artworks[0]
+        assert first.told == "stylise-64: 1/10, 31 %"
+        assert first.share == pytest.approx(0.31 / 3, rel=0.02)
+    # A checkpoint that is newer than the log.
+    state = Path("results/a/levels/64/.stylised-0123456789ab.state")
+    state.mkdir(parents=True)
+    (state / "checkpoint.json").write_text(json.dumps({"numbers": {"work": {"iteration": 5}}}))
+    assert of(files, "a").share == pytest.approx(0.5 / 3, rel=0.02)
+
+
 def test_a_mistake_is_told_of_all_who_need_the_file(files: JobFiles) -> None:
     (style,) = [key for key, path in files.collection.sources.items() if path.name == "s.png"]
     line = "impasto prepare: s.png: expected a complete image; found damaged data."

@@ -248,6 +248,37 @@ def test_vectors_in_files_give_the_same_bits(tmp_path: Path, network: Path) -> N
         assert list((tmp_path / f"state-{number}").iterdir()) == []
 
 
+def test_tiles_tell_the_share_of_the_work(tmp_path: Path, network: Path) -> None:
+    scene = make_scene(tmp_path, network, iterations=[2]).with_level(tile_core_px=32)
+    told: list[tuple[float, str] | int] = []
+    steps: list[Step] = []
+
+    def step(reached: Step) -> None:
+        steps.append(reached)
+        told.append(reached.iteration)
+
+    def watched() -> Run:
+        run = quiet(step, tmp_path / "state")
+        return dataclasses.replace(run, on_share=lambda share, done: told.append((share, done)))
+
+    run = dataclasses.replace(watched(), should_stop=partial(_reached, steps, 1))
+    assert render_level(scene.plan, scene.level, scene.files, run) == Stopped(1)
+    tiles = 6
+    passes = [each for each in told if isinstance(each, tuple)]
+    # The losses of the start and of the first step, and a gradient: two losses and three, of nine.
+    assert [share for share, _ in passes[:tiles]] == pytest.approx([n / tiles / 9 for n in range(1, 7)])
+    assert passes[-1][0] == pytest.approx(5 / 9)
+    assert passes[-1][1] == "56 %, loss: tile 6 of 6"
+    assert told[-1] == 1
+    told.clear()
+    assert isinstance(render_level(scene.plan, scene.level, scene.files, watched()), Rendered)
+    assert told[0] == 1
+    shares = [share for share, _ in (each for each in told if isinstance(each, tuple))]
+    assert shares[0] >= 4 / 9
+    assert shares[-1] == pytest.approx(1)
+    assert told[-1] == 2
+
+
 def _reached(steps: list[Step], iteration: int) -> bool:
     return bool(steps) and steps[-1].iteration >= iteration
 
