@@ -26,7 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 LEVEL = "results/scene/levels/64"
 PRINT = "results/scene/print.tif"
-ITERATIONS = 60
+# Ten seconds of a fast core: the job is cancelled after one.
+ITERATIONS = 240
 SNAKEMAKE = (
     sys.executable,
     "-c",
@@ -116,7 +117,7 @@ def test_a_killed_job_is_tried_again_and_ends_with_the_pixels_of_an_uninterrupte
         assert job is not None, read(cluster.folder / "background.log")
         # Jobs have what the run began with: that cannot be read any more.
         (cluster.folder / "config.yaml").write_text("artworks: [")
-        time.sleep(2)
+        time.sleep(1)
         subprocess.run(["scancel", job], check=True, timeout=30)
         assert within(30, lambda: "stopped after" in read(log)), read(log)
         completed = read(log).splitlines()[-1].split()[2]
@@ -136,7 +137,7 @@ def test_a_killed_job_is_tried_again_and_ends_with_the_pixels_of_an_uninterrupte
     assert "nodes=1" in rendering.partition("resources: ")[2].splitlines()[0].split(", ")
     # The second attempt went on from where the first was ended.
     first = read(log).removeprefix("scene 64: ").partition("/")[0]
-    assert int(first) - int(completed) in (0, 1)
+    assert int(first) == int(completed)
     record = json.loads((cluster.folder / LEVEL / "stylised.json").read_text(encoding="utf-8"))
     assert [point["iteration"] for point in record["trace"]] == list(range(ITERATIONS + 1))
     found, expected = (canvas.read(each.folder / LEVEL / "stylised.tif") for each in (cluster, local))
