@@ -18,7 +18,7 @@ from pipeline.machine import prepare_machine
 from pipeline.objective import TiledObjective, WholeObjective
 from pipeline.optimiser import Lbfgs, minimise
 from pipeline.rasters import TensorRaster
-from pipeline.statistics import second_moment
+from pipeline.statistics import first_moment, second_moment
 from pipeline.streaming import Streaming
 from pipeline.targets import style_statistics
 from pipeline.tiles import Tile
@@ -74,6 +74,15 @@ def test_bfloat16_second_moments_are_accumulated_in_float32() -> None:
         found = second_moment(features.cuda(), weights)
         assert found.dtype == torch.float32
         torch.testing.assert_close(found.cpu().double(), exact, rtol=1e-4, atol=0)
+
+
+def test_a_region_of_one_weight_is_not_biased_in_bfloat16() -> None:
+    features = torch.ones(1, 8, 64, 64, dtype=torch.bfloat16, device="cuda")
+    guide = torch.full((64, 64), 1.00392, device="cuda")
+    expected = torch.full((8, 8), 64 * 64 * 1.00392**2)
+    torch.testing.assert_close(second_moment(features, guide).cpu(), expected, rtol=2e-4, atol=0)
+    expected = torch.full((8,), 64 * 64 * 1.00392)
+    torch.testing.assert_close(first_moment(features, guide).cpu(), expected, rtol=2e-4, atol=0)
 
 
 def test_the_same_run_gives_the_same_bits() -> None:

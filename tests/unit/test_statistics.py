@@ -166,6 +166,39 @@ def test_bfloat16_moments_are_within_the_rounding_of_the_features() -> None:
     assert bool(((rounded - reference).abs() <= bound).all())
 
 
+@pytest.mark.parametrize("weight", [1.00392, 0.1**-0.5, 0.4**-0.5])
+@pytest.mark.parametrize("height", [16, 256])
+def test_a_region_of_one_weight_is_not_biased_in_bfloat16(weight: float, height: int) -> None:
+    # What is normalised has this one weight wherever it has any: its rounding would even out nowhere.
+    features = torch.ones(1, 8, height, 320, dtype=torch.bfloat16)
+    features = features.contiguous(memory_format=torch.channels_last)
+    guide = torch.zeros(height, 320)
+    guide[: height // 2] = weight
+    positions = height // 2 * 320
+    moment = second_moment(features, guide)
+    torch.testing.assert_close(moment / (positions * weight**2), torch.ones(8, 8), rtol=2e-4, atol=0)
+    torch.testing.assert_close(
+        first_moment(features, guide) / (positions * weight), torch.ones(8), rtol=2e-4, atol=0
+    )
+    # A gradient is rounded once, when it is written.
+    leaf = features.clone().requires_grad_()
+    asked = torch.eye(8)
+    (gradient,) = torch.autograd.grad(second_moment(leaf, guide), leaf, asked)
+    expected = torch.tensor(2 * weight**2).to(torch.bfloat16)
+    assert torch.equal(gradient[:, :, : height // 2], expected.expand(1, 8, height // 2, 320))
+    (gradient,) = torch.autograd.grad(first_moment(leaf, guide), leaf, torch.ones(8))
+    expected = torch.tensor(weight).to(torch.bfloat16)
+    assert torch.equal(gradient[:, :, : height // 2], expected.expand(1, 8, height // 2, 320))
+
+
+def test_a_guide_of_nothing_gives_nothing_in_bfloat16() -> None:
+    features = torch.ones(1, 8, 4, 8, dtype=torch.bfloat16).requires_grad_()
+    moment = second_moment(features, torch.zeros(4, 8))
+    (gradient,) = torch.autograd.grad(moment, features, torch.eye(8))
+    assert not moment.any()
+    assert not gradient.any()
+
+
 def test_bfloat16_gradient_is_within_the_rounding_of_its_factors() -> None:
     exact, guide = noise(8, 16, 16).requires_grad_(), make_image(16, 16, seed=1, channels=1)[0]
     derivative = make_image(8, 8, seed=3, channels=1)[0]
