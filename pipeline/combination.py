@@ -233,7 +233,10 @@ def words(expression: Expression) -> str:
 
 
 def label(expression: Expression) -> str:
-    """A name made from the expression, for file names: letters, digits, hyphens and underscores."""
+    """A name made from the expression, for file names and options.
+
+    Of ASCII letters, digits, underscores, and hyphens, though not at its start or end.
+    """
     name = _label(expression)
     return name if isinstance(expression, str) else name[:_LONGEST_LABEL].rstrip("-")
 
@@ -241,7 +244,7 @@ def label(expression: Expression) -> str:
 @cache
 def _label(expression: Expression) -> str:
     if isinstance(expression, str):
-        return re.sub(r"[^A-Za-z0-9_-]+", "-", PurePath(expression).stem)
+        return re.sub(r"[^A-Za-z0-9_-]+", "-", PurePath(expression).stem).strip("-") or "mask"
     each = [_label(one) for one in expression.of]
     if expression.operation in OF_SEVERAL:
         return f"-{expression.operation}-".join(each)

@@ -110,7 +110,7 @@ onerror:
         if finished:
             try:
                 shell(
-                    "impasto report {finished:q} --title {COLLECTION.config.title:q} {FILES.report_options} "
+                    "impasto report {finished:q} --title={COLLECTION.config.title:q} {FILES.report_options} "
                     "--output {page:q} > {RESULTS:q}/logs/report.log 2>&1"
                 )
                 # Older than all that it needs, so that the next run makes it anew.

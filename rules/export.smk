@@ -299,7 +299,7 @@ rule report:
         viewer=FILES.report_options,
         code=fingerprint("report"),
     shell:
-        "exec impasto --end-with-parent report {params.folders:q} --title {params.title:q} "
+        "exec impasto --end-with-parent report {params.folders:q} --title={params.title:q} "
         "{params.viewer} --output {output.page:q} > {log:q} 2>&1"
 
 
@@ -355,5 +355,5 @@ rule report_on_demand:
         viewer=FILES.report_options,
         code=fingerprint("report"),
     shell:
-        "exec impasto --end-with-parent report {params.folders:q} --title {params.title:q} "
+        "exec impasto --end-with-parent report {params.folders:q} --title={params.title:q} "
         "{params.viewer} --output {output.page:q} > {log:q} 2>&1"

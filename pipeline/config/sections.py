@@ -45,13 +45,17 @@ def checked_path(path: Path) -> Path:
     """The path, when the workflow can hand it on.
 
     Raises:
-        ValueError: It is empty, or holds braces, a line's end or a NUL character.
+        ValueError: It is empty, begins with a hyphen, or holds braces, a line's end or a NUL character.
     """
     if path == Path():
         raise ValueError("must be the path of a file or folder; found an empty one")
     text = str(path)
     if "\n" in text or "\0" in text:
         raise ValueError(f"must be a path without line ends and NUL characters; found {text!r}")
+    if text.startswith("-"):
+        raise ValueError(
+            f"must be a path without a hyphen before it, which commands read as an option; found '{path}'"
+        )
     if "{" in text or "}" in text:
         raise ValueError(
             f"must be a path without braces, which the workflow reads as wildcards; found '{path}'"

@@ -93,6 +93,9 @@ def test_what_stands_below_every_not() -> None:
     ("raw", "name", "sentence"),
     [
         ("m/the sky.png", "the-sky", "the sky.png"),
+        ("(été).png", "t", "(été).png"),
+        ("-маска.png", "mask", "-маска.png"),
+        ({"union": ["маска.png", "é a.png"]}, "mask-union-a", "маска.png union é a.png"),
         ("everything", "everything", "everything"),
         ("not a.png", "not-a", "not a.png"),
         ({"minus": ["person", "hat.png"]}, "person-minus-hat", "person minus hat.png"),

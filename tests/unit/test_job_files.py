@@ -11,6 +11,7 @@ import pytest
 import pyvips
 from two_artworks import RAW, resolved
 
+from pipeline import cli
 from pipeline.collection import resolve_collection
 from pipeline.errors import InputError
 from pipeline.geometry import Size
@@ -85,6 +86,14 @@ def test_options_survive_the_shell() -> None:
         "--size",
         "105x157",
     ]
+
+
+def test_a_region_has_a_name_that_is_no_option_whatever_its_file_is_called() -> None:
+    regions = [{"where": where, "style": "s.png"} for where in ("маска.png", "not маска.png", "(été).png")]
+    found = collection(artworks={"a": {"content": "c.png", "regions": regions}})
+    words = ["guide", *shlex.split(found.guide_options("a", 128)), "--output", "g.tif"]
+    regions_told = ["mask=маска.png", "not-mask=not:маска.png", "t=(été).png"]
+    assert cli._parse(words, "guide").region == regions_told
 
 
 def test_recolouring_and_assembly_by_region() -> None:

@@ -72,6 +72,11 @@ def test_a_rule_states_what_its_jobs_need(rule: str) -> None:
         assert rule in FIXED or name not in stated or "NEEDS." in stated[name], name
 
 
+def test_a_title_may_begin_with_a_hyphen() -> None:
+    text = "".join(file.read_text(encoding="utf-8") for file in FILES)
+    assert text.count("--title") == text.count("--title=") == 3
+
+
 def test_no_artwork_takes_the_name_of_a_folder_of_the_rules() -> None:
     folders = {
         folder
