@@ -6,9 +6,9 @@ file's name, and would hand an untrusted file to any parser that claims it.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -21,7 +21,7 @@ from jaxtyping import Num
 from numpy import ndarray
 
 from pipeline.errors import InputError, PipelineError, ResourceError
-from pipeline.files import atomic_path
+from pipeline.files import NO_ROOM, atomic_path
 from pipeline.geometry import Size
 
 Image: TypeAlias = pyvips.Image
@@ -29,6 +29,9 @@ Image: TypeAlias = pyvips.Image
 TILE_PX = 256
 FORMATS = "JPEG, PNG, TIFF, WebP, GIF or HEIF/AVIF"
 
+_NOT_WRITTEN = re.compile(
+    r"^ *(?P<where>.+): (?:unable to open for write|write error).*(?:\n\w+ error: (?P<why>.*))?", re.MULTILINE
+)
 _LOADERS = {f"VipsForeignLoad{name}File" for name in ("Jpeg", "Png", "Tiff", "Webp", "Nsgif", "Heif")}
 _MAX_THREADS = 8
 CLASSIC_TIFF_LIMIT_BYTES = 3 << 30
@@ -89,11 +92,30 @@ def _check_readable(path: Path) -> None:
 
 @contextmanager
 def reading(*paths: Path) -> Iterator[None]:
-    """Turns libvips' errors inside the block into an InputError about the file at fault, or a full disk."""
+    """Turns libvips' errors inside the block into an InputError about the file at fault.
+
+    Where what is made of them cannot be written, into a ResourceError.
+    """
     try:
         yield
     except pyvips.Error as error:
-        raise _explained(_at_fault(paths), error) from None
+        raise _unwritten(paths[-1], str(error)) or _damaged(_at_fault(paths), str(error)) from None
+
+
+def _unwritten(path: Path, text: str) -> ResourceError | None:
+    """What kept libvips from writing, if that was it."""
+    if any(os.strerror(number) in text for number in NO_ROOM):
+        return ResourceError(
+            path,
+            expected="room on the disk for what is made from it",
+            found="a full disk",
+            fix="Free some space and run again",
+        )
+    failed = _NOT_WRITTEN.search(text)
+    if failed is None:
+        return None
+    why = (failed["why"] or "none").lower()
+    return ResourceError(failed["where"], expected="a place that can be written to", found=why)
 
 
 def _at_fault(paths: Sequence[Path]) -> Path:
@@ -107,15 +129,7 @@ def _at_fault(paths: Sequence[Path]) -> Path:
     return last
 
 
-def _explained(path: Path, error: Exception) -> PipelineError:
-    text = str(error)
-    if os.strerror(errno.ENOSPC) in text:
-        return ResourceError(
-            path,
-            expected="room on the disk for what is made from it",
-            found="a full disk",
-            fix="Free some space and run again",
-        )
+def _damaged(path: Path, text: str) -> InputError:
     details = [line.strip() for line in text.splitlines()[1:] if line.strip()] or [text.strip()]
     return InputError(
         path,

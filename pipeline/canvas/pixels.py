@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,10 +12,8 @@ from numpy import ndarray
 
 from pipeline.canvas import _vips
 from pipeline.errors import ResourceError
-from pipeline.files import atomic_path
+from pipeline.files import NO_ROOM, atomic_path
 from pipeline.geometry import Box, Size
-
-_NO_ROOM = {None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def size_of(path: Path) -> Size:
@@ -102,7 +99,7 @@ def _write_tiles(
             )
     except OSError as error:
         # Where a write ends early numpy, which writes for tifffile, does not say why: the disk is full.
-        if error.errno not in _NO_ROOM:
+        if error.errno not in (None, *NO_ROOM):
             raise
         raise ResourceError(
             path,

@@ -692,6 +692,23 @@ def test_a_full_disk_is_not_blamed_on_the_image(tmp_path: Path) -> None:
         raise pyvips.Error("unable to call tiffsave", text)
 
 
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.jpg", "a.webp"])
+def test_a_place_where_nothing_can_be_written_is_not_blamed_on_the_image(tmp_path: Path, name: str) -> None:
+    source = tmp_path / "source.tif"
+    canvas.write(source, np.random.default_rng(0).random((64, 64, 3)))
+    told = r"none/a\.\w+: expected a place that can be written to; found no such file or directory\."
+    with pytest.raises(ResourceError, match=told), _vips.reading(source):
+        _vips.load(source).write_to_file(str(tmp_path / "none" / name))
+    old, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, most))
+    try:
+        told = "source.tif: expected room on the disk for what is made from it; found a full disk"
+        with pytest.raises(ResourceError, match=told), _vips.reading(source):
+            _vips.load(source).write_to_file(str(tmp_path / name))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (old, most))
+
+
 @pytest.mark.parametrize("limit", [100_000, 700_000])
 def test_a_disk_that_is_full_while_rows_are_written_is_told(tmp_path: Path, limit: int) -> None:
     """A write that ends in the middle of a tile has no reason of its own."""
