@@ -1,4 +1,7 @@
-"""What an artwork's folder may hold beside what the report needs; what is not there is not shown."""
+"""What an artwork's folder may hold beside what the report needs.
+
+What is not there is not shown, nor what an earlier plan left there and this one does not make.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,10 @@ _HASH = re.compile(r"-[0-9a-f]{12}$")
 _DEEP_ZOOM = "{http://schemas.microsoft.com/deepzoom/2008}"
 
 
-def read_tiles(folder: Path) -> Tiles | None:
+def read_tiles(folder: Path, plan: Plan) -> Tiles | None:
     """The Deep Zoom tiles in `deepzoom/`, `image.dzi` and `image_files`, if they are there."""
+    if plan.settings.deepzoom.format != "dzi":
+        return None
     try:
         image = ElementTree.parse(folder / "deepzoom" / "image.dzi").getroot()
         size = image.find(f"{_DEEP_ZOOM}Size")
@@ -41,10 +46,10 @@ def read_tiles(folder: Path) -> Tiles | None:
     return tiles if tiles.folder.is_dir() else None
 
 
-def read_quality(folder: Path) -> dict[str, Any]:
+def read_quality(folder: Path, plan: Plan) -> dict[str, Any]:
     """What `quality.json` says, and `proof.json` under `proof`; nothing where there is none."""
     found = _read_json(folder / "quality.json")
-    proof = _read_json(folder / "proof.json")
+    proof = _read_json(folder / "proof.json") if _is_proofed(plan) else {}
     return found | ({"proof": proof} if proof else {})
 
 
@@ -56,23 +61,26 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def read_proof(folder: Path, artwork: str) -> Picture | None:
+def _is_proofed(plan: Plan) -> bool:
+    return plan.settings.print.profile is not None
+
+
+def read_proof(folder: Path, plan: Plan) -> Picture | None:
     """The soft proof, if there is one."""
-    path = folder / "proof.png"
-    return Picture(path, f"{artwork} as it will be printed") if path.is_file() else None
+    return _proof_picture(folder / "proof.png", plan, "as it will be printed")
 
 
-def read_gamut(folder: Path, artwork: str) -> Picture | None:
+def read_gamut(folder: Path, plan: Plan) -> Picture | None:
     """The picture of what cannot be printed, if there is one."""
-    path = folder / "gamut.png"
-    return Picture(path, f"{artwork} with what cannot be printed in magenta") if path.is_file() else None
+    return _proof_picture(folder / "gamut.png", plan, "with what cannot be printed in magenta")
+
+
+def _proof_picture(path: Path, plan: Plan, what: str) -> Picture | None:
+    return Picture(path, f"{plan.artwork} {what}") if _is_proofed(plan) and path.is_file() else None
 
 
 def read_stages(folder: Path, plan: Plan) -> list[Stage]:
-    """What the plan's jobs took, shared ones included, as the workflow measured it, in the order they ended.
-
-    What an earlier plan's jobs left there is not told.
-    """
+    """What the plan's jobs took, shared ones included, as the workflow measured it, in the order they ended."""
     benchmarks = folder.parent / "benchmarks"
     own = ((benchmarks / folder.name / f"{name}.tsv", _words(name), False) for name in own_jobs(plan))
     shared = (

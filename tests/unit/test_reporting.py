@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 import matplotlib
 import numpy as np
 import pytest
+import pyvips
 import yaml
 
 from pipeline import canvas
@@ -729,7 +730,13 @@ def test_a_picture_of_another_kind_is_told(tmp_path: Path) -> None:
 def test_tiles_quality_proof_and_stages_are_read_where_they_are(tmp_path: Path) -> None:
     folder = tmp_path / "results" / "harbour"
     (folder / "deepzoom").mkdir(parents=True)
-    nothing = (read_tiles(folder), read_quality(folder), read_proof(folder, "harbour"))
+    profile = tmp_path / "press.icc"
+    profile.write_bytes(pyvips.Operation.call("profile_load", "cmyk"))
+    artwork = {"content": "c.png", "style": "s.png", "print": {"profile": str(profile)}}
+    simple = {"content": "c.png", "style": "s.png", "deepzoom": {"format": "none"}}
+    config = parse({"artworks": {"harbour": artwork, "less": simple}})
+    plan, less = (resolve(config, name, lambda _: Size(300, 400)) for name in ("harbour", "less"))
+    nothing = (read_tiles(folder, plan), read_quality(folder, plan), read_proof(folder, plan))
     assert nothing == (None, {}, None)
     for broken in (
         "<Image",
@@ -737,27 +744,30 @@ def test_tiles_quality_proof_and_stages_are_read_where_they_are(tmp_path: Path) 
         '<Image xmlns="http://schemas.microsoft.com/deepzoom/2008"><Size/></Image>',
     ):
         (folder / "deepzoom" / "image.dzi").write_text(broken)
-        assert read_tiles(folder) is None
+        assert read_tiles(folder, plan) is None
     (folder / "deepzoom" / "image.dzi").write_text(
         '<?xml version="1.0" encoding="UTF-8"?>\n<Image xmlns="http://schemas.microsoft.com/deepzoom/2008"\n'
         '  Format="jpg" Overlap="1" TileSize="512">\n  <Size Height="30" Width="40"/>\n</Image>'
     )
-    assert read_tiles(folder) is None
+    assert read_tiles(folder, plan) is None
     (folder / "deepzoom" / "image_files").mkdir()
-    assert read_tiles(folder) == Tiles(folder / "deepzoom" / "image_files", Size(30, 40), 512, 1, "jpg")
+    assert read_tiles(folder, plan) == Tiles(folder / "deepzoom" / "image_files", Size(30, 40), 512, 1, "jpg")
     for text, found in (("{", {}), ("[1]", {}), ('{"seams": 1.01}', {"seams": 1.01})):
         (folder / "quality.json").write_text(text)
-        assert read_quality(folder) == found
+        assert read_quality(folder, plan) == found
     (folder / "proof.json").write_text('{"out_of_gamut": 0.02}')
-    assert read_quality(folder) == {"seams": 1.01, "proof": {"out_of_gamut": 0.02}}
+    assert read_quality(folder, plan) == {"seams": 1.01, "proof": {"out_of_gamut": 0.02}}
     png(folder / "proof.png")
-    proof = read_proof(folder, "harbour")
+    proof = read_proof(folder, plan)
     assert proof is not None
-    quality = read_quality(folder)
-    assert read_gamut(folder, "harbour") is None
+    quality = read_quality(folder, plan)
+    assert read_gamut(folder, plan) is None
     png(folder / "gamut.png")
-    gamut = read_gamut(folder, "harbour")
+    gamut = read_gamut(folder, plan)
     assert gamut is not None
+    # What the plan asks for no more is still there, of the result that was.
+    assert (read_tiles(folder, less), read_proof(folder, less), read_gamut(folder, less)) == (None, None, None)
+    assert read_quality(folder, less) == {"seams": 1.01}
     page = sheet(tmp_path, make_artwork(tmp_path, proof=proof, gamut=gamut, quality=quality))
     text = " ".join(page.text.split())
     assert "out_of_gamut 0.02" in text
