@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.luminance_mask and arguments.colour != "luminance":
         raise InputError("--luminance-mask", expected="--colour luminance beside it", found=arguments.colour)
     size = canvas.size_of(arguments.image)
-    has_alpha = canvas.read_header(arguments.content).has_alpha
+    has_alpha = canvas.read_header(arguments.content, min_side_px=1).has_alpha
     with (
         scratch_path(arguments.output, "chroma") as chroma,
         scratch_path(arguments.output, "colour") as coloured,

@@ -48,6 +48,12 @@ def test_alpha_comes_back_at_the_results_size(impasto: Impasto) -> None:
     assert (found[32:, :, 3] == 1).all()
 
 
+def test_a_strip_that_is_printed_much_larger_may_be_of_few_pixels(impasto: Impasto) -> None:
+    canvas.write(impasto.folder / "result.tif", np.full((20, 200, 3), 0.5))
+    save(impasto.folder / "content.png", gradient(5, 50))
+    impasto.works("assemble", "result.tif", "--content", "content.png", "--output", "assembled.tif")
+
+
 @pytest.mark.parametrize("kind", ["missing", "truncated"])
 @pytest.mark.parametrize("place", ["image", "content"])
 def test_what_is_no_picture_is_told_in_one_line(impasto: Impasto, kind: str, place: str) -> None:
