@@ -180,6 +180,12 @@ def to_plain(expression: Expression) -> str | dict[str, Any]:
     return {expression.operation: expression.by, "of": several[0]}
 
 
+def as_leaf(file: PurePath) -> str:
+    """The leaf that means a mask file, whatever it is called."""
+    path = file.as_posix()
+    return f"./{path}" if path.startswith(_NOT) else path
+
+
 def leaves(expression: Expression) -> Iterator[str]:
     """The leaves from left to right, with repeats."""
     if isinstance(expression, str):

@@ -86,4 +86,6 @@ class MaskFiles:
         return self.file(leaf) if known or self._is_part(leaf) else leaf
 
     def _leaf_input(self, leaf: str) -> str:
-        return self.partition_folder(leaf.partition("/")[0]) if self._is_part(leaf) else self._leaf_file(leaf)
+        if self._is_part(leaf):
+            return self.partition_folder(leaf.partition("/")[0])
+        return Path(self._leaf_file(leaf)).as_posix()

@@ -17,6 +17,7 @@ from pipeline.combination import (
     EVERYTHING,
     Combination,
     Expression,
+    as_leaf,
     label,
     leaves,
     lengths,
@@ -134,7 +135,7 @@ class Masking:
                 return part_key(self._partition(part.parts, prepared), part.number)
             if name != EVERYTHING and prepared in self._crops:
                 return self._cropped(Path(name), prepared)
-            return name if name == EVERYTHING else Path(name).as_posix()
+            return name if name == EVERYTHING else as_leaf(Path(name))
 
         resolved = mapped(expression, leaf, lambda length: f"{in_px(length, dpi):.10g} px")
         plan = CombinationPlan(height=size.height, width=size.width, expression=resolved)

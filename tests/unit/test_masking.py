@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,13 @@ from pipeline.combination import to_plain
 from pipeline.config.reading import parse
 from pipeline.errors import ConfigError, InputError
 from pipeline.geometry import Size
+from pipeline.mask_files import MaskFiles
 from pipeline.masking import content_dpi
 from pipeline.plan import Plan, read_plan
 from pipeline.planning import resolve
 from pipeline.shared_plans import Area
 
-SIZES = {name: Size(400, 600) for name in ("c.png", "m.png", "n.png")} | {"s.png": Size(512, 512)}
+SIZES = {name: Size(400, 600) for name in ("c.png", "m.png", "n.png", "not so.png")} | {"s.png": Size(512, 512)}
 HAT = {"minus": ["person", "m.png"]}
 
 
@@ -83,6 +86,17 @@ def test_a_combination_is_made_of_files_and_keys_at_the_contents_size() -> None:
     assert key.startswith("c-background-union-not-n-grown-union-everything-")
     assert found.areas == {"r0": Area(mask=key)}
     assert found.inputs == (Path("c.png"), Path("s.png"), Path("x/../n.png"))
+
+
+def test_a_file_that_is_called_not_so_stays_that_file() -> None:
+    where = {"grow": "12 px", "of": "./not so.png"}
+    found = plan(where)
+    ((key, mask),) = found.combinations.items()
+    assert to_plain(mask.expression) == where
+    assert Plan.model_validate_json(found.model_dump_json()).combinations[key] == mask
+    files = MaskFiles("masks", {}, {}, found.combinations, {})
+    assert json.loads(shlex.split(files.combine_options(key))[1]) == where
+    assert files.combine_inputs(key) == ["not so.png"]
 
 
 def test_what_a_combination_leaves_is_the_same_file() -> None:
