@@ -6,6 +6,7 @@ manifest is what saves a state. So however a process ends, the folder holds the 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -28,6 +29,7 @@ from pipeline.workspaces import FolderWorkspace
 
 MANIFEST = "checkpoint.json"
 _FORMAT = 4
+_PAUSE_TO_SAVE = 19  # so that saving takes at most a twentieth of the time
 
 
 @final
@@ -50,7 +52,7 @@ class Checkpoint:
         files: The folder, which belongs to this run alone.
         key: Stands for everything that the run's pixels depend on; a state of another key is refused.
         tile_px: The side of the objective's tiles, None for the whole image.
-        every_s: Least time between two saves of a state in memory.
+        every_s: Least time between two saves of a state in memory; more where saving is slow. 0 is always.
         group: Those who save their parts of one state together: the leader's manifest names all of them.
         folder: Where the manifest is, if not in the folder of `files`; of a group, the folder that all share.
 
@@ -79,6 +81,7 @@ class Checkpoint:
         self._key = key
         self._every_s = every_s
         self._saved_at_s = time.monotonic()
+        self._saving_s = 0.0
         self._copies: weakref.WeakKeyDictionary[Store, tuple[int, FileStore]] = weakref.WeakKeyDictionary()
         manifest = self._manifest()
         self.tile_px: int | None = manifest["tile_px"] if manifest else tile_px
@@ -106,13 +109,14 @@ class Checkpoint:
     def due(self, vectors: Mapping[str, Store]) -> bool:
         """Whether to save a state of these vectors now: always when they are files, else when it is time.
 
-        An image that is only read where it is need not be saved.
+        An image that is only read where it is need not be saved. On a slow disk it is time less often.
         """
         in_files = all(
             isinstance(store, RasterStore) or self._files.holds(store) for store in vectors.values()
         )
         # One clock for all.
-        return self._group.gathered(in_files or time.monotonic() - self._saved_at_s >= self._every_s)[0]
+        pause_s = max(self._every_s, _PAUSE_TO_SAVE * self._saving_s) if self._every_s > 0 else 0.0
+        return self._group.gathered(in_files or time.monotonic() - self._saved_at_s >= pause_s)[0]
 
     def save(self, numbers: Mapping[str, Any], vectors: Mapping[str, Store]) -> None:
         """Makes this the saved state; deletes the files of the one before.
@@ -120,6 +124,7 @@ class Checkpoint:
         Raises:
             ResourceError: The disk is full; the state saved before is still there.
         """
+        began_s = time.monotonic()
         with self._group.together():
             held = {name: self._held(name, store) for name, store in vectors.items()}
             for store in held.values():
@@ -131,6 +136,7 @@ class Checkpoint:
                 self._write(dict(numbers), entries)
         self._files.keep(held.values())
         self._saved_at_s = time.monotonic()
+        self._saving_s = self._saved_at_s - began_s
 
     def _write(self, numbers: dict[str, Any], vectors: list[dict[str, Any]]) -> None:
         manifest = {
@@ -243,9 +249,18 @@ def _digest(manifest: dict[str, Any]) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Returns when the disk holds the folder's names."""
+    """Returns when the disk holds the folder's names, where the file system can be asked for that."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems have no such thing.
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EBADF}:
+            raise ResourceError(
+                folder,
+                expected="a folder whose files are safe on the disk",
+                found=str(error.strerror).lower(),
+                fix="Start again when it can be written to: what was saved before is kept",
+            ) from None
     finally:
         os.close(descriptor)

@@ -66,6 +66,7 @@ class Reporter:
             share: As in `update`.
         """
         self._started = time.monotonic()
+        self._last_line = -_SECONDS_BETWEEN_LINES
         self._first = self._share(done, share)
         if self._bar is not None:
             self._bar.reset(self._task)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pipeline.errors import PipelineError, ResourceError
 from pipeline.groups import Alone, Borders, Group, StoppedError
-from pipeline.machine import is_out_of_memory
+from pipeline.machine import is_out_of_memory, process_count
 
 Value = TypeVar("Value")
 
@@ -34,7 +34,7 @@ def joined(environment: Mapping[str, str] = os.environ) -> Iterator[Group]:
     Raises:
         ResourceError: The others cannot be reached.
     """
-    count = int(environment.get("WORLD_SIZE", "1"))
+    count = process_count(environment)
     if count == 1:
         yield Alone()
         return

@@ -167,7 +167,7 @@ def pad_to_stride(
 ) -> Float[Tensor, "channels p_height p_width"]:
     """The image, grown at the bottom and right to multiples of `stride_px` by reflection.
 
-    Done once per level, so that no pooling ever meets an odd size; `crop` takes the padding off again.
+    Done once per level, so that no pooling ever meets an odd size.
     Images smaller than their padding are reflected to and fro; a side of one pixel is repeated.
     """
     height, width = image.shape[1:]
@@ -176,13 +176,6 @@ def pad_to_stride(
     columns = reflection(width, padded.width, image.device)
     # Both at once: one after the other would hold two copies of the largest image there is.
     return image[:, rows[:, None], columns]
-
-
-def crop(
-    image: Float[Tensor, "channels p_height p_width"], size: Size
-) -> Float[Tensor, "channels height width"]:
-    """The top left part of the image that has this size: undoes `pad_to_stride`."""
-    return image[:, : size.height, : size.width]
 
 
 def reflection(length: int, padded: int, device: torch.device | str = "cpu") -> Tensor:

@@ -9,7 +9,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +109,14 @@ def has_cuda_device() -> bool:
     if os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1"):
         return False
     return any(file for pattern in _CUDA_FILES for file in Path("/dev").glob(pattern))
+
+
+def process_count(environment: Mapping[str, str]) -> int:
+    """How many processes torchrun has started beside this one; 1 without it.
+
+    Operators and users set WORLD_SIZE as well, for processes that have nothing to do with one another.
+    """
+    return int(environment.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in environment else 1
 
 
 def keep_freed_memory() -> None:

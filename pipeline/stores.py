@@ -12,6 +12,7 @@ error, not a signal.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import weakref
@@ -401,9 +402,24 @@ def _shape(box: Box) -> tuple[int, int]:
 
 def _reserve(descriptor: int, count: int) -> None:
     """Gives the file its size, and its place on the disk where the file system can do that."""
-    try:
-        os.posix_fallocate(descriptor, 0, count)
-    except OSError as error:
-        if error.errno not in _CANNOT_RESERVE:
-            raise
+    refused = _allocate(descriptor, count)
+    if refused in _CANNOT_RESERVE:
         os.ftruncate(descriptor, count)
+    elif refused != 0:
+        raise OSError(refused, os.strerror(refused))
+
+
+def _allocate(descriptor: int, count: int) -> int:
+    """Linux's fallocate: 0, or why not, as errno has it.
+
+    glibc's posix_fallocate, which is Python's, writes to every 4 KiB where the file system cannot reserve,
+    as of NFS before 4.2: all of a file that is written in a moment anyway.
+    """
+    fallocate = getattr(ctypes.CDLL(None, use_errno=True), "fallocate", None)
+    if fallocate is None:
+        return errno.ENOSYS
+    while fallocate(descriptor, 0, ctypes.c_int64(0), ctypes.c_int64(count)) != 0:
+        refused = ctypes.get_errno()
+        if refused != errno.EINTR:
+            return refused
+    return 0

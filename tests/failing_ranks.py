@@ -31,7 +31,8 @@ from pipeline.strips import deal
 from pipeline.workspaces import MemoryWorkspace
 
 CPU = torch.device("cpu")
-SIZE = Size(128, 32)
+# Dealt to two, one holds 128 rows and the other 112.
+SIZE = Size(176, 32)
 HALO_PX = 32
 LAYER = SMALL.layer("relu2_1")
 LOSS = Loss((ContentTerm(LAYER, 2.0), GramTerm(LAYER, None, 0.3, torch.eye(LAYER.channels))))
@@ -112,11 +113,11 @@ def shrunk(group: Group, part: Part, *, second: bool) -> dict[str, object]:
     told: list[int] = []
 
     def make(side_px: int | None) -> Objective:
-        return TiledObjective(encoder, LOSS, SIZE, tile_px=side_px or 64, content=CONTENT, part=part)
+        return TiledObjective(encoder, LOSS, SIZE, tile_px=side_px or SIZE.height, content=CONTENT, part=part)
 
-    def shrinking() -> Shrinking:
+    def shrinking(tile_px: int | None = 64) -> Shrinking:
         return Shrinking(
-            make, part.strip.size, 64, smallest_px=16, device=CPU, on_shrunk=told.append, group=group
+            make, part.strip.size, tile_px, smallest_px=16, device=CPU, on_shrunk=told.append, group=group
         )
 
     judge = shrinking()
@@ -134,7 +135,10 @@ def shrunk(group: Group, part: Part, *, second: bool) -> dict[str, object]:
         failing(TensorStore, "clear", REFUSED, here=second),
     ):
         found["cleared"] = met(group, lambda: trial.write_gradient(gradient))
-    return found
+    told.clear()
+    with failing(TiledObjective, "_judged", SHORT, here=second):
+        shrinking(None).forward(image)
+    return found | {"shrunk whole": told}
 
 
 if __name__ == "__main__":

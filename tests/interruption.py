@@ -44,7 +44,7 @@ _MOST_EVENTS = {
     ("memory", "lbfgs"): 100,
     ("memory", "adam"): 40,
 }
-_CALLS = ("pwrite", "fsync", "replace", "unlink", "posix_fallocate")
+_CALLS = ("pwrite", "fsync", "replace", "unlink")
 
 
 def noise(size: Size, seed: int) -> Float[Tensor, "3 height width"]:

@@ -161,6 +161,7 @@ def run_ranks(command: Sequence[str], folder: Path, count: int) -> list[subproce
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    shared["TORCHELASTIC_RUN_ID"] = "none"
     if _CAN_START_WARM:
         # Made by this thread: it ends with the one that made it.
         _warm_starts()

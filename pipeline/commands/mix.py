@@ -52,7 +52,7 @@ def _run(arguments: argparse.Namespace, group: Group | None) -> bool:
     if group is None and plan.processes > 1:
         share(arguments, plan.processes, plan.compute, plan.model_dump_json())
     named = (arguments.weights, arguments.start, arguments.fine, plan.network.channel_means)
-    key = run_key(plan.without_costs().model_dump_json(), plan.compute, named)
+    key = run_key("mix", plan.without_costs().model_dump_json(), plan.compute, named)
     output = Output(arguments.output.stem, arguments.output, arguments.record, plan.size)
     with contextlib.ExitStack() as scratch:
         start = arguments.start

@@ -14,14 +14,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, final
 
 from pipeline import canvas
-from pipeline.commands.states import exit_stopped, remove_others, say_stopped, state_folder, state_key, take
+from pipeline.commands.states import (
+    exit_stopped,
+    remove_others,
+    say_others,
+    say_stopped,
+    state_folder,
+    state_key,
+    take,
+)
 from pipeline.config.models import Compute
 from pipeline.console import Reporter, say
 from pipeline.errors import InputError, PipelineError, ToldError
 from pipeline.files import scratch_path, write_text
 from pipeline.geometry import Size
 from pipeline.level_plans import LevelPlan
-from pipeline.machine import END_WITH_PARENT, prepare_machine, shortage_told, stop_requests
+from pipeline.machine import (
+    END_WITH_PARENT,
+    prepare_machine,
+    process_count,
+    shortage_told,
+    stop_requests,
+)
 from pipeline.plan import Plan, parse_plan, read_plan
 
 if TYPE_CHECKING:
@@ -79,7 +93,7 @@ def _render(arguments: argparse.Namespace, verb: Verb, group: Group | None) -> b
     return optimise(
         output,
         level.iterations,
-        run_key(depends_on, plan.compute, named),
+        run_key(verb, depends_on, plan.compute, named),
         lambda run: render_level(plan, level, files, run),
         group,
     )
@@ -97,7 +111,7 @@ def company(verb: str) -> Iterator[Group | None]:
     Raises:
         ToldError: It has been told.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if process_count(os.environ) == 1:
         yield None
         return
     # torch takes seconds, which help and mistakes need not wait for.
@@ -194,6 +208,7 @@ def optimise(
     with group.together():
         if group.leads:
             take(state)
+            say_others(output.image, state)
     nobody = None if group.leads else io.StringIO()
     fix = "Lower compute.memory_budget_mib, so that more is read by tiles and kept in files"
     try:
@@ -273,14 +288,14 @@ def _finish(output: Output, iterations: int, rendered: Rendered, group: Group) -
     )
 
 
-def run_key(depends_on: str, compute: Compute, files: Iterable[Path | None]) -> str:
-    """What `state_key` gives for an optimisation on this machine.
+def run_key(verb: str, depends_on: str, compute: Compute, files: Iterable[Path | None]) -> str:
+    """What `state_key` gives for a command on this machine.
 
     Raises:
         ResourceError: There is no such device.
     """
     machine = prepare_machine(compute.device, compute.precision, compute.threads)
-    return state_key("refine", depends_on, machine, files)
+    return state_key(verb, depends_on, machine, files)
 
 
 def _plan(path: Path) -> Plan:

@@ -56,12 +56,28 @@ def take(state: Path) -> None:
 
 def remove_others(output: Path) -> None:
     """Removes what interrupted runs of other settings left of this output, unless they are at work."""
-    theirs = re.compile(re.escape(f".{output.stem}-") + f"[0-9a-f]{{12}}{re.escape(_SUFFIX)}")
-    for folder in output.parent.iterdir():
-        if theirs.fullmatch(folder.name):
-            with contextlib.suppress(ResourceError):
-                take(folder)
-                shutil.rmtree(folder, ignore_errors=True)
+    for folder in _states(output):
+        with contextlib.suppress(ResourceError):
+            take(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def say_others(output: Path, state: Path) -> None:
+    """Tells of what interrupted runs of other settings left of this output, which is not gone on from."""
+    for folder in _states(output):
+        files = [] if folder == state else [file for file in folder.rglob("*") if file.is_file()]
+        held = sum(file.stat().st_size for file in files)
+        if held > 0:
+            say(
+                f"{folder}: the state of other settings, code or inputs ({held / 2**20:,.0f} MiB), which "
+                f"this run cannot go on from; it is deleted when {output.name} is made"
+            )
+
+
+def _states(output: Path) -> list[Path]:
+    """The folders of all states of this output."""
+    named = re.compile(re.escape(f".{output.stem}-") + f"[0-9a-f]{{12}}{re.escape(_SUFFIX)}")
+    return sorted(folder for folder in output.parent.iterdir() if named.fullmatch(folder.name))
 
 
 def say_stopped(done: int | None, wanted: int) -> None:

@@ -86,7 +86,8 @@ class Shrinking:
             self._shrink()
 
     def _shrink(self) -> None:
-        side_px = self._tile_px or max(self.size.height, self.size.width)
+        # Strips differ in height, and what is saved is one tile for all.
+        side_px = self._tile_px or max(self.group.gathered(max(self.size.height, self.size.width)))
         smaller_px = max(align_down(side_px // 2, STRIDE_PX), self._smallest_px)
         if smaller_px >= side_px:
             raise ResourceError(

@@ -60,11 +60,14 @@ def level_loss(
     if level.tv_weight > 0:
         terms.append(TotalVariationTerm(level.tv_weight))
     if not terms:
+        found, fix = "no layer at which a style has statistics", "use larger style masks"
+        if len(_nowhere(level, guidance)) == len(level.regions):
+            found, fix = "no region that is anywhere", "look at the masks"
         raise InputError(
             f"level {level.level_px}",
             expected="something to optimise",
-            found="a content weight of 0 and no layer at which a style has statistics",
-            fix="Raise the content weight, or use larger style masks",
+            found=f"a content weight of 0 and {found}",
+            fix=f"Raise the content weight, or {fix}",
         )
     return Loss(tuple(terms))
 

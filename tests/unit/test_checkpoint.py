@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import json
 import os
+import stat
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -188,6 +191,44 @@ def test_a_state_in_memory_is_saved_when_it_is_time_and_when_it_is_stopped(tmp_p
     saved = checkpoint.load()
     assert saved is not None
     assert saved.vectors["image"].read(Box.whole(SIZE)).equal(result.image)
+
+
+def test_where_saving_is_slow_it_is_done_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, save = [0.0], FileStore.save
+
+    def slow(store: FileStore) -> None:
+        now[0] += 30.0
+        save(store)
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(FileStore, "save", slow)
+    checkpoint = Checkpoint(FolderWorkspace(tmp_path, CPU), "key", every_s=60.0)
+    vectors = {"image": TensorStore.of(noise(SIZE, 1))}
+    now[0] += 60.0
+    assert checkpoint.due(vectors)
+    checkpoint.save({}, vectors)
+    now[0] += 569.0
+    assert not checkpoint.due(vectors)
+    now[0] += 1.0
+    assert checkpoint.due(vectors)
+
+
+@pytest.mark.parametrize(("number", "saved"), [(errno.EINVAL, True), (errno.EIO, False)])
+def test_a_folder_that_cannot_be_waited_for_is_not(
+    number: int, saved: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def refuse(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    checkpoint = Checkpoint(FolderWorkspace(tmp_path, CPU), "key")
+    with contextlib.nullcontext() if saved else pytest.raises(ResourceError, match="input/output error"):
+        checkpoint.save({}, {"image": TensorStore.of(noise(SIZE, 1))})
+    assert (checkpoint.load() is not None) == saved
 
 
 def test_vectors_in_memory_that_have_not_changed_are_not_copied_again(tmp_path: Path) -> None:

@@ -61,12 +61,15 @@ def test_the_time_left_is_reckoned_from_where_an_earlier_run_had_come_to(clock: 
 def test_a_long_step_tells_its_share_of_the_whole(clock: list[float]) -> None:
     log = io.StringIO()
     with Reporter("a 32768", 1, log) as reporter:
+        clock[0] += 1000
+        reporter.update(0, "loss 4")
         reporter.go_on(0, 0.2)
         for tile in range(1, 5):
             clock[0] += 60
             reporter.update(0, f"tile {tile}", 0.2 + 0.2 * tile)
         reporter.update(1, "loss 3")
     assert log.getvalue().splitlines() == [
+        "a 32768: 0/1. loss 4",
         "a 32768: 0/1, about 3 min left. tile 1",
         "a 32768: 0/1, about 2 min left. tile 2",
         "a 32768: 0/1, about 60 s left. tile 3",

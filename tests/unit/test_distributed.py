@@ -114,6 +114,8 @@ def test_what_one_fails_in_ends_or_goes_on_for_both(tmp_path: Path) -> None:
         assert waiting[name] == [f"PipelineError: process {rank} of 2: {refused}", both]
     # Tiles of 64 px were halved once where the loss is judged, and once after the second pass.
     assert leader["shrunk"] == other["shrunk"] == [32, 16]
+    # Strips as a whole, which differ in height, are halved to the same.
+    assert leader["shrunk whole"] == other["shrunk whole"] == [64]
     whole = WholeObjective(make_encoder(), LOSS, SIZE, content=CONTENT).forward(IMAGE)
     assert leader["loss"] == other["loss"] == pytest.approx(whole.loss, rel=1e-12)
     gradient = torch.cat([torch.tensor(each["gradient"], dtype=torch.float64) for each in (leader, other)], 1)
@@ -121,7 +123,9 @@ def test_what_one_fails_in_ends_or_goes_on_for_both(tmp_path: Path) -> None:
 
 
 def test_without_torchrun_a_process_is_alone() -> None:
-    with joined({}) as group:
+    # Operators set what torchrun sets as well, for processes that are not one another's.
+    with joined({}) as group, joined({"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "x"}) as other:
         assert isinstance(group, Alone)
+        assert isinstance(other, Alone)
         assert (group.rank, group.count, group.leads) == (0, 1, True)
         assert group.gathered(7) == [7]

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.commands.states import remove_others, say_stopped, state_folder, state_key, take
+from pipeline.commands.states import (
+    remove_others,
+    say_others,
+    say_stopped,
+    state_folder,
+    state_key,
+    take,
+)
 from pipeline.errors import ResourceError
 from pipeline.machine import Machine
 
@@ -50,6 +57,20 @@ def test_what_other_settings_left_goes_unless_it_is_at_work(tmp_path: Path) -> N
     remove_others(output)
     assert not mine.exists()
     assert others.exists()
+
+
+def test_what_other_settings_left_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "net.safetensors"
+    own, other, empty = (state_folder(output, digit * 12) for digit in "012")
+    for folder in (own, other, empty):
+        folder.mkdir()
+    for folder in (own, other):
+        (folder / "image-1.blocks").write_bytes(bytes(3 * 2**20))
+    say_others(output, own)
+    assert capsys.readouterr().err == (
+        f"{other}: the state of other settings, code or inputs (3 MiB), which this run cannot go on from; "
+        "it is deleted when net.safetensors is made\n"
+    )
 
 
 def test_a_state_belongs_to_one_process(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pipeline import stores
 from pipeline.errors import ResourceError
 from pipeline.geometry import Box, Size
 from pipeline.stores import FileStore, Store, TensorStore
@@ -163,13 +164,22 @@ def test_a_disk_that_fills_up_later_is_told_as_well(
 def test_where_nothing_can_be_reserved_files_are_made_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
-
-    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    monkeypatch.setattr("pipeline.stores._allocate", lambda *_: errno.EOPNOTSUPP)
     store = made("file", tmp_path)
     store.add(Box(20, 20, 21, 21), torch.ones(3, 1, 1))
     assert store.read(Box.whole(SIZE)).sum() == 3.0
+
+
+def test_the_place_of_a_file_is_reserved_and_not_written(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("wb") as file:
+        refused = stores._allocate(file.fileno(), 2**20)
+        if refused in {errno.EOPNOTSUPP, errno.ENOSYS}:
+            pytest.skip(f"{tmp_path} lies on a file system that reserves nothing")
+        assert refused == 0
+        assert os.fstat(file.fileno()).st_size == 2**20
+        assert os.fstat(file.fileno()).st_blocks * 512 >= 2**20
+        assert stores._allocate(file.fileno(), 0) == errno.EINVAL
+    assert stores._allocate(10**6, 1) == errno.EBADF
 
 
 def test_short_reads_and_writes_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

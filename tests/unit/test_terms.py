@@ -277,3 +277,13 @@ def test_nothing_to_optimise_is_refused() -> None:
     network = {"layer_weights": dict.fromkeys(STYLE_LAYERS, 0.0)}
     with pytest.raises(InputError, match="level 64: expected something to optimise"):
         loss(plan(content_weight=0, network=network))
+
+
+def test_a_person_who_is_nowhere_is_told_where_nothing_else_is_to_be_done() -> None:
+    regions = [{"where": "person", "style": "s.png"}]
+    found = plan(regions=regions, content_weight=0)
+    nobody = TensorRaster(torch.zeros(1, 64, 64, dtype=torch.float64))
+    layers = [VGG16.layer(name) for name in found.levels[0].network.style_layers]
+    guidance = normalise(nobody, layers, [Tile.whole(SIZE)], ["person"])
+    with pytest.raises(InputError, match="found a content weight of 0 and no region that is anywhere"):
+        loss(found, guidance)
