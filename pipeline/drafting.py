@@ -51,7 +51,7 @@ def draft(config: Config, name: str, size_of: SizeOf, where: str) -> Plan:
     layout = lay_out(artwork.print, content, found[-1].size, at)
     check_network(artwork.mask_expressions, artwork.masks, at)
     gathered = _Draft(config, name, seen, layout.c_crop, found, where=at)
-    for warning in file_warnings(artwork, seen, gathered.dpi, at):
+    for warning in file_warnings(artwork, seen, layout.c_crop, gathered.dpi, at):
         gathered.warn(warning)
     check_prints(artwork.print, layout.sheet.size, f"{at}.print", partial(seen.once, read_profile))
     for warning in _resolution_warnings(artwork, content, found[-1], layout):

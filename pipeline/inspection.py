@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar, cast, final
 
-from pipeline.canvas import MIN_SIDE_PX, Profile, check_print, check_sides, read_profile
+from pipeline.canvas import MIN_SIDE_PX, Profile, check_print, check_sides, read_header, read_profile
 from pipeline.combination import Expression
 from pipeline.config.masks import mask_files
 from pipeline.config.models import Artwork, Config, WeightsSource
@@ -87,13 +87,21 @@ def checked_size(size_of: SizeOf, path: Path, key: str, min_side_px: int = 1) ->
     return size
 
 
-def file_warnings(artwork: Artwork, size_of: SizeOf, dpi: float, where: str) -> Iterator[str]:
+def has_opacity(path: Path) -> bool:
+    """Whether an image has opacity by its header; not if it is still to be made."""
+    return path.exists() and read_header(path, min_side_px=1).has_alpha
+
+
+def file_warnings(
+    artwork: Artwork, seen: SeenFiles, crop: Size | None, dpi: float, where: str
+) -> Iterator[str]:
     """Looks at every file that the artwork names, and gives what the user should know of them.
 
     Args:
         artwork: The settings.
-        size_of: Reads an image's size.
-        dpi: The content image's pixels per inch of the print.
+        seen: Looks at files.
+        crop: The size of the content image's part that is used; None for all of it.
+        dpi: That part's pixels per inch of the print.
         where: The artwork's key in the configuration, for errors.
 
     Raises:
@@ -102,10 +110,9 @@ def file_warnings(artwork: Artwork, size_of: SizeOf, dpi: float, where: str) -> 
     """
 
     def size(path: Path, key: str, min_side_px: int = 1) -> Size:
-        return checked_size(size_of, path, f"{where}.{key}", min_side_px)
+        return checked_size(seen, path, f"{where}.{key}", min_side_px)
 
     def mask_warnings(mask: Expression, key: str, image: Size, what: str) -> Iterator[str]:
-        check_lengths(mask, image, dpi, f"{where}.{key}", what)
         for file in mask_files([mask]):
             found = size(file, key)
             ratio = (found.height * image.width) / (found.width * image.height)
@@ -116,10 +123,13 @@ def file_warnings(artwork: Artwork, size_of: SizeOf, dpi: float, where: str) -> 
     for index, region in enumerate(artwork.regions):
         key = f"regions.{index}"
         yield from mask_warnings(region.where, f"{key}.where", content, "content image")
+        what = "content image" if crop is None else "cropped content image"
+        check_lengths(region.where, crop or content, dpi, f"{where}.{key}.where", what)
         for style in region.styles:
             image = size(style.image, f"{key}.style", MIN_SIDE_PX)
             if style.mask is not None:
                 yield from mask_warnings(style.mask, f"{key}.style.mask", image, "style image")
+                check_lengths(style.mask, image, dpi, f"{where}.{key}.style.mask", "style image")
             if style.fine is not None:
                 size(style.fine, f"{key}.style.fine", MIN_SIDE_PX)
         if region.colour is not None and region.colour.source is not None:
@@ -127,6 +137,19 @@ def file_warnings(artwork: Artwork, size_of: SizeOf, dpi: float, where: str) -> 
     if artwork.colour.source is not None:
         size(artwork.colour.source, "colour.source")
     yield from _means_warnings(artwork.network, where)
+    yield from _opacity_warnings(artwork, seen)
+
+
+def _opacity_warnings(artwork: Artwork, seen: SeenFiles) -> Iterator[str]:
+    styles = [style for region in artwork.regions for style in region.styles]
+    whole = [style.image for style in styles if style.mask is None]
+    fine = [style.fine for style in styles if style.fine is not None]
+    for image in dict.fromkeys([*whole, *fine]):
+        if seen.once(has_opacity, image):
+            yield (
+                f"{image} has opacity, by which a style image's brushwork is not weighed: the colours hidden "
+                "where it is transparent are painted too, unless it is laid on a ground or has a `mask`"
+            )
 
 
 def _means_warnings(network: Network, where: str) -> Iterator[str]:

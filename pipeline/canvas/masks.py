@@ -20,7 +20,8 @@ class Mask(NamedTuple):
     """Which part of an image is meant.
 
     Attributes:
-        path: An image of any size; light is inside. Of a colour image the mean of its colours, alpha aside.
+        path: An image of any size, grey or RGB; light is inside. Of a colour image the mean of its colours;
+            what is transparent is outside, whatever colour it hides.
         inverted: Whether what the mask leaves is meant.
     """
 
@@ -42,15 +43,20 @@ def channel(path: Path, inverted: bool, size: Size) -> _vips.Image:
     A mask in floating point is read through once, for numbers that no mask can hold.
 
     Raises:
-        InputError: The mask cannot be read, has bands besides its colours and alpha, or holds numbers that
-            are not finite or not between 0 and 1.
+        InputError: The mask cannot be read, is of inks, has bands besides its colours and alpha, or holds
+            numbers that are not finite or not between 0 and 1.
     """
-    read_header(path, min_side_px=1)
+    has_alpha = read_header(path, min_side_px=1).has_alpha
     image = _vips.load(path)
+    if image.interpretation == "cmyk":
+        raise InputError(path, expected="a mask in grey or RGB", found="CMYK", fix="Export it as grey")
     if image.format == "float":
         _check_range(path, image)
-    image = _vips.as_unit_float(image).autorot().extract_band(0, n=image.bands - image.hasalpha())
-    light = clipped(resampled(image.bandmean(), size, "linear"))
+    image = _vips.as_unit_float(image).autorot()
+    light = image.extract_band(0, n=image.bands - has_alpha).bandmean()
+    if has_alpha:
+        light = light * image.extract_band(image.bands - 1)
+    light = clipped(resampled(light, size, "linear"))
     return 1 - light if inverted else light
 
 

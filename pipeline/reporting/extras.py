@@ -80,7 +80,7 @@ def _proof_picture(path: Path, plan: Plan, what: str) -> Picture | None:
 
 
 def read_stages(folder: Path, plan: Plan) -> list[Stage]:
-    """What the plan's jobs took, shared ones included, as the workflow measured it, in the order they ended."""
+    """What the plan's jobs took, shared ones too, as the workflow measured it, in the order they ended."""
     benchmarks = folder.parent / "benchmarks"
     own = ((benchmarks / folder.name / f"{name}.tsv", _words(name), False) for name in own_jobs(plan))
     shared = (

@@ -59,17 +59,24 @@ def vips(bands: list[int], interpretation: str) -> pyvips.Image:
     ("bands", "interpretation", "expected"),
     [
         ([51], "b-w", 0.2),
-        ([51, 7], "b-w", 0.2),
+        ([51, 255], "b-w", 0.2),
+        ([51, 0], "b-w", 0),
         ([0, 51, 255], "srgb", 0.4),
-        ([0, 51, 255, 7], "srgb", 0.4),
+        ([0, 51, 255, 51], "srgb", 0.08),
     ],
 )
-def test_a_masks_value_is_the_mean_of_its_colours_alpha_aside(
+def test_a_masks_value_is_the_mean_of_its_colours_by_their_opacity(
     tmp_path: Path, bands: list[int], interpretation: str, expected: float
 ) -> None:
     vips(bands, interpretation).pngsave(str(tmp_path / "m.png"))
     canvas.compose_guides([(tmp_path / "m.png", False)], tmp_path / "g.tif", Size(20, 30))
     assert canvas.band_means(tmp_path / "g.tif") == [pytest.approx(expected, abs=1e-5)]
+
+
+def test_a_mask_of_inks_in_which_light_is_little_ink_is_refused(tmp_path: Path) -> None:
+    vips([0, 0, 0, 255], "cmyk").tiffsave(str(tmp_path / "m.tif"))
+    with pytest.raises(InputError, match=r"m\.tif: expected a mask in grey or RGB; found CMYK\."):
+        canvas.compose_guides([(tmp_path / "m.tif", False)], tmp_path / "g.tif", Size(20, 30))
 
 
 def test_a_masks_orientation_is_applied(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from pipeline.plan import Plan, read_plan
 from pipeline.planning import resolve
 from pipeline.shared_plans import Area
 
-SIZES = {name: Size(400, 600) for name in ("c.png", "m.png", "n.png", "not so.png")} | {"s.png": Size(512, 512)}
+SIZES = {name: Size(400, 600) for name in ("c.png", "m.png", "n.png", "not so.png")}
+SIZES["s.png"] = Size(512, 512)
 HAT = {"minus": ["person", "m.png"]}
 
 
@@ -291,6 +292,14 @@ def test_what_cannot_be_is_told_before_the_work(where: Any, mask: Any, said: str
     with pytest.raises((ConfigError, InputError)) as caught:
         plan(where, mask=mask)
     assert str(caught.value).startswith(f"config.yaml: artworks.a.{said}")
+
+
+def test_a_length_is_held_against_the_part_of_the_content_that_is_used() -> None:
+    # The content is 400x600 px; the print is square.
+    square = {"width": "20 cm", "height": "20 cm", "dpi": 100}
+    plan({"feather": "400 px", "of": "m.png"}, levels=None, print=square)
+    with pytest.raises(ConfigError, match=r"at most 400 px, the longer side of its cropped content image"):
+        plan({"feather": "500 px", "of": "m.png"}, levels=None, print=square)
 
 
 def test_a_mask_of_another_shape_is_told_wherever_it_stands() -> None:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pictures import gradient, save
 
 from pipeline.config.reading import parse
 from pipeline.errors import ConfigError, InputError
@@ -463,6 +465,16 @@ def test_inputs_are_all_files_of_the_users_once() -> None:
 )
 def test_warnings(own: dict[str, Any], warnings: list[str]) -> None:
     assert list(plan(own).warnings) == warnings
+
+
+def test_opacity_of_a_style_image_without_a_mask_is_told(tmp_path: Path) -> None:
+    cut_out = str(save(tmp_path / "s.png", np.full((32, 32, 4), 9, np.uint8)))
+    whole = str(save(tmp_path / "t.png", gradient(32, 32)))
+    styles: list[dict[str, Any]] = [{"image": cut_out}, {"image": cut_out, "mask": "m.png"}, {"image": whole}]
+    told = f"{cut_out} has opacity, by which a style image's brushwork is not weighed: the colours hidden "
+    for some, count in ((styles, 1), (styles[1:], 0), ([{"image": whole, "fine": cut_out}], 1)):
+        found = plan({"regions": [{"where": "everything", "styles": some}]})
+        assert sum(warning.startswith(told) for warning in found.warnings) == count
 
 
 # -- refusals ----------------------------------------------------------------------------------------
