@@ -5,8 +5,10 @@ Torch-free; a function of the plans.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -79,6 +81,15 @@ class SharedFiles:
         return [f"{self.collection.resources}/viewer/{viewer.FILE}"] if wanted else []
 
     # -- what they are made from, and how ---------------------------------------------------------
+
+    def seen(self, files: Iterable[str]) -> str:
+        """The user's files among a job's inputs with their lengths in bytes, as one line of JSON.
+
+        Snakemake takes a file for another one when it is newer; what is moved, unpacked or copied into its
+        place may be older. What jobs make is left out: it is newer each time.
+        """
+        made = (f"{self.collection.results}/", f"{self.collection.resources}/")
+        return json.dumps({file: _length(Path(file)) for file in files if not file.startswith(made)})
 
     def weights_inputs(self, name: str) -> list[str]:
         """The user's own model file of this name: a list of one file, or of none."""
@@ -216,3 +227,10 @@ class SharedFiles:
             "styles": [path.as_posix() for path in settings.styles.values()],
             "weights": self.weights_file(settings.network),
         }
+
+
+def _length(file: Path) -> int | None:
+    """A file's length in bytes; None where it went away after the artworks were planned."""
+    with contextlib.suppress(OSError):
+        return file.stat().st_size
+    return None

@@ -47,6 +47,7 @@ rule export_print:
         ),
         disk_mb=lambda w: NEEDS.print(w.artwork, w.extension).disk_mib,
     params:
+        seen=lambda w: FILES.shared.seen(FILES.artwork_sources(w.artwork)),
         code=fingerprint("export-print"),
     shell:
         "exec impasto --end-with-parent export-print {input.image:q} --plan {input.plan:q} "
@@ -71,6 +72,7 @@ rule export_panels:
         runtime=lambda w, attempt: NEEDS.panels(w.artwork).runtime_min(attempt),
         disk_mb=lambda w: NEEDS.panels(w.artwork).disk_mib,
     params:
+        seen=lambda w: FILES.shared.seen(FILES.artwork_sources(w.artwork)),
         code=fingerprint("export-panels"),
     shell:
         "exec impasto --end-with-parent export-panels {input.image:q} --plan {input.plan:q} "

@@ -20,6 +20,7 @@ rule train:
         gpu=lambda w: NEEDS.train(w.key).gpus,
     params:
         options=lambda w: FILES.shared.networks.train_options(w.key),
+        seen=lambda w: FILES.shared.seen(FILES.shared.train_inputs(w.key)["styles"]),
         code=fingerprint("train"),
     shell:
         "exec impasto --end-with-parent train {input.photographs:q} {params.options} --weights {input.weights:q} "
@@ -45,6 +46,7 @@ rule apply:
     params:
         options=lambda w: FILES.apply_options(w.artwork),
         guides=lambda w, input: ["--guides", *input.guides] if input.guides else [],
+        seen=lambda w: FILES.shared.seen([FILES.apply_inputs(w.artwork)["network"]]),
         code=fingerprint("apply"),
     shell:
         "exec impasto --end-with-parent apply {input.image:q} --model {input.network:q} {params.guides:q} "

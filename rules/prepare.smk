@@ -23,6 +23,7 @@ rule fetch_weights:
         disk_mb=2048,
     params:
         options=lambda w: FILES.shared.weights_options(w.weights),
+        seen=lambda w: FILES.shared.seen(FILES.shared.weights_inputs(w.weights)),
         code=fingerprint("fetch-weights"),
     shell:
         "exec impasto --end-with-parent fetch-weights {wildcards.weights} {params.options} "
@@ -45,6 +46,7 @@ rule fetch_viewer:
         disk_mb=16,
     params:
         options=FILES.shared.viewer_options,
+        seen=FILES.shared.seen(FILES.shared.viewer_inputs),
         code=fingerprint("fetch-viewer"),
     shell:
         "exec impasto --end-with-parent fetch-viewer {params.options} --output {output:q} > {log:q} 2>&1"
@@ -83,6 +85,8 @@ rule prepare:
         runtime=lambda w, attempt: NEEDS.prepare(w.key).runtime_min(attempt),
         disk_mb=lambda w: NEEDS.prepare(w.key).disk_mib,
     params:
+        seen=lambda w: FILES.shared.seen([COLLECTION.sources[w.key].as_posix()]),
+        size=lambda w: str(COLLECTION.sizes[w.key]),
         code=fingerprint("prepare"),
     shell:
         "exec impasto --end-with-parent prepare {input:q} --output {output:q} > {log:q} 2>&1"
@@ -126,6 +130,7 @@ rule crop_mask:
         runtime=lambda w, attempt: NEEDS.crop_mask(w.key).runtime_min(attempt),
         disk_mb=lambda w: NEEDS.crop_mask(w.key).disk_mib,
     params:
+        seen=lambda w: FILES.shared.seen(FILES.shared.crop_mask_inputs(w.key).values()),
         code=fingerprint("crop-mask"),
     shell:
         "exec impasto --end-with-parent crop-mask {input.mask:q} --crop {input.crop:q} --output {output:q} "
@@ -197,6 +202,7 @@ rule combine:
         disk_mb=lambda w: NEEDS.combine(w.key).disk_mib,
     params:
         options=lambda w: FILES.shared.masks.combine_options(w.key),
+        seen=lambda w: FILES.shared.seen(FILES.shared.masks.combine_inputs(w.key)),
         code=fingerprint("combine"),
     shell:
         "exec impasto --end-with-parent combine {params.options} --output {output:q} > {log:q} 2>&1"
@@ -219,6 +225,7 @@ rule recolour:
     params:
         options=lambda w: FILES.shared.recolour_options(w.key),
         maps=lambda w: FILES.shared.recolour_maps(w.key),
+        seen=lambda w: FILES.shared.seen(FILES.shared.recolour_inputs(w.key)["masks"]),
         code=fingerprint("recolour"),
     shell:
         "exec impasto --end-with-parent recolour {input.image:q} {params.options} --maps - "

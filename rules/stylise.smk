@@ -46,6 +46,7 @@ rule guide:
         disk_mb=lambda w: NEEDS.guide(w.artwork, w.level).disk_mib,
     params:
         options=lambda w: FILES.guide_options(w.artwork, w.level),
+        seen=lambda w: FILES.shared.seen(FILES.guide_masks(w.artwork)),
         code=fingerprint("guide"),
     shell:
         "exec impasto --end-with-parent guide {params.options} --output {output:q} > {log:q} 2>&1"
@@ -69,6 +70,7 @@ rule mix:
         gpu=lambda w: NEEDS.mix(w.key).gpus,
     params:
         plan=lambda w: FILES.shared.mix_plan(w.key),
+        seen=lambda w: FILES.shared.seen(FILES.shared.mix_inputs(w.key).values()),
         code=fingerprint("mix"),
     shell:
         "exec impasto --end-with-parent mix {input.start:q} --fine {input.fine:q} --plan - "
@@ -94,6 +96,7 @@ rule targets:
         gpu=lambda w: NEEDS.target_gpus(local=workflow.local_exec),
     params:
         options=lambda w: FILES.shared.target_options(w.key),
+        seen=lambda w: FILES.shared.seen(FILES.shared.target_inputs(w.key).values()),
         code=fingerprint("targets"),
     shell:
         "exec impasto --end-with-parent targets {input.image:q} --weights {input.weights:q} {params.options} "

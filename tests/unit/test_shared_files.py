@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import pytest
 from two_artworks import resolved
 
 from pipeline.shared_files import SharedFiles
@@ -27,6 +28,15 @@ def test_paths() -> None:
     assert found.masks.file("k") == "out/r/shared/masks/k.tif"
     assert found.target_file("k") == "out/r/shared/targets/k.safetensors"
     assert found.weights_file("vgg16") == "res/weights/vgg16.safetensors"
+
+
+def test_the_users_files_are_told_by_their_lengths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("sky.png").write_bytes(b"12345")
+    found = shared()
+    made = [found.masks.file("k"), found.weights_file("vgg16"), "res/demo/coffee.png"]
+    assert found.seen([*made, "sky.png", "gone.png"]) == '{"sky.png": 5, "gone.png": null}'
+    assert found.seen(made) == "{}"
 
 
 def test_recolouring_of_a_level() -> None:

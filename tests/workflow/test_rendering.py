@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -188,6 +189,30 @@ def test_a_changed_picture(
 ) -> None:
     other = save(tmp_path / "other.png", pixels).read_bytes()
     with rendered.checkout.edited(f"inputs/{name}", other):
+        assert rendered.checkout.would_render() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "expected"),
+    [
+        ("content.png", noise(100, 80, seed=9), {"prepare key=content", *CONTENTS, *HALVES}),
+        (
+            "content.png",
+            noise(80, 100, seed=9),
+            {
+                *("prepare key=content", "recolour key=content-57x72", "recolour key=content-72x89"),
+                *("plan artwork=halves", *GUIDES, *HALVES),
+            },
+        ),
+        ("left.png", 255 - noise(50, 40, seed=9)[..., :1], {*GUIDES, *HALVES}),
+    ],
+)
+def test_a_picture_replaced_by_an_older_one(
+    rendered: RenderedCollection, tmp_path: Path, name: str, pixels: np.ndarray, expected: set[str]
+) -> None:
+    other = save(tmp_path / "other.png", pixels).read_bytes()
+    with rendered.checkout.edited(f"inputs/{name}", other):
+        os.utime(rendered.checkout.folder / "inputs" / name, (1, 1))
         assert rendered.checkout.would_render() == expected
 
 
