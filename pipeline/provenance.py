@@ -168,6 +168,7 @@ def record(
     seed: int,
     precision: str,
     device: Mapping[str, Any],
+    versions: Mapping[str, str],
     weights: Iterable[WeightsRecord],
     levels: Sequence[LevelRecord],
     inputs: Mapping[str, Path],
@@ -184,8 +185,9 @@ def record(
         artwork: Its name in config.yaml.
         settings: The artwork's config values, defaults filled in.
         seed: The seed of its random numbers.
-        precision: What was resolved: `bfloat16` or `float32`.
-        device: What `device_facts` returned where the levels were computed.
+        precision: What was resolved for the highest level: `bfloat16` or `float32`.
+        device: What `device_facts` returned where that was computed.
+        versions: What `versions` returned there.
         weights: The model files that took part.
         levels: Lowest level first.
         inputs: The files read: the path as the user wrote it -> where the file lies.
@@ -206,7 +208,7 @@ def record(
         "seed": seed,
         "precision": precision,
         "device": plain(device),
-        "versions": versions(),
+        "versions": plain(versions),
         "weights": [plain(entry) for entry in weights],
         "levels": [plain(level) for level in levels],
         "masks": plain(masks or {}),

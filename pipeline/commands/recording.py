@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -98,7 +98,19 @@ class _Made:
     level: provenance.LevelRecord
     precision: str
     device: Mapping[str, Any]
+    versions: Mapping[str, str]
     warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, found: RenderingRecord) -> _Made:
+        """The same of what was optimised."""
+        return cls(found.level, found.precision, found.device, found.versions, found.warnings)
+
+    @property
+    def made_with(self) -> dict[str, str]:
+        """What its pixels depend on beside the settings, in words."""
+        packages = {name: f"{name} {version}" for name, version in self.versions.items()}
+        return {**packages, "device": str(self.device.get("name")), "precision": self.precision}
 
 
 def _made(plan: Plan, paths: list[Path], paintings: list[Path]) -> tuple[list[_Made], PaintingRecord | None]:
@@ -111,14 +123,17 @@ def _made(plan: Plan, paths: list[Path], paintings: list[Path]) -> tuple[list[_M
             found=_listed(paintings) or "none",
         )
     if not plan.is_painted:
-        records = [read_record(path) for path in paths]
-        made = [_Made(each.level, each.precision, each.device, each.warnings) for each in records]
+        made = [_Made.of(read_record(path)) for path in paths]
         return made, read_painting(paintings[0]) if paintings else None
     if len(paths) != 1:
         raise InputError("--records", expected="the one that `impasto apply` made", found=_listed(paths))
     found = read_painting(paths[0])
-    level, application = found.as_level(plan.levels[-1].level_px), found.application
-    return [_Made(level, application.precision, application.device, found.warnings)], found
+    return [_painted(found, plan.levels[-1].level_px)], found
+
+
+def _painted(found: PaintingRecord, level_px: int) -> _Made:
+    by = found.application
+    return _Made(found.as_level(level_px), by.precision, by.device, by.versions, found.warnings)
 
 
 def _crop(plan: Plan, paths: list[Path]) -> CropRecord | None:
@@ -182,6 +197,7 @@ def _provenance(
         seed=plan.settings.seed,
         precision=records[-1].precision,
         device=records[-1].device,
+        versions=records[-1].versions,
         weights=[
             provenance.WeightsRecord(
                 file.name, file.tensors_sha256, file.metadata["licence"], file.metadata["credit"]
@@ -209,8 +225,26 @@ def _provenance(
         deviations=[
             *(deviation for record in records for deviation in record.warnings),
             *(deviation for mixture in mixtures.values() for deviation in mixture.warnings),
+            *_made_otherwise(records, mixtures, painting),
         ],
     )
+
+
+def _made_otherwise(
+    records: list[_Made], mixtures: Mapping[str, RenderingRecord], painting: PaintingRecord | None
+) -> Iterator[str]:
+    """What was made with other packages or on another device than the highest level."""
+    top = records[-1]
+    others = {f"level {made.level.level_px}": made for made in records[:-1]}
+    others |= {f"mixture {key}": _Made.of(found) for key, found in mixtures.items()}
+    if painting is not None:
+        others["what a network painted"] = _painted(painting, top.level.level_px)
+    for what, made in others.items():
+        pairs = [(word, top.made_with.get(key, "")) for key, word in made.made_with.items()]
+        differing = [pair for pair in pairs if pair[0] != pair[1]]
+        if differing:
+            own, its = (", ".join(words) for words in zip(*differing, strict=True))
+            yield f"{what} was made with {own}; level {top.level.level_px} with {its}"
 
 
 def _placed(plan: Plan, crop: CropRecord) -> dict[str, object]:

@@ -195,6 +195,7 @@ def paint(
         peak_memory_mib=provenance.peak_memory_mib(),
         precision=machine.precision,
         device=provenance.device_facts(str(machine.device)),
+        versions=provenance.versions(),
     )
 
 

@@ -50,6 +50,7 @@ class ApplicationRecord(Model):
         peak_memory_mib: Of the process.
         precision: `bfloat16` or `float32`.
         device: What computed it.
+        versions: Of the packages that computed it.
     """
 
     height_px: int
@@ -65,6 +66,7 @@ class ApplicationRecord(Model):
     peak_memory_mib: float
     precision: str
     device: dict[str, Any]
+    versions: dict[str, str]
 
 
 @final

@@ -281,6 +281,7 @@ def optimise(
         ),
         precision=machine.precision,
         device={**provenance.device_facts(str(machine.device)), "processes": part.group.count},
+        versions=provenance.versions(),
         ending=result.ending,
         warnings=(*warnings, *_deviation(work.tile_core_px, tile_px)),
         trace=tuple(

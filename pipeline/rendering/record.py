@@ -28,6 +28,7 @@ class RenderingRecord(Model):
         level: Sizes, tiles, iterations, losses, seconds, memory.
         precision: What was resolved: `bfloat16` or `float32`.
         device: What computed it.
+        versions: Of the packages that computed it.
         ending: Why the optimiser stopped.
         warnings: What the user should know, one sentence each.
         trace: One point per iteration, from the start image on.
@@ -38,6 +39,7 @@ class RenderingRecord(Model):
     level: LevelRecord
     precision: str
     device: dict[str, Any]
+    versions: dict[str, str]
     ending: str
     warnings: tuple[str, ...]
     trace: tuple[TracePoint, ...]

@@ -104,6 +104,7 @@ def _level_record(plan: Plan) -> RenderingRecord:
         level=LevelRecord(level.level_px, level.height, level.width, None, 0, 0, 1.0, 1.0, 0.0, 0.0),
         precision="float32",
         device={},
+        versions={},
         ending="iterations",
         warnings=(),
         trace=(),

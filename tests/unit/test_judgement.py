@@ -52,6 +52,7 @@ def figures(
         peak_memory_mib=1,
         precision="float32",
         device={},
+        versions={},
     )
     record = PaintingRecord(application=application, colour="painted", model={"colour": colour}, warnings=())
     write_json(folder / "painted.json", record.model_dump(mode="json"))

@@ -48,6 +48,7 @@ def make_record(tmp_path: Path, **changes: Any) -> dict[str, Any]:
         "seed": 7,
         "precision": "float32",
         "device": {"name": "some processor", "threads": 2},
+        "versions": {"torch": "2.1.0"},
         "weights": [WEIGHTS],
         "levels": [LEVEL],
         "inputs": {"photos/content.png": content},
@@ -62,13 +63,13 @@ def make_record(tmp_path: Path, **changes: Any) -> dict[str, Any]:
 
 def test_a_record_holds_what_it_was_given(tmp_path: Path) -> None:
     record = make_record(tmp_path)
-    versions = record.pop("versions")
     assert record == {
         "artwork": "harbour",
         "settings": {"content": "photos/content.png", "levels": [512, 1024], "print": {"dpi": 300}},
         "seed": 7,
         "precision": "float32",
         "device": {"name": "some processor", "threads": 2},
+        "versions": {"torch": "2.1.0"},
         "weights": [
             {
                 "name": "vgg16",
@@ -99,8 +100,6 @@ def test_a_record_holds_what_it_was_given(tmp_path: Path) -> None:
         "painting": None,
         "crop": {"image": "photos/content.png", "chosen": "smart"},
     }
-    assert set(versions) == {"impasto", "python", "torch", "pyvips", "libvips", "numpy", "snakemake"}
-    assert versions["python"] == platform.python_version()
 
 
 def test_a_record_survives_json(tmp_path: Path) -> None:
@@ -238,6 +237,12 @@ def test_device_facts_of_a_gpu() -> None:
 def test_cpu_facts(text: str, name: str, sets: int) -> None:
     found_name, found_sets = provenance._cpu_facts(text)
     assert (found_name, len(found_sets)) == (name, sets)
+
+
+def test_versions_of_what_decides_pixels() -> None:
+    found = provenance.versions()
+    assert set(found) == {"impasto", "python", "torch", "pyvips", "libvips", "numpy", "snakemake"}
+    assert found["python"] == platform.python_version()
 
 
 def test_an_absent_package_has_an_unknown_version(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -392,6 +392,7 @@ def write_results(folder: Path, artwork: dict[str, Any], provenance: dict[str, A
             level=level_facts(level.size),
             precision="float32",
             device={},
+            versions={},
             ending="iterations",
             warnings=(),
             trace=(),

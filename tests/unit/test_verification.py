@@ -48,6 +48,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         seed=0,
         precision="float32",
         device={},
+        versions=provenance.versions(),
         weights=[provenance.WeightsRecord("vgg19", save_weights(Path("w/vgg19.safetensors"), 1), "x", "y")],
         levels=[],
         inputs={name: Path(name) for name in ("c.png", "i/s.png")},
