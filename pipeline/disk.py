@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+from pipeline.combination import lengths
 from pipeline.geometry import Size
 from pipeline.level_plans import LevelPlan
 from pipeline.plan import Plan
+from pipeline.shared_plans import CombinationPlan
 
 _FILE_TILE_PX = 256
 RENDERED = 12  # bytes per pixel: three float32
@@ -25,7 +27,7 @@ COMBINED = 2
 GUIDE = 2
 ASSEMBLED = 16  # with alpha
 _PRINT_BANDS = 4  # with alpha, or CMYK
-_JPEG = 1
+TILES = 2  # JPEGs of a picture and its halves, as measured
 _MIB = 2**20
 
 
@@ -64,12 +66,19 @@ def disk_use(plan: Plan, size_of: Callable[[Path], Size]) -> DiskUse:
     # What an optimised level starts from is painted before it.
     if plan.painting is not None and not plan.is_painted:
         while_rendering.append(sum(guides) + starts[0] + plan.painting.disk_mib * _MIB)
+    while_combining = [
+        _bytes(Size(mask.height, mask.width), combining_per_px(mask)) for mask in plan.combinations.values()
+    ]
     while_mixing = [mix.disk_mib * _MIB + _bytes(mix.size, RENDERED) for mix in plan.mixes.values()]
     settings, top = plan.settings, levels[-1].size
     printed = _printed_bytes(plan) + _deepzoom_bytes(plan)
     pictures = 3 * settings.preview_px**2 * (2 + len(levels) + len(levels[-1].targets))
     rendered = sum(results) + sum(guides)
-    most = max(*while_rendering, *while_mixing, rendered + _bytes(top, ASSEMBLED) + printed + pictures)
+    at_the_end = [
+        rendered + _bytes(top, assembled_per_px(plan)),
+        rendered + _bytes(top, ASSEMBLED) + printed + pictures,
+    ]
+    most = max(*while_combining, *while_mixing, *while_rendering, *at_the_end)
     return DiskUse(
         kept_mib=math.ceil((shared + rendered + printed + pictures) / _MIB),
         most_mib=math.ceil((shared + most) / _MIB),
@@ -108,9 +117,17 @@ def _printed_bytes(plan: Plan) -> int:
 
 
 def _deepzoom_bytes(plan: Plan) -> int:
-    """JPEGs of the top level and its halves."""
-    tiles = 0 if plan.settings.deepzoom.format == "none" else _JPEG * plan.levels[-1].size.area
-    return math.ceil(tiles * 4 / 3)
+    return 0 if plan.settings.deepzoom.format == "none" else TILES * plan.levels[-1].size.area
+
+
+def assembled_per_px(plan: Plan) -> int:
+    """Bytes per pixel of assembling a print's picture: with what brings chroma back, which goes again."""
+    return ASSEMBLED + (0 if plan.chroma is None else 2 * RENDERED)
+
+
+def combining_per_px(mask: CombinationPlan) -> int:
+    """Bytes per pixel beside a mask while it is made from others: of each that grows, shrinks or blurs."""
+    return COMBINED * sum(1 for _ in lengths(mask.expression))
 
 
 def _guide_bytes(plan: Plan, level: LevelPlan) -> int:

@@ -12,7 +12,20 @@ from typing import final
 from pipeline.budget import FORWARD_S_PER_MEGAPIXEL, PROCESS_MIB
 from pipeline.collection import Collection
 from pipeline.config.sections import NETWORKS
-from pipeline.disk import ASSEMBLED, COMBINED, GUIDE, MASK, PREPARED, RENDERED, SIZED, file_mib, print_mib
+from pipeline.disk import (
+    ASSEMBLED,
+    COMBINED,
+    GUIDE,
+    MASK,
+    PREPARED,
+    RENDERED,
+    SIZED,
+    TILES,
+    assembled_per_px,
+    combining_per_px,
+    file_mib,
+    print_mib,
+)
 from pipeline.formats import EXTENSIONS
 from pipeline.geometry import Size
 from pipeline.level_plans import BudgetedPlan
@@ -37,9 +50,8 @@ _SAM_STAGE_MIB = {
 # Six float32 planes of a part's matte, and what fitting it takes.
 _PART_MIB = 64
 
-# Measured: 14 to 24 for each pixel of a row of tiles; and JPEGs of a picture and its halves on the disk.
+# Measured: 14 to 24 for each pixel of a row of tiles.
 _DEEPZOOM_BYTES_PER_PX = 24
-_TILES = 2
 # At most: the matrices of five layers, of 512 channels each.
 _TARGETS_DISK_MIB = 64
 _START_MIN = 10
@@ -131,7 +143,7 @@ class JobResources:
     def combine(self, key: str) -> Need:
         """Of making a mask from others."""
         mask = self.collection.combinations[key]
-        return _raster(Size(mask.height, mask.width), 2 * COMBINED)
+        return _raster(Size(mask.height, mask.width), COMBINED + combining_per_px(mask))
 
     def recolour(self, key: str) -> Need:
         """Of an image at a level's size and colours."""
@@ -175,9 +187,10 @@ class JobResources:
     def print(self, artwork: str, extension: str) -> Need:
         """Of writing a print: some formats' writers hold all of it."""
         plan = self.collection.plans[artwork]
-        top = plan.levels[-1].size
-        held_mib = EXTENSIONS[extension].held_bytes_per_px * top.area // 2**20
-        once = _raster(top, 0, passes=2)
+        assert plan.print is not None
+        sheet = plan.print.layout.sheet.size
+        held_mib = EXTENSIONS[extension].held_bytes_per_px * sheet.area // 2**20
+        once = _raster(sheet, 0, passes=2)
         return Need(once.mib + held_mib, once.minutes, print_mib(plan))
 
     def train(self, key: str) -> Need:
@@ -216,11 +229,16 @@ class JobResources:
         plan = self.collection.plans[artwork]
         top = plan.levels[-1].size
         held_mib = top.width * plan.settings.deepzoom.tile_px * _DEEPZOOM_BYTES_PER_PX // 2**20
-        once = _raster(top, _TILES)
+        once = _raster(top, TILES)
         return Need(once.mib + held_mib, once.minutes, once.disk_mib)
 
+    def assemble(self, artwork: str) -> Need:
+        """Of the assembled image."""
+        plan = self.collection.plans[artwork]
+        return _raster(plan.levels[-1].size, assembled_per_px(plan), passes=2)
+
     def finish(self, artwork: str) -> Need:
-        """Of what is made of the highest level as a whole: the assembled image, the preview."""
+        """Of what is made of the assembled image as a whole: the proof, the preview."""
         top = self.collection.plans[artwork].levels[-1]
         return _raster(top.size, ASSEMBLED, passes=2)
 

@@ -16,9 +16,9 @@ rule assemble:
         f"{RESULTS}/benchmarks/{{artwork}}/assemble.tsv"
     threads: 1
     resources:
-        mem_mb=lambda w, attempt: NEEDS.finish(w.artwork).memory_mib(attempt),
-        runtime=lambda w, attempt: NEEDS.finish(w.artwork).runtime_min(attempt),
-        disk_mb=lambda w: NEEDS.finish(w.artwork).disk_mib,
+        mem_mb=lambda w, attempt: NEEDS.assemble(w.artwork).memory_mib(attempt),
+        runtime=lambda w, attempt: NEEDS.assemble(w.artwork).runtime_min(attempt),
+        disk_mb=lambda w: NEEDS.assemble(w.artwork).disk_mib,
     params:
         options=lambda w: FILES.assemble_options(w.artwork),
         code=fingerprint("assemble"),

@@ -41,8 +41,8 @@ PRINT = 8 * 512 * 768 * 4 // 3
 PICTURES = 3 * 1024**2 * (2 + 2 + 1)
 
 
-# The top level is 418x627: a byte for each of its pixels, and a third more for its halves.
-DEEPZOOM = 349_448
+# The top level is 418x627: two bytes for each of its pixels, with its halves.
+DEEPZOOM = 524_172
 
 
 def test_the_largest_moment_is_the_top_levels_rendering_here() -> None:
@@ -75,6 +75,16 @@ def test_masks_combinations_and_guides_count() -> None:
     more = 512 * 768 * (1 + 2) + 2 * 2 * (256 * 512 + 512 * 768)
     assert found.kept_mib - plain.kept_mib == pytest.approx(more / MIB, abs=1.01)
     assert found.disk_mib - plain.disk_mib == pytest.approx(more / MIB, abs=1.01)
+
+
+def test_what_masks_leave_behind_while_they_are_combined_counts() -> None:
+    grown = [{"grow": "12 px", "of": name} for name in ("person", "subject", "m.png")]
+    regions = [{"where": {"union": grown}, "style": "s.png", "name": "x"}]
+    big = {"c.png": Size(5120, 5120), "s.png": Size(512, 512), "m.png": Size(5120, 5120)}
+    artwork = {"content": "c.png", "levels": [64], "regions": regions, "deepzoom": "none", "preview_px": 64}
+    found = draft(parse({"artworks": {"a": artwork}}), "a", lambda path: big[path.name], "config.yaml")
+    # Beside what stays of them: prepared, two masks and the combination.
+    assert found.disk_mib - found.kept_mib == pytest.approx(3 * 2 * 5120**2 / MIB, abs=2)
 
 
 def test_parts_of_an_image_count_twice_while_they_are_made() -> None:

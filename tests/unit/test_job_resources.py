@@ -45,6 +45,27 @@ def test_raster_stages_ask_for_time_and_disk_by_the_size_of_their_image() -> Non
     assert found.deliver("a/print.tif") == Need(256, 10, 94)
 
 
+def test_a_print_is_held_with_its_paper_where_its_writer_holds_it() -> None:
+    # The picture is 4000x6000 px of a sheet of 12000x6000.
+    sheet = {"width": "6000 px", "height": "12000 px", "fit": "pad", "format": ["webp", "avif"]}
+    found = resources(levels=None, print=sheet)
+    megapixels = 12000 * 6000 / 2**20
+    assert found.print("a", "webp").mib == 1024 + int(16 * megapixels)
+    assert found.print("a", "avif").mib == 1024 + int(24 * megapixels)
+    assert found.print("a", "webp").minutes == 13
+
+
+def test_files_that_a_job_deletes_again_count() -> None:
+    # Beside the assembled image, the content's chroma and the two together: three float32 each.
+    assert resources(colour={"mode": "luminance"}).assemble("a").disk_mib == 700
+    assert resources().assemble("a").disk_mib == 280
+    grown = [{"grow": "12 px", "of": name} for name in ("person", "subject", "s.png")]
+    regions = [{"where": {"union": grown}, "style": "s.png", "name": "x"}]
+    found = resources(regions=regions, style=None)
+    (mask,) = found.collection.combinations
+    assert found.combine(mask).disk_mib == 8 * 4096 * 6144 // 2**20
+
+
 def test_masks_ask_for_their_networks_memory() -> None:
     found = resources(regions=TWO, style=None)
     (mask,) = found.collection.masks

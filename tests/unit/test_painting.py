@@ -400,6 +400,14 @@ def test_what_a_start_is_painted_from_is_on_the_disk_too() -> None:
     assert disk_use(found.model_copy(update={"painting": painting}), size_of).most_mib > 10_000
 
 
+def test_what_brings_chroma_back_is_on_the_disk_while_the_image_is_assembled() -> None:
+    found = plan({"preview_px": 64, "deepzoom": "none", "colour": {"mode": "luminance"}})
+    assert found.chroma == ()
+    # The assembled image, chroma and both together; a print of four bands with its smaller copies stays.
+    gone, printed, pictures = 40 * 512 * 768, 4 * 512 * 768 * 4 // 3, 3 * 64**2 * 3
+    assert found.disk_mib - found.kept_mib == pytest.approx((gone - printed - pictures) / 2**20, abs=1.01)
+
+
 def test_a_budget_that_is_too_small_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"compute\.memory_budget_mib: expected 764 at least for level 512"):
         plan(compute={"memory_budget_mib": 600})
