@@ -73,6 +73,11 @@ wildcard_constraints:
 onstart:
     try:
         held = hold(Path(RESULTS) / ".in-use")
+        # Runs with results of their own may share resources: each file there is made by one of them.
+        for job in workflow.dag.needrun_jobs():
+            if job.rule.name in ("fetch_weights", "fetch_viewer", "make_demo"):
+                made = Path(job.output[0])
+                hold(made.with_name(f".{made.name}.in-use"))
         if not workflow.local_exec:
             # Two runs may have results of their own, and yet one name for what jobs take over.
             hold(HANDOVER.with_suffix(".in-use"))

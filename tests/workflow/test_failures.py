@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import fcntl
 import os
 import re
 import signal
@@ -108,3 +109,15 @@ def test_snakemake_killed_leaves_no_orphan_and_no_lock_and_a_plain_run_goes_on(f
     assert fresh.renders(target) == {"stylise artwork=scene, level=64"}
     assert canvas.size_of(fresh.folder / target) == Size(56, 73)
     assert [path.name for path in (fresh.folder / "results").rglob(".*")] == [".in-use"]
+
+
+def test_a_model_file_is_fetched_by_one_run_where_two_share_resources(fresh: Checkout) -> None:
+    fresh.configure({**CONFIG, "results_dir": "others"})
+    lock = fresh.folder / "resources" / "weights" / ".vgg19.safetensors.in-use"
+    lock.parent.mkdir(parents=True)
+    with lock.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        second = fresh.snakemake("--cores", 1, "resources/weights/vgg19.safetensors")
+        refused = "resources/weights: expected no other run that writes there; found one at work"
+        assert (second.returncode, refused in second.stdout + second.stderr) == (1, True)
+    assert fresh.renders("resources/weights/vgg19.safetensors") == {"fetch_weights weights=vgg19"}
