@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import final
 
-from pydantic import ValidationError
+from pydantic import model_validator
 
+from pipeline import record_files
 from pipeline.config.sections import Model
-from pipeline.errors import InputError
 from pipeline.geometry import Box, Size
 
 
@@ -26,6 +26,12 @@ class CropRecord(Model):
     box: Box
     focus: tuple[float, float]
 
+    @model_validator(mode="after")
+    def _part_lies_inside(self) -> CropRecord:
+        if not self.box.lies_within(self.size):
+            raise ValueError(f"{self.box} lies outside of {self.size} px")
+        return self
+
 
 def read_crop_record(path: Path) -> CropRecord:
     """The record in the file at `path`.
@@ -33,18 +39,4 @@ def read_crop_record(path: Path) -> CropRecord:
     Raises:
         InputError: There is none, or it is no such record, or its part lies outside of its image.
     """
-    expected = "a record made by `impasto crop`"
-    try:
-        record = CropRecord.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        found = (getattr(error, "strerror", None) or "bytes that are no text").lower()
-        raise InputError(path, expected=expected, found=found) from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            path, expected=expected, found=f"{first['msg'].lower()} at {key or 'its start'}"
-        ) from None
-    if not record.box.lies_within(record.size):
-        raise InputError(path, expected=expected, found=f"{record.box} outside of {record.size} px")
-    return record
+    return record_files.read(path, CropRecord, "crop")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from pipeline import canvas
+from pipeline.canvas import _vips
 
 Pixels = UInt8[ndarray, "height width 3"]
 
@@ -33,6 +34,21 @@ def left_half(height: int, width: int) -> UInt8[ndarray, "height width 1"]:
     mask = np.zeros((height, width, 1), np.uint8)
     mask[:, : width // 2] = 255
     return mask
+
+
+def save_guides(path: Path, channels: Float[ndarray, "height width regions"]) -> None:
+    """Writes channels in [0, 1] (clipped) as a 16-bit TIFF: one band per region, steps of 1/65535."""
+    _save_unit(path, channels, bits=16)
+
+
+def save_mask(path: Path, light: Float[ndarray, "height width"]) -> None:
+    """Writes one channel in [0, 1] (clipped) as an 8-bit TIFF: steps of 1/255."""
+    _save_unit(path, light[..., None], bits=8)
+
+
+def _save_unit(path: Path, array: Float[ndarray, "height width bands"], bits: int) -> None:
+    levels = _vips.as_levels(_vips.from_array(np.asarray(array, dtype=np.float32)), bits)
+    _vips.save_tiff(levels, path, path, compression="deflate")
 
 
 def save(path: Path, pixels: UInt8[ndarray, "height width bands"]) -> Path:

@@ -41,8 +41,6 @@ from pipeline.canvas.pixels import (
     size_of,
     write,
     write_boxes,
-    write_guides,
-    write_mask,
     write_png,
     write_rows,
 )
@@ -100,8 +98,6 @@ __all__ = [
     "size_of",
     "write",
     "write_boxes",
-    "write_guides",
-    "write_mask",
     "write_matte",
     "write_parts",
     "write_png",

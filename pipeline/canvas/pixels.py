@@ -185,21 +185,6 @@ def write_png(path: Path, array: UInt8[ndarray, "height width *bands"]) -> None:
         image.pngsave(str(partial))
 
 
-def write_guides(path: Path, array: Float[ndarray, "height width regions"]) -> None:
-    """Writes channels in [0, 1] (clipped) as a 16-bit TIFF: one band per region, steps of 1/65535."""
-    _write_unit(path, array, bits=16)
-
-
-def write_mask(path: Path, array: Float[ndarray, "height width"]) -> None:
-    """Writes one channel in [0, 1] (clipped) as an 8-bit TIFF: steps of 1/255."""
-    _write_unit(path, array[..., None], bits=8)
-
-
-def _write_unit(path: Path, array: Float[ndarray, "height width bands"], bits: int) -> None:
-    levels = _vips.as_levels(_vips.from_array(np.asarray(array, dtype=np.float32)), bits)
-    _vips.save_tiff(levels, path, path, compression="deflate")
-
-
 def _block(path: Path, image: _vips.Image, box: Box) -> Float32[ndarray, "height width bands"]:
     with _vips.reading(path):
         pixels = image.crop(box.left, box.top, box.size.width, box.size.height).numpy()

@@ -35,13 +35,10 @@ def test_the_part_is_what_the_whole_mask_has_there(impasto: Impasto) -> None:
     ("text", "line"),
     [
         (None, "part.json: expected a record made by `impasto crop`; found no such file or directory."),
-        ("{", "part.json: expected a record made by `impasto crop`; found invalid json"),
-        ("{}", "part.json: expected a record made by `impasto crop`; found field required at size."),
-        (
-            json.dumps(RECORD | {"size": {"height": 29, "width": 60}}),
-            "outside of 29x60 px.",
-        ),
-        (json.dumps(RECORD | {"size": {"height": 0, "width": 60}}), "a size is at least 1x1; got 0x60"),
+        ("{", "part.json: expected a record made by `impasto crop`; found something else."),
+        ("{}", "found something else."),
+        (json.dumps(RECORD | {"size": {"height": 29, "width": 60}}), "found something else."),
+        (json.dumps(RECORD | {"size": {"height": 0, "width": 60}}), "found something else."),
     ],
 )
 def test_mistakes_are_told_in_a_line(impasto: Impasto, text: str | None, line: str) -> None:

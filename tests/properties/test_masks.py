@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jaxtyping import Float
 from numpy import ndarray
+from pictures import save_guides
 
 from pipeline import canvas
 from pipeline.combination import mapped, parse
@@ -34,7 +35,7 @@ def masks(folder: Path, seed: int, size: Size = SIZE) -> None:
     random = np.random.default_rng(seed)
     for name in "ab":
         plane = np.clip(random.normal(0.5, 0.6, (size.height, size.width, 1)), 0, 1)
-        canvas.write_guides(folder / f"{name}.tif", plane)
+        save_guides(folder / f"{name}.tif", plane)
 
 
 def value(folder: Path, raw: Any) -> Float[ndarray, "height width"]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import pyvips
+from pictures import save_guides, save_mask
 
 from pipeline import canvas
 from pipeline.canvas import _vips, inputs
@@ -532,19 +533,19 @@ def test_write_png(tmp_path: Path) -> None:
 @pytest.mark.parametrize("regions", [1, 2, 3, 4, 5, 6])
 def test_guides_keep_16_bits(tmp_path: Path, regions: int) -> None:
     levels = _noise(30, 27, regions, np.uint16)
-    canvas.write_guides(tmp_path / "g.tif", (levels / 65535).astype(np.float32))
+    save_guides(tmp_path / "g.tif", (levels / 65535).astype(np.float32))
     got = canvas.read(tmp_path / "g.tif")
     np.testing.assert_array_equal(got, (levels / 65535).astype(np.float32))
 
 
 def test_guides_are_clipped(tmp_path: Path) -> None:
-    canvas.write_guides(tmp_path / "g.tif", np.array([[[-0.1, 1.2]] * 20] * 20))
+    save_guides(tmp_path / "g.tif", np.array([[[-0.1, 1.2]] * 20] * 20))
     assert canvas.read(tmp_path / "g.tif")[3, 3].tolist() == [0.0, 1.0]
 
 
 def test_mask_has_8_bits_and_one_band(tmp_path: Path) -> None:
     levels = _noise(30, 27, 1)[..., 0]
-    canvas.write_mask(tmp_path / "m.tif", levels / 255)
+    save_mask(tmp_path / "m.tif", levels / 255)
     np.testing.assert_array_equal(_raw(tmp_path / "m.tif")[..., 0], levels)
     assert canvas.read(tmp_path / "m.tif").shape == (30, 27, 1)
 
@@ -740,7 +741,7 @@ def test_print_through_jpeg_is_close(tmp_path: Path) -> None:
 def test_print_with_alpha(tmp_path: Path, bits: Any, dtype: type) -> None:
     _print_source(tmp_path / "a.tif")
     alpha = _noise(300, 270, 1)[..., 0]
-    canvas.write_mask(tmp_path / "m.tif", alpha / 255)
+    save_mask(tmp_path / "m.tif", alpha / 255)
     encoding = Encoding(bits=bits)
     canvas.export_print(
         tmp_path / "a.tif", tmp_path / "p.tif", 300, encoding=encoding, alpha=tmp_path / "m.tif"
@@ -753,7 +754,7 @@ def test_print_with_alpha(tmp_path: Path, bits: Any, dtype: type) -> None:
 
 def test_print_refuses_what_cannot_be(tmp_path: Path) -> None:
     _print_source(tmp_path / "a.tif")
-    canvas.write_mask(tmp_path / "m.tif", np.ones((10, 10)))
+    save_mask(tmp_path / "m.tif", np.ones((10, 10)))
     target = tmp_path / "p.tif"
     with pytest.raises(InputError, match="300x270 px as in"):
         canvas.export_print(tmp_path / "a.tif", target, 300, alpha=tmp_path / "m.tif")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jaxtyping import Float
 from numpy import ndarray
-from pictures import left_half, save, truncate
+from pictures import left_half, save, save_guides, truncate
 
 from pipeline import canvas
 from pipeline.canvas.morphology import dilate
@@ -40,7 +40,7 @@ def shapes(height: int, width: int) -> Plane:
 def combined(folder: Path, raw: Any, size: tuple[int, int], block_px: int = 512, **planes: Plane) -> Plane:
     """The combination of planes that are `NAME.tif` in `raw`."""
     for name, plane in planes.items():
-        canvas.write_guides(folder / f"{name}.tif", plane[..., None])
+        save_guides(folder / f"{name}.tif", plane[..., None])
 
     expression = mapped(
         parse(raw, lambda _: None), lambda leaf: leaf if leaf == "everything" else str(folder / leaf), str

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy import ndarray
-from pictures import truncate
+from pictures import save_guides, truncate
 
 from pipeline import canvas, matting
 from pipeline.errors import InputError
@@ -33,7 +33,7 @@ def write_photograph(path: Path, bits: int = 8) -> Path:
     if bits == 8:
         canvas.write_png(path, (image * 255).round().astype(np.uint8))
     else:
-        canvas.write_guides(path, image)
+        save_guides(path, image)
     return path
 
 

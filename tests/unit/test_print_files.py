@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import pyvips
 import tifffile
+from pictures import save_mask
 from PIL import Image, ImageCms
 from pydantic import ValidationError
 
@@ -222,7 +223,7 @@ def test_rgb_profiles_and_sixteen_bits_of_cmyk(tmp_path: Path, cmyk: Path) -> No
 
 def test_alpha_stays_where_it_can_and_else_lies_on_white(tmp_path: Path, cmyk: Path) -> None:
     canvas.write(tmp_path / "a.tif", np.full((64, 64, 3), 0.2, dtype=np.float32))
-    canvas.write_mask(tmp_path / "m.tif", np.full((64, 64), 0.6))
+    save_mask(tmp_path / "m.tif", np.full((64, 64), 0.6))
     for name, mode in (("p.tif", "RGBA"), ("p.png", "RGBA"), ("p.webp", "RGBA"), ("p.avif", "RGBA")):
         encoding = Encoding(quality=100)
         canvas.export_print(

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pyvips
+from pictures import save_guides
 
 from pipeline import canvas
 from pipeline.canvas import Clipped
@@ -55,7 +56,7 @@ def test_lab_shares_and_clipping_of_files(tmp_path: Path) -> None:
     lab = canvas.read_lab(tmp_path / "a.tif", Size(20, 40)).lab
     assert lab[10, 3] == pytest.approx([100, 0, 0], abs=0.1)
     assert lab[10, 30] == pytest.approx([53.39, 0, 0], abs=0.1)
-    canvas.write_guides(tmp_path / "g.tif", np.stack([pixels[..., 0] > 1, pixels[..., 0] < 1], axis=-1) * 1.0)
+    save_guides(tmp_path / "g.tif", np.stack([pixels[..., 0] > 1, pixels[..., 0] < 1], axis=-1) * 1.0)
     shares = canvas.read_shares(tmp_path / "g.tif", Size(10, 20))
     assert shares[:, :9, 0] == pytest.approx(1)
     assert shares.sum(axis=2) == pytest.approx(1, abs=1e-4)
@@ -93,7 +94,7 @@ def test_a_regions_colours_are_compared_where_they_are_seen(tmp_path: Path) -> N
     canvas.write(tmp_path / "cut.tif", cut)
     guides = np.zeros((64, 64, 2))
     guides[..., 0], guides[:, :32, 1] = 1, 1
-    canvas.write_guides(tmp_path / "guides.tif", guides)
+    save_guides(tmp_path / "guides.tif", guides)
     style = StyleTask(image=tmp_path / "grey.tif", mask=None, weight=1)
     grey_file = tmp_path / "grey.tif"
     level = LevelTask(
@@ -164,7 +165,7 @@ def test_where_no_region_is_squares_are_taken_all_the_same(tmp_path: Path) -> No
 
 def test_shares_of_squares_are_means(tmp_path: Path) -> None:
     values = np.random.default_rng(0).random((20, 41, 2))
-    canvas.write_guides(tmp_path / "g.tif", values)
+    save_guides(tmp_path / "g.tif", values)
     found = canvas.read_square_shares(tmp_path / "g.tif", 16)
     assert found.shape == (2, 3, 2)
     assert found[0, 1] == pytest.approx(values[:16, 16:32].mean(axis=(0, 1)), abs=1e-5)

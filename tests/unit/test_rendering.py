@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from model_files import save_short_vgg19
+from pictures import save_guides
 from renderings import pixels, quiet
 from safetensors.torch import save_file
 
@@ -105,7 +106,7 @@ def make_scene(folder: Path, model_file: Path, **settings: Any) -> Scene:
     left = np.zeros((level.height, level.width, 2), np.float32)
     left[:, : level.width // 2, 0] = 1
     left[:, level.width // 2 :, 1] = 1
-    canvas.write_guides(folder / "guides.tif", left)
+    save_guides(folder / "guides.tif", left)
     targets = []
     for seed, key in enumerate(plan.targets):
         rows = {"relu1_1": 64, "relu2_1": 128}
@@ -511,7 +512,7 @@ def test_tensors_that_are_no_statistics(
 
 def test_guides_of_another_number(scene: Scene) -> None:
     assert scene.files.guides is not None
-    canvas.write_guides(scene.files.guides, noise(scene.level.size, 0, 3))
+    save_guides(scene.files.guides, noise(scene.level.size, 0, 3))
     assert refusal(scene) == f"{scene.files.guides}: expected an image of 2 bands; found 3."
 
 
@@ -520,7 +521,7 @@ def test_a_region_that_vanishes(scene: Scene) -> None:
     channels = np.zeros((50, 82, 2), np.float32)
     channels[:, :, 0] = 1
     channels[0, 0, 1] = 0.5
-    canvas.write_guides(scene.files.guides, channels)
+    save_guides(scene.files.guides, channels)
     assert refusal(scene) == (
         "region sea: expected a mask that covers at least one unit of relu1_1 at level 64; found less than "
         "that. "
@@ -533,7 +534,7 @@ def test_a_region_that_vanishes_at_one_layer_is_skipped_there_and_told(scene: Sc
     channels = np.zeros((50, 82, 2), np.float32)
     channels[:, :, 0] = 1
     channels[0, :3, 1] = 1
-    canvas.write_guides(scene.files.guides, channels)
+    save_guides(scene.files.guides, channels)
     _, record = scene.render()
     assert [name for name in record.trace[0].terms if "sea" in name] == ["style relu1_1 sea"]
     assert record.warnings == (

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pictures import save_guides
 
 from pipeline import canvas
 from pipeline.errors import InputError
@@ -41,7 +42,7 @@ def test_a_box_of_a_file_is_what_reading_it_whole_gives(
 
 def test_guides_of_16_bits_are_read_by_boxes_too(tmp_path: Path, machine: Machine) -> None:
     path = tmp_path / "guides.tif"
-    canvas.write_guides(path, np.random.default_rng(1).random((40, 33, 2)))
+    save_guides(path, np.random.default_rng(1).random((40, 33, 2)))
     raster = FileRaster(path, Size(40, 33), 2, machine)
     box = Box(16, 16, 48, 48)
     assert torch.equal(raster.read(box), read_padded(path, None, 2, machine)[:, 16:48, 16:48])
