@@ -63,7 +63,9 @@ def export_masks(guides: Path, targets: Sequence[Path], max_side_px: int) -> Non
         raise InputError(guides, expected=f"{len(targets)} guidance channels", found=f"{image.bands}")
     scale = min(1.0, max_side_px / max(image.width, image.height))
     size = Size(max(1, round(image.height * scale)), max(1, round(image.width * scale)))
+    with _vips.reading(guides):
+        # In memory: the file holds all bands of a pixel together, and would be decoded for each picture.
+        pictures = _vips.as_levels(resampled(image, size, "linear"), 8).copy_memory()
     for band, target in enumerate(targets):
-        picture = _vips.as_levels(resampled(image.extract_band(band), size, "linear"), 8)
         with atomic_path(target) as partial, _vips.reading(guides):
-            picture.copy(interpretation="b-w").pngsave(str(partial))
+            pictures.extract_band(band).copy(interpretation="b-w").pngsave(str(partial))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from pictures import gradient, left_half, save
 
 from pipeline import canvas
+from pipeline.canvas import compose
+from pipeline.canvas.transform import resampled
 from pipeline.errors import InputError
 from pipeline.geometry import Size
 
@@ -132,3 +135,19 @@ def test_pictures_must_be_as_many_as_channels(tmp_path: Path) -> None:
     canvas.compose_guides([(mask, False)], tmp_path / "g.tif", Size(20, 40))
     with pytest.raises(InputError, match=r"g\.tif: expected 2 guidance channels; found 1\.$"):
         canvas.export_masks(tmp_path / "g.tif", [tmp_path / "a.png", tmp_path / "b.png"], 20)
+
+
+def test_channels_are_decoded_once_for_all_their_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = save(tmp_path / "m.png", left_half(20, 40))
+    canvas.compose_guides([(mask, False), (mask, True)], tmp_path / "g.tif", Size(40, 80))
+    seen: list[int] = []
+
+    def noted(image: pyvips.Image, *how: Any) -> pyvips.Image:
+        seen.append(image.bands)
+        return resampled(image, *how)
+
+    monkeypatch.setattr(compose, "resampled", noted)
+    canvas.export_masks(tmp_path / "g.tif", [tmp_path / "one.png", tmp_path / "two.png"], 20)
+    assert seen == [2]
