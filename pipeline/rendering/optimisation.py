@@ -22,7 +22,7 @@ from pipeline.groups import Alone, Group, Part, stop_if
 from pipeline.guidance import Guidance
 from pipeline.losses import Loss
 from pipeline.machine import Machine
-from pipeline.objective import Objective, OnTile, TiledObjective, WholeObjective
+from pipeline.objective import Objective, OnTile, TiledObjective
 from pipeline.optimiser import Adam, Lbfgs, Settings, Step, minimise
 from pipeline.optimiser.hessian import MultiscaleHessian
 from pipeline.pyramid import STRIDE_PX
@@ -32,7 +32,7 @@ from pipeline.rendering.previewing import Previews, own_rows
 from pipeline.rendering.record import RenderingRecord, TracePoint
 from pipeline.rendering.shrinking import Shrinking
 from pipeline.stores import Store
-from pipeline.strips import Strip, deal
+from pipeline.strips import deal
 from pipeline.workspaces import FolderWorkspace, MemoryWorkspace, Workspace
 
 
@@ -168,12 +168,8 @@ class Judgement:
     guidance: Guidance | None = None
 
     def by_tiles(self, tile_px: int | None, work: Work, on_tile: OnTile) -> Objective:
-        """By tiles of a side, or for None over a strip, or the level, as a whole."""
+        """By tiles of a side, or for None by one that is all of the strip, or of the level, and is kept."""
         padded = self.part.strip.level
-        if tile_px is None and self.part.strip == Strip.whole(padded):
-            return WholeObjective(
-                self.encoder, self.loss, padded, content=self.content, guidance=self.guidance
-            )
         return TiledObjective(
             self.encoder,
             self.loss,
@@ -184,7 +180,8 @@ class Judgement:
             keep_tiles=work.keep_tiles if tile_px is not None else 1,
             cache_content=work.store == "memory",
             part=self.part,
-            on_tile=on_tile,
+            # A step tells as much as a tile that is all of it.
+            on_tile=None if tile_px is None else on_tile,
         )
 
     def borders(self, tile_px: int | None) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -27,7 +27,7 @@ from torch.nn import functional
 from pipeline import canvas, weights
 from pipeline.geometry import Box, Size
 from pipeline.layers import CONTENT_LAYERS, STYLE_LAYERS, VGG16
-from pipeline.objective import Trial, WholeObjective
+from pipeline.objective import TiledObjective, Trial
 from pipeline.optimiser import Lbfgs, minimise
 from pipeline.rasters import Raster, TensorRaster
 
@@ -201,7 +201,10 @@ def _ours(levels: Sequence[tuple[Image, Image, int]], dtype: torch.dtype) -> lis
             change = (image - levels[index - 1][0])[None]
             image = content + functional.interpolate(change, size=content.shape[1:], mode="bicubic")[0]
         loss = style_loss(encoder, style, STYLES, CONTENTS)
-        objective = WholeObjective(encoder, loss, size, content=TensorRaster(content))
+        # As levels are rendered that fit: by one tile, which is kept.
+        side_px = max(size.height, size.width)
+        raster = TensorRaster(content)
+        objective = TiledObjective(encoder, loss, size, tile_px=side_px, content=raster, keep_tiles=1)
         if index < len(levels) - 1:
             image = minimise(objective, image, Lbfgs(iterations)).image
             continue
@@ -213,7 +216,7 @@ def _ours(levels: Sequence[tuple[Image, Image, int]], dtype: torch.dtype) -> lis
 class _Watched:
     """An objective that keeps every image it judges, and when it had."""
 
-    def __init__(self, objective: WholeObjective, started: Clock, kept: list[Seen]) -> None:
+    def __init__(self, objective: TiledObjective, started: Clock, kept: list[Seen]) -> None:
         self.size = objective.size
         self._objective = objective
         self._started = started

@@ -20,9 +20,9 @@ def test_a_table_says_what_each_level_is_and_takes() -> None:
     assert table(plan(iterations=[60, 20])).splitlines() == [
         "a: c.png",
         "  level height x width      MP     tiles core+halo  more   device     host    files  evals",
-        "    256        222x296    0.07     whole                  171 MiB  700 MiB   12 MiB     63",
+        "    256        222x296    0.07     whole                  166 MiB  700 MiB   12 MiB     63",
         # 1776x2368 px, padded, in two rows and three columns, each tile with 64 px around it.
-        "   2048      1774x2365    4.20       2x3    832+64   19%  2.7 GiB  700 MiB  722 MiB     21",
+        "   2048      1774x2365    4.20       2x3    832+64   19%  2.6 GiB  700 MiB  722 MiB     21",
         "  everything: s.png (100%)",
         "  print: 150 x 200 mm (height x width), 1774x2365 px at 300 dpi",
         # relu5_1 sees 132 px of level 256, which are 1055 px of the print.
