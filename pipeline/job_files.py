@@ -375,5 +375,13 @@ class JobFiles:
         return self.collection.plans[artwork].model_dump_json(include={"levels", "images"})
 
     def plan_settings(self, artwork: str) -> str:
-        """The part of the configuration that an artwork depends on, as one line of JSON."""
-        return json.dumps(for_artwork(self.collection.config, artwork), sort_keys=True)
+        """The part of the configuration that an artwork depends on, as one line of JSON.
+
+        Of one that can be made neither the disk that it fits on, nor the model files that others need.
+        """
+        settings, plan = for_artwork(self.collection.config, artwork), self.collection.plans.get(artwork)
+        if plan is not None:
+            used = {*plan.weights, *plan.loss_networks}
+            settings["weights"] = {name: file for name, file in settings["weights"].items() if name in used}
+            settings["compute"]["disk_budget_gib"] = None
+        return json.dumps(settings, sort_keys=True)

@@ -260,6 +260,19 @@ def test_a_change_of_one_artwork_leaves_the_others_settings() -> None:
     assert list(json.loads(before.plan_settings("two"))["artworks"]) == ["two"]
 
 
+def test_what_only_other_artworks_need_leaves_the_settings() -> None:
+    weights = {"sam_vit_b": {"url": "https://a.example/b", "sha256": "ab" * 32}}
+    before, after = collection(), collection(weights=weights, compute={**RAW["compute"], "disk_budget_gib": 9})
+    assert before.plan_settings("two") == after.plan_settings("two")
+    own = collection(weights={"vgg16": weights["sam_vit_b"]})
+    assert list(json.loads(own.plan_settings("two"))["weights"]) == ["vgg16"]
+    # One that does not fit is planned again with another budget.
+    artworks = {**RAW["artworks"], "big": {**RAW["artworks"]["one"], "levels": [128, 2048]}}
+    small, smaller = (collection(artworks=artworks, compute={"disk_budget_gib": gib}) for gib in (0.05, 0.04))
+    assert list(small.collection.refused) == ["big"]
+    assert small.plan_settings("big") != smaller.plan_settings("big")
+
+
 def test_what_is_delivered(tmp_path: Path) -> None:
     profile = tmp_path / "press.icc"
     profile.write_bytes(pyvips.Image.profile_load("cmyk"))
