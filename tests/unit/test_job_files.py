@@ -262,7 +262,10 @@ def test_a_change_of_one_artwork_leaves_the_others_settings() -> None:
 
 def test_what_only_other_artworks_need_leaves_the_settings() -> None:
     weights = {"sam_vit_b": {"url": "https://a.example/b", "sha256": "ab" * 32}}
-    before, after = collection(), collection(weights=weights, compute={**RAW["compute"], "disk_budget_gib": 9})
+    before, after = (
+        collection(),
+        collection(weights=weights, compute={**RAW["compute"], "disk_budget_gib": 9}),
+    )
     assert before.plan_settings("two") == after.plan_settings("two")
     own = collection(weights={"vgg16": weights["sam_vit_b"]})
     assert list(json.loads(own.plan_settings("two"))["weights"]) == ["vgg16"]
