@@ -111,13 +111,16 @@ def resolve_collection(raw: Any, size_of: Callable[[Path], Size], where: str = "
     return _resolved(*parse_with_places(raw, where), size_of, where)
 
 
-def open_collection(raw: Any, config_files: Iterable[str | Path], header_cache: Path) -> Collection:
+def open_collection(
+    raw: Any, config_files: Iterable[str | Path], header_cache: Path, *, to_write: bool = True
+) -> Collection:
     """The collection of a workflow.
 
     Args:
         raw: What the workflow made of its configuration files and command line.
         config_files: Those files, to be named in errors.
         header_cache: Where image sizes are remembered between runs.
+        to_write: Whether results must be a folder that can be written to.
 
     Raises:
         PipelineError: Anything in the configuration is wrong, or with the images of every artwork.
@@ -129,7 +132,8 @@ def open_collection(raw: Any, config_files: Iterable[str | Path], header_cache: 
     where = ", ".join(str(file) for file in files) or "the configuration"
     config, places = parse_with_places(raw, where)
     results = _check_folder(config.results_dir, f"{where}: results_dir")
-    _check_writable(results, f"{where}: results_dir")
+    if to_write:
+        _check_writable(results, f"{where}: results_dir")
     _check_folder(config.resources_dir, f"{where}: resources_dir")
     headers = HeaderCache(header_cache, config.resources_dir / "demo")
     collection = _resolved(config, places, headers.size_of, where)

@@ -125,13 +125,21 @@ def hold(path: Path) -> bool:
         dates the run.
 
     Raises:
-        ResourceError: Another process holds it, or its folder cannot be written to.
+        ResourceError: Another process holds it, or it or its folder cannot be written to.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Never closed: closing would let go.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        # The umask says whether the others of a group may hold it after this run.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
+        if isinstance(error, PermissionError) and os.access(path, os.F_OK):
+            raise ResourceError(
+                path,
+                expected="a file that can be written to",
+                found=str(error.strerror).lower(),
+                fix="Delete it, if no run of its owner's is at work",
+            ) from None
         raise ResourceError(
             path.parent, expected="a folder that can be written to", found=str(error.strerror).lower()
         ) from None

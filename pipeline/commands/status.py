@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
-    collection = open_collection(read_yaml(arguments.config), [arguments.config], _HEADERS)
+    collection = open_collection(read_yaml(arguments.config), [arguments.config], _HEADERS, to_write=False)
     files = JobFiles(collection)
     found = survey(files)
     if arguments.json:

@@ -29,6 +29,13 @@ def test_a_collection_is_told_in_one_line_or_as_json(impasto: Impasto) -> None:
     assert watched.said == ["no run is at work"]
 
 
+def test_results_that_one_may_only_read_are_told_of(impasto: Impasto) -> None:
+    save(impasto.folder / "c.png", gradient(40, 60))
+    config = {"artworks": {"a": {"content": "c.png", "style": "c.png"}}, "results_dir": "/proc/1/results"}
+    (impasto.folder / "config.yaml").write_text(json.dumps(config))
+    assert impasto.works("status").printed.startswith("0 of 1 artworks done, 1 to do ")
+
+
 def test_a_wrong_configuration_is_one_line(impasto: Impasto) -> None:
     done = impasto.run("status", "--config", "none.yaml")
     assert done.returncode == 2

@@ -141,6 +141,33 @@ def test_a_folder_that_cannot_be_written_to_is_told_in_one_line(tmp_path: Path) 
     )
 
 
+def test_the_umask_says_who_else_may_hold_it(tmp_path: Path) -> None:
+    for umask, mode in ((0o002, 0o664), (0o022, 0o644)):
+        lock, before = tmp_path / oct(umask), os.umask(umask)
+        try:
+            assert hold(lock)
+        finally:
+            os.umask(before)
+        assert lock.stat().st_mode & 0o777 == mode
+
+
+def test_a_lock_of_another_users_is_told_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = tmp_path / ".in-use"
+    lock.touch()
+
+    def denied(path: Path, *_: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    # Nothing is denied to root, whom tests may run as.
+    monkeypatch.setattr(os, "open", denied)
+    with pytest.raises(ResourceError) as caught:
+        hold(lock)
+    assert str(caught.value) == (
+        f"{lock}: expected a file that can be written to; found permission denied. "
+        "Delete it, if no run of its owner's is at work."
+    )
+
+
 def test_a_full_disk_is_told_with_the_file_that_was_being_written(tmp_path: Path) -> None:
     def write() -> None:
         with atomic_path(tmp_path / "a.json"):
