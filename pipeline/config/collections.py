@@ -55,16 +55,20 @@ def with_collections(raw: Mapping[str, Any], where: str) -> tuple[Mapping[str, A
     artworks: dict[Any, Any] = {name: settings for name, (settings, _) in made.items()}
     places = {name: place for name, (_, place) in made.items()}
     for name, settings in (own or {}).items():
+        if str(name) in made and settings is None:
+            # All that it changed is commented out.
+            continue
         if str(name) not in made:
             artworks[name] = settings
         elif isinstance(settings, Mapping) and settings.get(CONTENT) is None:
             artworks[str(name)] = merged(artworks[str(name)], settings)
             places[str(name)] = _either(f"{where}: artworks.{name}", settings, places[str(name)])
         else:
+            found = "a content" if isinstance(settings, Mapping) else shown(settings)
             raise ConfigError(
                 f"{where}: artworks.{name}",
                 expected="another name, or settings without a content that change the artwork of that name",
-                found=f"a content beside that of {places[str(name)]([])}",
+                found=f"{found} beside that of {places[str(name)]([])}",
             )
     return {key: value for key, value in raw.items() if key not in (SHEET, COMBINE)} | {
         "artworks": artworks
@@ -179,6 +183,14 @@ def _looked_up(word: str, where: str) -> list[str]:
         found = [file for file in glob.glob(word, recursive=True) if _is_image(Path(file))]  # noqa: PTH207 - as written
         if not found:
             raise ConfigError(where, expected="a pattern that images have", found=f"none for {word}")
+    for file in found:
+        try:
+            file.encode()
+        # Old archives hold such names; plans and records cannot.
+        except UnicodeEncodeError:
+            raise InputError(
+                where, expected="file names in UTF-8", found=ascii(file), fix="Rename it"
+            ) from None
     return sorted(found)
 
 

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,22 @@ def test_folders_and_patterns_in_the_order_of_their_names(
     Path("empty").mkdir()
     with pytest.raises(ConfigError, match="expected a folder of images; found none in empty"):
         combined({"contents": "empty"}, defaults=style)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems take no such name")
+def test_a_file_name_that_is_no_text_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p").mkdir()
+    for name in (b"p/b.png", b"p/caf\xe9.png"):
+        Path(os.fsdecode(name)).touch()
+    for contents in ("p", "p/*"):
+        with pytest.raises(InputError) as caught:
+            combined({"contents": contents, "styles": "s.png"})
+        assert str(caught.value) == (
+            r"config.yaml: combine.contents: expected file names in UTF-8; found 'p/caf\udce9.png'. Rename it."
+        )
 
 
 def test_a_folder_that_cannot_be_looked_at_is_told_in_one_line(

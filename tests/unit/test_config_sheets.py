@@ -56,7 +56,7 @@ def test_a_sheet_inherits_and_can_be_changed_by_name(tmp_path: Path) -> None:
         tmp_path,
         "name,content,seed\na,a.png,1\nb,b.png,\n",
         defaults={"style": "s.png", "seed": 7},
-        artworks={"b": {"content_weight": 3}, "c": {"content": "c.png"}},
+        artworks={"a": None, "b": {"content_weight": 3}, "c": {"content": "c.png"}},
     )
     assert list(found.artworks) == ["a", "b", "c"]
     assert [artwork.seed for artwork in found.artworks.values()] == [1, 7, 7]
@@ -241,6 +241,8 @@ def test_what_is_said_in_the_configuration_is_told_of_there(tmp_path: Path) -> N
         "config.yaml: artworks.a: expected another name, or settings without a content that change the artwork of "
         "that name; found a content beside that of sheet.csv: row 2."
     )
+    told = mistake(tmp_path, text, artworks={"a": 5})
+    assert told.endswith("that change the artwork of that name; found 5 beside that of sheet.csv: row 2.")
     for artworks, found in ((True, "true"), (5, "5"), ([], "[]"), ("a", "'a'")):
         told = mistake(tmp_path, text, artworks=artworks)
         assert told == f"config.yaml: artworks: expected names and settings; found {found}."
