@@ -103,7 +103,7 @@ class Survey:
         return ", ".join([f"{found['done']} of {number} artworks done", *others])
 
 
-def survey(files: JobFiles, *, unmade: Container[str] | None = None) -> Survey:
+def survey(files: JobFiles, *, unmade: Container[str] | None = None, at_work: bool | None = None) -> Survey:
     """How far the collection is now.
 
     Args:
@@ -111,8 +111,9 @@ def survey(files: JobFiles, *, unmade: Container[str] | None = None) -> Survey:
         unmade: None while a run may be on. Once one has come to its end, which makes a failure of what its
             jobs began and did not finish: the artworks of which it did not make all that it was to make.
             They are not done, whatever files an earlier run made of them.
+        at_work: Whether a run is on; None asks its lock, which not every file system has.
     """
-    logs = _logs(files, ended=unmade is not None)
+    logs = _logs(files, ended=unmade is not None, at_work=at_work)
     found = (
         replace(_artwork(files, name, logs, unmade), on_demand=artwork.on_demand)
         for name, artwork in files.collection.config.artworks.items()
@@ -120,10 +121,10 @@ def survey(files: JobFiles, *, unmade: Container[str] | None = None) -> Survey:
     return Survey(tuple(found), logs.at_work)
 
 
-def _logs(files: JobFiles, *, ended: bool) -> JobLogs:
+def _logs(files: JobFiles, *, ended: bool, at_work: bool | None = None) -> JobLogs:
     """What the logs say: of the run that is on, of the one that has just ended, or else of all there were."""
     lock = Path(files.collection.results) / IN_USE
-    at_work = not ended and is_held(lock)
+    at_work = not ended and (is_held(lock) if at_work is None else at_work)
     since = lock.stat().st_mtime if (at_work or ended) and lock.exists() else 0.0
     return JobLogs(files, at_work=at_work, since=since)
 
@@ -152,7 +153,9 @@ def failures(files: JobFiles, asked: Container[str], unmade: Container[str]) -> 
     return told + [f"{job.name}: {reason} ({job.log.as_posix()})" for job, reason in ended]
 
 
-def unreported(files: JobFiles, asked: Container[str], *, on_demand: bool) -> list[str]:
+def unreported(
+    files: JobFiles, asked: Container[str], *, on_demand: bool, outdated: Container[str] = ()
+) -> list[str]:
     """The folders of the finished artworks, if their report is older than one of them; else none.
 
     A run that fails does not come to the rule that makes the report: it needs all artworks.
@@ -161,17 +164,30 @@ def unreported(files: JobFiles, asked: Container[str], *, on_demand: bool) -> li
         files: The collection's jobs.
         asked: The artworks that the run was to make something of: without one of them there is none.
         on_demand: Of the artworks that a plain `snakemake` leaves out, or of the others.
+        outdated: Those whose files are in part of an earlier run: they cannot be shown as they are.
     """
     results, names = Path(files.collection.results), files.collection.artworks(on_demand=on_demand)
     if not any(name in asked for name in names):
         return []
-    folders = [results / artwork for artwork in names]
+    folders = [results / artwork for artwork in names if artwork not in outdated]
     needed = ("plan.json", "provenance.json", "preview.png", "pictures")
     finished = [folder for folder in folders if all((folder / file).exists() for file in needed)]
     page = Path(files.page(on_demand=on_demand))
     made = page.stat().st_mtime if page.exists() else 0.0
     newer = any((folder / file).stat().st_mtime > made for folder in finished for file in needed)
     return [folder.as_posix() for folder in finished] if newer else []
+
+
+def lost_models(files: JobFiles) -> list[str]:
+    """The model files that are gone though artworks are finished that were made with them."""
+    collection = files.collection
+    lost = [name for name in collection.weights if not Path(files.shared.weights_file(name)).exists()]
+    if not lost:
+        return []
+    results = Path(collection.results)
+    made = (plan for name, plan in collection.plans.items() if (results / name / "provenance.json").exists())
+    used = {name for plan in made for name in (*plan.weights, *plan.loss_networks)}
+    return [files.shared.weights_file(name) for name in lost if name in used]
 
 
 def follow(files: JobFiles, tell: Callable[[str], object], every_s: float = 30.0) -> None:
@@ -188,11 +204,13 @@ def follow(files: JobFiles, tell: Callable[[str], object], every_s: float = 30.0
         while True:
             time.sleep(pause_s)
             begun = time.monotonic()
-            line = survey(files).line
+            # A network's file system may be away for a while.
+            with contextlib.suppress(OSError):
+                line = survey(files, at_work=True).line
+                if line != last:
+                    tell(line)
+                last = line
             pause_s = max(every_s, _PAUSE_TO_LOOK * (time.monotonic() - begun))
-            if line != last:
-                tell(line)
-            last = line
 
     threading.Thread(target=look, daemon=True, name="progress").start()
 

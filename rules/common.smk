@@ -13,7 +13,7 @@ from pipeline.fingerprint import fingerprint
 from pipeline.handover import hand_over, handover_file, taken_over
 from pipeline.job_files import JobFiles
 from pipeline.job_resources import JobResources
-from pipeline.progress import failures, follow, survey, unreported
+from pipeline.progress import failures, follow, lost_models, survey, unreported
 
 
 # Used only with `--software-deployment-method apptainer`; profiles/container/ has its recipe.
@@ -56,6 +56,11 @@ if workflow.is_main_process and not FILES.asked(on_demand=False):
     logger.warning(
         "Every artwork is made on demand alone: a plain run has nothing to do, demo_feedforward makes them."
     )
+if workflow.is_main_process:
+    for file in lost_models(FILES):
+        logger.warning(
+            f"{file} is gone: what was made with it is made anew as soon as something else needs it."
+        )
 THREADS = COLLECTION.config.compute.threads
 # A resource, not a param: pixels do not depend on who looks meanwhile, so nothing is made again for another value.
 PREVIEW_EVERY_MIN = str(COLLECTION.config.preview.every_min)
@@ -108,10 +113,27 @@ onerror:
     logger.error(survey(FILES, unmade=unmade).line)
     for line in failures(FILES, asked, unmade):
         logger.error(f"  {line}")
+    due = {*workflow.dag.needrun_jobs()}
+    undelivered = [
+        job.wildcards_dict.get("file") or job.wildcards_dict["folder"]
+        for job in due
+        if job.rule.name in ("deliver", "deliver_folder")
+        and due.isdisjoint(workflow.dag.dependencies[job])
+    ]
+    if undelivered:
+        logger.error(
+            f"  Not delivered though made: {min(undelivered)} and {len(undelivered) - 1} more (see above)."
+        )
+    # Made in part by this run and in part by an earlier one. What misses its limits is made.
+    outdated = {
+        job.wildcards_dict.get("artwork")
+        for job in due
+        if job.rule.name in ("record", "preview")
+    }
     # The report rules wait for all their artworks: those that are finished are shown all the same.
     for on_demand in (False, True):
         page = FILES.page(on_demand=on_demand)
-        finished = unreported(FILES, asked, on_demand=on_demand)
+        finished = unreported(FILES, asked, on_demand=on_demand, outdated=outdated)
         if finished:
             try:
                 shell(

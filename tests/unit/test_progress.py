@@ -22,7 +22,7 @@ from pipeline.files import is_held
 from pipeline.geometry import Size
 from pipeline.job_files import JobFiles
 from pipeline.plan import Plan
-from pipeline.progress import ArtworkState, failures, follow, survey, unreported
+from pipeline.progress import ArtworkState, failures, follow, lost_models, survey, unreported
 
 STARTED = 1_000_000_000.0
 """When the run began, in seconds: other times are told from it."""
@@ -355,6 +355,23 @@ def test_finished_artworks_are_reported_though_others_failed(files: JobFiles) ->
     assert unreported(files, {"b"}, on_demand=False) == ["results/b"]
 
 
+def test_what_an_earlier_run_made_of_an_artwork_that_failed_is_not_reported(files: JobFiles) -> None:
+    for name in ("a", "b"):
+        finish(files, name)
+        made(f"{name}/pictures/content.jpg")
+    assert unreported(files, {"a", "b"}, on_demand=False, outdated={"a"}) == ["results/b"]
+
+
+def test_a_model_file_is_lost_when_something_was_made_with_it(files: JobFiles) -> None:
+    assert lost_models(files) == []
+    finish(files, "a")
+    (model,) = lost_models(files)
+    assert model == "resources/weights/vgg16.safetensors"
+    Path(model).parent.mkdir(parents=True)
+    Path(model).touch()
+    assert lost_models(files) == []
+
+
 def test_a_level_at_work_tells_its_iteration(files: JobFiles) -> None:
     ran("a/plan")
     ran("a/stylise-64", "a 64: 4/10, about 5 s left. loss 3.1e5\n", begun_s=5, done=False)
@@ -467,6 +484,32 @@ def test_what_a_job_told_before_it_went_on_is_no_failure(files: JobFiles, step: 
     ran("a/stylise-64", f"Exception in thread x:\n{frames(2)}ValueError: bad\n{step}warning: y\n", done=False)
     with at_work():
         assert of(files, "a").state == "running"
+
+
+def test_who_follows_knows_that_a_run_is_on_where_there_are_no_locks(
+    files: JobFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran("a/stylise-64", "a 64: 4/10, about 5 s left. loss 3.1e5\n", begun_s=5, done=False)
+    ran("b/stylise-64", "impasto stylise: an earlier run's.\n", begun_s=-5, done=False)
+    lines: list[str] = []
+    asked: list[None] = []
+
+    def look(*words: Any, **named: Any) -> Any:
+        asked.append(None)
+        if len(asked) == 1:
+            raise OSError(116, "Stale file handle")
+        return survey(*words, **named)
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        threading.Event().wait()
+
+    monkeypatch.setattr("pipeline.progress.is_held", lambda _: False)
+    monkeypatch.setattr("pipeline.progress.survey", look)
+    follow(files, tell, every_s=0.01)
+    assert within(10, lambda: len(lines) == 1)
+    assert lines[0].startswith("0 of 3 artworks done, 1 running, 1 failed, 1 to do ")
+    assert lines[0].endswith("At work: a stylise-64: 4/10")
 
 
 def test_who_follows_is_told_of_changes_alone(files: JobFiles) -> None:

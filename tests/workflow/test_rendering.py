@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -293,7 +294,7 @@ def test_a_wrong_configuration_is_one_clear_message_and_no_work(
 
 
 def test_finished_artworks_are_delivered_to_a_bucket_and_only_once(
-    rendered: RenderedCollection, monkeypatch: pytest.MonkeyPatch
+    rendered: RenderedCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
@@ -313,6 +314,13 @@ def test_finished_artworks_are_delivered_to_a_bucket_and_only_once(
         store.create_bucket(Bucket="prints", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
         command = ["snakemake", "--cores", "2", "--config", "deliver_to=s3://prints/autumn"]
         checkout = rendered.checkout
+        # Nothing can be copied there.
+        node = tmp_path / "node.sh"
+        node.write_text("[[ $BASH_EXECUTION_STRING != *storage* ]] || exit 1\n")
+        done = run_warm(command, checkout.folder, {**checkout.env, "BASH_ENV": str(node)})
+        assert done.returncode == 1
+        (line,) = re.findall(r"^  Not delivered .+", done.stdout + done.stderr, re.MULTILINE)
+        assert line == "  Not delivered though made: halves/pictures and 11 more (see above)."
         done = run_warm(command, checkout.folder, checkout.env)
         assert done.returncode == 0, done.stdout + done.stderr
         files = ["preview.png", "print.tif", "provenance.json", "quality.json"]
