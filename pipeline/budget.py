@@ -162,7 +162,7 @@ class Tiling:
             borders, where there is no halo, cores are as much larger.
         halo_px: Pixels around a core that are computed but not owned.
         keep_tiles: How many tiles keep their activations from one pass to the next.
-        store: Where the optimiser's vectors are: in memory, or in files.
+        store: Where the optimiser's vectors are: in the device's memory, in the host's, or in files.
         device_mib: What each computing device holds: activations, and vectors where they are in memory.
         memory_mib: What the job will use, its processes themselves included.
         disk_mib: Files that the job makes and deletes again.
@@ -173,7 +173,7 @@ class Tiling:
     tile_core_px: int | None
     halo_px: int
     keep_tiles: int
-    store: Literal["memory", "files"]
+    store: Literal["memory", "host", "files"]
     device_mib: int
     memory_mib: int
     disk_mib: int
@@ -221,8 +221,10 @@ class DoesNotFitError(Exception):
         self.otherwise = otherwise
 
 
-def tiling(level: Level, demand: Demand, budget_mib: int, devices: int = 1) -> Tiling:
-    """The whole level when it fits; else tiles, with the vectors in memory or, at last, in files.
+def tiling(
+    level: Level, demand: Demand, budget_mib: int, devices: int = 1, host_budget_mib: int = 0
+) -> Tiling:
+    """The whole level when it fits; else tiles, with the vectors in memory, the host's or, at last, in files.
 
     Where the vectors are changes no bit of the result. Several devices share a level that is worth it, each a
     strip of it; what is cut is then the strip.
@@ -232,6 +234,7 @@ def tiling(level: Level, demand: Demand, budget_mib: int, devices: int = 1) -> T
         demand: What is computed and kept.
         budget_mib: What each of the job's processes may use.
         devices: How many there are to share a level.
+        host_budget_mib: What the vectors of all processes may use of the host's memory beside that.
 
     Raises:
         DoesNotFitError: Not even the smallest tile fits.
@@ -263,7 +266,11 @@ def tiling(level: Level, demand: Demand, budget_mib: int, devices: int = 1) -> T
     if in_memory is not None and in_memory.work <= _WORTH_FILES * in_files.work:
         held_mib = _held_mib(padded, network, in_memory, per_px, halo_px)
         return _tiling(strips, demand, in_memory, "memory", vectors_mib + held_mib)
-    return _tiling(strips, demand, in_files, "files", _held_mib(padded, network, in_files, per_px, halo_px))
+    held_mib = _held_mib(padded, network, in_files, per_px, halo_px)
+    host_mib = sum(strip.size.area for strip in strips) * vector_bytes_per_px(demand.optimiser) / _MIB
+    if host_mib <= host_budget_mib:
+        return _tiling(strips, demand, in_files, "host", held_mib, host_mib=host_mib)
+    return _tiling(strips, demand, in_files, "files", held_mib)
 
 
 def _shared(level: Level, demand: Demand, devices: int) -> tuple[Strip, ...]:
@@ -309,8 +316,10 @@ def _tiling(
     strips: tuple[Strip, ...],
     demand: Demand,
     cut: _Cut,
-    store: Literal["memory", "files"],
+    store: Literal["memory", "host", "files"],
     device_mib: float,
+    *,
+    host_mib: float = 0.0,
 ) -> Tiling:
     bytes_per_px = state_file_bytes_per_px if store == "files" else saved_bytes_per_px
     state_bytes = bytes_per_px(demand.optimiser, demand.iterations)
@@ -327,7 +336,7 @@ def _tiling(
         cut.kept,
         store,
         device_mib=math.ceil(device_mib),
-        memory_mib=len(strips) * math.ceil(PROCESS_MIB + device_mib)
+        memory_mib=len(strips) * math.ceil(PROCESS_MIB + device_mib + host_mib / len(strips))
         + (_STARTER_MIB if len(strips) > 1 else 0),
         disk_mib=math.ceil(sum(strip.size.area for strip in strips) * state_bytes / _MIB),
         # Twice what a slow processor takes, and the start.

@@ -179,6 +179,7 @@ class _Draft:
                     demand,
                     self._compute.memory_budget_mib,
                     artwork.devices or self._compute.devices,
+                    self._compute.host_budget_mib,
                 )
             ),
         )

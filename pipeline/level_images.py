@@ -109,6 +109,7 @@ class LevelImages:
                     demand,
                     self.compute.memory_budget_mib,
                     self.artwork.devices or self.compute.devices,
+                    self.compute.host_budget_mib,
                 )
             ),
         )

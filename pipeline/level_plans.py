@@ -21,7 +21,7 @@ class BudgetedPlan(Model):
         tile_core_px: Side of a tile's core, or None when the whole image fits.
         halo_px: Pixels around a core that are computed but not owned.
         keep_tiles: How many tiles keep their activations from one pass to the next.
-        store: Where the optimiser's vectors are.
+        store: Where the optimiser's vectors are: in the device's memory, in the host's, or in files.
         device_mib: What each computing device holds.
         memory_mib: What the job will use, its processes themselves included.
         disk_mib: Files that the job makes and deletes again.
@@ -36,7 +36,7 @@ class BudgetedPlan(Model):
     tile_core_px: int | None
     halo_px: int
     keep_tiles: int
-    store: Literal["memory", "files"]
+    store: Literal["memory", "host", "files"]
     device_mib: int
     memory_mib: int
     disk_mib: int

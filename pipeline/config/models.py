@@ -310,6 +310,12 @@ class Compute(Section):
         description="What one job may use for its activations and state, on each of its devices; sets the "
         "tile size.",
     )
+    host_budget_mib: int = Field(
+        0,
+        ge=0,
+        description="What the optimiser's vectors of a level may use of the main memory of a machine with a "
+        "GPU, beside that, before they go to files: about 110 bytes for each pixel.",
+    )
     disk_budget_gib: float | None = Field(
         None,
         gt=0,

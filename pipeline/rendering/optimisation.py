@@ -47,7 +47,7 @@ class Work:
         iterations: Of the optimiser.
         tile_core_px: The largest side of a tile's core, or None when the whole image fits.
         keep_tiles: How many tiles keep their activations from one pass to the next.
-        store: Where the optimiser's vectors are.
+        store: Where the optimiser's vectors are: in the device's memory, in the host's, or in files.
     """
 
     level_px: int
@@ -55,7 +55,7 @@ class Work:
     iterations: int
     tile_core_px: int | None
     keep_tiles: int
-    store: Literal["memory", "files"]
+    store: Literal["memory", "host", "files"]
 
 
 @final
@@ -215,7 +215,8 @@ def optimise(
     """
     part = judgement.part
     checkpoint: Checkpoint | None = None
-    workspace: Workspace = MemoryWorkspace(machine.device)
+    memory = torch.device("cpu") if work.store == "host" else machine.device
+    workspace: Workspace = MemoryWorkspace(machine.device, memory)
     tile_px = work.tile_core_px
     if run.state is not None:
         with part.group.together():

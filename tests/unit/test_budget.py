@@ -109,6 +109,23 @@ def test_the_tiling_that_a_budget_affords(size: Size, regions: list[Any], found:
     assert cut_up(Level(size.height, size), artwork(regions=regions), 4096) == found
 
 
+def test_vectors_go_to_the_hosts_memory_before_they_go_to_files() -> None:
+    own, level = artwork(), Level(8192, Size(8192, 8192))
+    demand = Demand(own.network, own.optimiser, own.guidance_channels, iterations=50)
+    in_files = tiling(level, demand, 4096)
+    assert tiling(level, demand, 4096, host_budget_mib=64 * 108 - 1) == in_files
+    on_host = tiling(level, demand, 4096, host_budget_mib=64 * 108)
+    # The same tiles; the job asks for that much more memory, and for the disk of saved states.
+    assert (on_host.store, on_host.memory_mib) == ("host", in_files.memory_mib + 64 * 108)
+    assert on_host.disk_mib == 64 * saved_bytes_per_px(own.optimiser, 50)
+    tiles = (on_host.tile_core_px, on_host.keep_tiles, on_host.device_mib)
+    assert tiles == (in_files.tile_core_px, in_files.keep_tiles, in_files.device_mib)
+    # Of several devices, what lies in their own memory is looked at first.
+    small = Level(512, Size(512, 512))
+    assert tiling(small, demand, 4096, host_budget_mib=10**6).store == "memory"
+    assert tiling(level, demand, 4096, devices=2, host_budget_mib=64 * 108).store == "files"
+
+
 def test_tiles_are_kept_where_that_computes_less() -> None:
     level = Level(1280, Size(1280, 1280))
     found = cut_up(level, artwork(), 4096)

@@ -233,14 +233,15 @@ def test_tiles_render_what_the_whole_renders(
     np.testing.assert_allclose(tiled_image, image, atol=2e-3)
 
 
-def test_vectors_in_files_give_the_same_bits(tmp_path: Path, network: Path) -> None:
+def test_vectors_in_files_and_on_the_host_give_the_same_bits(tmp_path: Path, network: Path) -> None:
     layers = {"name": "vgg19", "style_layers": STYLE_LAYERS, "content_layers": ["relu2_1"]}
     scene = make_scene(tmp_path, network, network=layers)
     in_memory = scene.with_level(tile_core_px=32)
     in_files = scene.with_level(tile_core_px=32, store="files")
+    on_host = scene.with_level(tile_core_px=32, store="host")
     kept = scene.with_level(tile_core_px=32, store="files", keep_tiles=3)
     image, _ = in_memory.render()
-    for number, each in enumerate((in_files, kept)):
+    for number, each in enumerate((in_files, on_host, kept)):
         run = quiet(state=tmp_path / f"state-{number}")
         rendered = render_level(each.plan, each.level, each.files, run)
         assert isinstance(rendered, Rendered)
