@@ -221,7 +221,7 @@ class Guidance(Section):
         "(`inside`).",
     )
     grow_units: int = Field(
-        0, ge=-64, le=64, description="Then grow each region by so many units of the layer; below 0 shrinks."
+        0, ge=-16, le=16, description="Then grow each region by so many units of the layer; below 0 shrinks."
     )
     means_weight: Positive = Field(
         1e8, description="For `means`: the strength of the means, divided by N squared at each layer."
