@@ -14,7 +14,8 @@ from typing import Literal, final
 
 from pipeline.config.sections import Network, Optimiser
 from pipeline.geometry import Size, align_down, align_up
-from pipeline.pyramid import STRIDE_PX, Level
+from pipeline.layers import STRIDE_PX
+from pipeline.pyramid import Level
 from pipeline.strips import Strip, deal
 from pipeline.tiles import grid, halo_overhead, least_core_px
 

@@ -158,7 +158,13 @@ class _Draft:
         content = self.images.content(self.content, index)
         if self.network is not None and index == 0:
             self.painting = painting(
-                artwork, self._compute, self.network, level, content=content, source=self._source
+                artwork,
+                self._compute,
+                self.network,
+                level,
+                content=self.images.coloured(self.content, index),
+                luma=self.palette.luminance_areas(),
+                source=self._source,
             )
             for warning in start_warnings(artwork, self.network[1].settings, self._at):
                 self.warn(warning)
@@ -189,7 +195,13 @@ class _Draft:
         assert self.network is not None
         content = self.images.plain(self.content, level.size)
         planned = painting(
-            self.artwork, self._compute, self.network, level, content=content, source=self._source
+            self.artwork,
+            self._compute,
+            self.network,
+            level,
+            content=content,
+            luma=None,
+            source=self._source,
         )
         self.painting = planned
         return painted_level(self.artwork, planned, self.network[1].settings, level)

@@ -17,7 +17,7 @@ from typing import final
 from pipeline.collection import Collection
 from pipeline.config.reading import for_artwork
 from pipeline.level_plans import LevelPlan, PaintingPlan, WeightedTarget
-from pipeline.network_files import painting_options
+from pipeline.network_files import painting_words
 from pipeline.plan import Plan
 from pipeline.quality.task import LevelTask, RegionTask, StyleTask, Task
 from pipeline.shared_files import SharedFiles
@@ -154,6 +154,8 @@ class JobFiles:
         folder = f"{self.collection.results}/{artwork}"
         made = [f"{folder}/{name}" for name in ("plan.json", "provenance.json", "preview.png")]
         made += [*self.prints(artwork), *self.panels(artwork), *self.deepzooms(artwork)]
+        for key in self.collection.plans[artwork].networks:
+            made += self.shared.networks.exported(key)
         return [*made, self.assessed(artwork), *self.judged(artwork), *self.proofs(artwork)]
 
     def asked(self, *, on_demand: bool) -> list[str]:
@@ -350,11 +352,27 @@ class JobFiles:
             "image": self.shared.image_file(painting.content),
             "network": self.shared.networks.file(painting.network),
             "guides": self.guides(artwork, painting.level_px) if painting.channels else [],
+            "styles": list(self._claimed_styles(painting).values()),
+            "masks": self.shared.masks.inputs(painting.luma or ()),
         }
 
     def apply_options(self, artwork: str) -> str:
         """`impasto apply`'s options for an artwork's level, but for its files."""
-        return painting_options(self._painting(artwork))
+        painting = self._painting(artwork)
+        words = [f"{name}={image}" for name, image in self._claimed_styles(painting).items()]
+        options = [word for each in words for word in ("--style", each)]
+        if painting.luma is not None:
+            options += ["--colour", "luma"]
+        for area in painting.luma or ():
+            options += ["--luminance-mask", self.shared.masks.word(area)]
+        return shlex.join([*painting_words(painting), *options])
+
+    def _claimed_styles(self, painting: PaintingPlan) -> dict[str, str]:
+        """What the configuration says that a network in a file has learnt; one that is trained here has."""
+        settings = self.collection.networks[painting.network].settings
+        if settings.file is None:
+            return {}
+        return {name: image.as_posix() for name, image in settings.styles.items()}
 
     def _painting(self, artwork: str) -> PaintingPlan:
         found = self.collection.plans[artwork].painting

@@ -209,6 +209,10 @@ class JobResources:
         minutes = self._minutes(_START_MIN + round(2 * megapixels * _TRAINING_S_PER_MEGAPIXEL / 60))
         return Need(mib, minutes, _TRAINING_DISK_MIB, self._gpus(1), self._threads)
 
+    def export_network(self) -> Need:
+        """Of a network's file to be handed on, and its training's page."""
+        return Need(_IMAGE_STAGE_MIB, _START_MIN, _TRAINING_DISK_MIB)
+
     def apply(self, artwork: str) -> Need:
         """Of painting an artwork's level with a trained network."""
         painting = self.collection.plans[artwork].painting

@@ -14,6 +14,9 @@ from functools import cache
 
 from pipeline.geometry import align_up
 
+STRIDE_PX = 16
+"""Images are padded to a multiple of this once per level, so that no pooling ever rounds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:

@@ -60,6 +60,11 @@ class LevelImages:
         """The key of the content image at the level of this index."""
         return self._image(prepared, self.levels[index].size, self.palette.of_content())
 
+    def coloured(self, prepared: str, index: int) -> str:
+        """The key of the same with its colours where the level has luma alone, as networks know images."""
+        in_colours = tuple(how for how in self.palette.of_content() if how.mode != "luma")
+        return self._image(prepared, self.levels[index].size, in_colours)
+
     def plain(self, prepared: str, size: Size) -> str:
         """The key of an image at a size, in its own colours."""
         return self._image(prepared, size, ())

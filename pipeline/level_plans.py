@@ -8,6 +8,7 @@ from pipeline.config.masks import ContentMask
 from pipeline.config.models import Compute
 from pipeline.config.sections import Model, Network, Optimiser
 from pipeline.geometry import Size
+from pipeline.shared_plans import Area
 
 
 class BudgetedPlan(Model):
@@ -144,7 +145,8 @@ class PaintingPlan(Model):
     Attributes:
         network: Key of the network.
         level_px: The level.
-        content: Key of the content image.
+        content: Key of the content image, in colours.
+        luma: Where luma alone is kept of what it paints: everywhere when empty, nowhere when None.
         channels: The network's style of each region, in the regions' order; none where it knows one alone.
         styles: Key of the prepared style image of each region.
         moments: Where the normalisations' means and variances come from.
@@ -159,6 +161,7 @@ class PaintingPlan(Model):
     network: str
     level_px: int
     content: str
+    luma: tuple[Area, ...] | None
     channels: tuple[str, ...]
     styles: tuple[str, ...]
     moments: Literal["exact", "thumbnail"]

@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, final
+from typing import Any, Literal, final
 
+from pipeline import photographs
 from pipeline.budget import PROCESS_MIB, DoesNotFitError
 from pipeline.config.controls import Region, Style
 from pipeline.config.models import Artwork, Compute, Config
@@ -22,7 +23,7 @@ from pipeline.geometry import Size
 from pipeline.inspection import SeenFiles, checked_size, weights_sources
 from pipeline.level_plans import LevelPlan, PaintingPlan, RegionPlan
 from pipeline.pyramid import Level
-from pipeline.shared_plans import NetworkPlan, make_key
+from pipeline.shared_plans import Area, NetworkPlan, make_key
 from pipeline.transformations import (
     ARCHITECTURES,
     THUMBNAIL_PX,
@@ -41,6 +42,8 @@ _FLOAT_BYTES = 4
 # Of one slow thread: 4.4 were measured of the narrow network, of 45 000 multiplications for a pixel.
 _SECONDS_PER_MULTIPLICATION = 6.0 / 45_000
 _MIB = 2**20
+# What is said of a network, and does not change what it learns.
+_LEARNT_WITHOUT: dict[str, Any] = {"name": True, "settings": {"licence"}}
 
 
 def network_of(config: Config, name: str, seen: SeenFiles, where: str) -> tuple[str, NetworkPlan]:
@@ -69,9 +72,9 @@ def network_of(config: Config, name: str, seen: SeenFiles, where: str) -> tuple[
     settings = config.networks[chosen]
 
     def planned() -> tuple[str, NetworkPlan]:
-        _check_files(settings, seen, f"{where}: networks.{chosen}")
+        _check_files(settings, seen, config.results_dir, f"{where}: networks.{chosen}")
         plan = NetworkPlan(name=chosen, settings=settings, compute=config.compute.for_pixels())
-        return make_key(chosen, plan.model_dump(mode="json", exclude={"name"})), plan
+        return make_key(chosen, plan.model_dump(mode="json", exclude=_LEARNT_WITHOUT)), plan
 
     found = seen.remembered((network_of, chosen), planned)
     _check_regions(artwork, settings, at)
@@ -88,6 +91,7 @@ def painting(
     level: Level,
     *,
     content: str,
+    luma: tuple[Area, ...] | None,
     source: Callable[[Path], str],
 ) -> PaintingPlan:
     """The plan of a level's painting.
@@ -97,7 +101,8 @@ def painting(
         compute: The machine's share of the settings.
         network: From `network_of`.
         level: The level.
-        content: Key of the content image there.
+        content: Key of the content image there, in colours.
+        luma: Where luma alone is kept of what is painted: everywhere when empty, nowhere when None.
         source: Gives the key of the prepared image of a path.
 
     Raises:
@@ -115,11 +120,12 @@ def painting(
             str(compute.memory_budget_mib),
             level,
         )
-    cost = _Cost.of(settings, artwork.feedforward.moments, level, room_mib)
+    cost = _Cost.of(settings, artwork.feedforward.moments, level, room_mib, copied=luma is not None)
     return PaintingPlan(
         network=key,
         level_px=level.px,
         content=content,
+        luma=luma,
         channels=tuple(styles[image] for image in images) if len(styles) > 1 else (),
         styles=tuple(source(image) for image in images),
         moments=artwork.feedforward.moments,
@@ -148,8 +154,10 @@ class _Cost:
     disk_mib: int
 
     @classmethod
-    def of(cls, settings: TrainedNetwork, moments: str, level: Level, room_mib: int) -> _Cost:
-        """Of a level, with tiles and held layers in so much memory."""
+    def of(
+        cls, settings: TrainedNetwork, moments: str, level: Level, room_mib: int, *, copied: bool
+    ) -> _Cost:
+        """Of a level, with tiles and held layers in so much memory; `copied` where luma alone is kept."""
         layers, size = _layers(settings), level.size
         by_thumbnail = moments == "thumbnail" and size.area > THUMBNAIL_PX**2
         settled = size.of_area(THUMBNAIL_PX) if by_thumbnail else size
@@ -161,7 +169,7 @@ class _Cost:
         # In bfloat16 half of it is held, in memory perhaps: precision is decided on the machine.
         memory_mib = min(held_mib, room_mib / 2) + tile_mib
         # What such a network gives is written apart, before the content's chroma comes back to it.
-        scratch_mib = file_mib(size, RENDERED) if _may_give_luma(settings) else 0
+        scratch_mib = file_mib(size, RENDERED) * (_may_give_luma(settings) + copied)
         if by_thumbnail:
             bands = 3 + len(settings.styles)
             scratch_mib = max(scratch_mib, file_mib(settled, bands * _FLOAT_BYTES))
@@ -270,13 +278,28 @@ def _may_give_luma(settings: TrainedNetwork) -> bool:
     return settings.file is not None or settings.colour == "luminance"
 
 
-def _check_files(settings: TrainedNetwork, seen: SeenFiles, at: str) -> None:
+def _check_files(settings: TrainedNetwork, seen: SeenFiles, results: Path, at: str) -> None:
     for style, image in settings.styles.items():
         checked_size(seen, image, f"{at}.styles.{style}")
     for index, photograph in enumerate(settings.photographs):
         if not photograph.is_dir():
-            checked_size(seen, photograph, f"{at}.photographs.{index}")
-    if settings.file is not None and not settings.file.is_file():
+            checked_size(seen, photograph, f"{at}.photographs.{index}", settings.size_px)
+        elif not photographs.inside(photograph):
+            raise InputError(
+                f"{at}.photographs.{index}",
+                expected="a folder with photographs",
+                found=f"none in {photograph}",
+            )
+    if settings.file is None:
+        return
+    if settings.file.resolve().is_relative_to(results.resolve()):
+        raise InputError(
+            f"{at}.file",
+            expected=f"a network that lies outside of {results}",
+            found=str(settings.file),
+            fix="Copy it elsewhere: what lies among the results is made anew when its code or inputs change",
+        )
+    if not settings.file.is_file():
         raise InputError(f"{at}.file", expected="a trained network", found=f"none at {settings.file}")
 
 

@@ -17,7 +17,7 @@ from pipeline.plan import Plan
 
 SHARED_RULES = (
     *("fetch_weights", "make_demo", "prepare", "crop", "crop_mask", "segment", "partition", "combine"),
-    *("recolour", "mix", "targets", "train"),
+    *("recolour", "mix", "targets", "train", "export_network"),
 )
 """Rules whose jobs several artworks may share: each has a folder of logs."""
 
@@ -67,7 +67,7 @@ def _level_jobs(plan: Plan) -> Iterator[tuple[str, int]]:
 
 def shared_jobs(plan: Plan) -> tuple[SharedJob, ...]:
     """The jobs whose results this artwork needs and others may need too, each once."""
-    trained = (key for key, network in plan.networks.items() if network.settings.file is None)
+    trained = [key for key, network in plan.networks.items() if network.settings.file is None]
     files: dict[str, Iterable[str]] = {
         "fetch_weights": (*plan.weights, *plan.loss_networks),
         "make_demo": (path.name for path in images(plan) if demo.is_input(path)),
@@ -81,6 +81,7 @@ def shared_jobs(plan: Plan) -> tuple[SharedJob, ...]:
         "mix": plan.mixes,
         "targets": plan.targets,
         "train": trained,
+        "export_network": trained,
     }
     return tuple(SharedJob(rule, key) for rule in SHARED_RULES for key in dict.fromkeys(files[rule]))
 

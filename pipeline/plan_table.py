@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 
 from pipeline.budget import EVALUATIONS_PER_ITERATION, computed_share, tile_grid
 from pipeline.geometry import Size
+from pipeline.layers import STRIDE_PX
 from pipeline.level_plans import BudgetedPlan
 from pipeline.plan import Plan
-from pipeline.pyramid import STRIDE_PX
 
 _COLUMNS = {
     "level": 7,

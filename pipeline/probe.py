@@ -26,16 +26,15 @@ from pipeline.config.sections import Network, Optimiser
 from pipeline.features import Encoder
 from pipeline.geometry import Size
 from pipeline.guidance import Guidance, Propagation, normalise
-from pipeline.layers import Layer
+from pipeline.layers import STRIDE_PX, Layer
 from pipeline.level_plans import BudgetedPlan, LevelPlan
 from pipeline.losses import GramTerm, Loss
 from pipeline.machine import Machine
 from pipeline.objective import TiledObjective
 from pipeline.optimiser import Adam, Lbfgs, Settings, minimise
 from pipeline.provenance import device_facts
-from pipeline.pyramid import STRIDE_PX
 from pipeline.rasters import TensorRaster
-from pipeline.rendering.inputs import load_encoder
+from pipeline.rendering.encoding import load_encoder
 from pipeline.rendering.terms import level_loss
 from pipeline.targets import style_statistics
 from pipeline.tiles import Tile

@@ -15,10 +15,8 @@ from pipeline.canvas import MAX_AREA_PX, MAX_SIDE_PX
 from pipeline.config.models import SMALLEST_LEVEL_PX, ArtworkSettings
 from pipeline.errors import UnfitError
 from pipeline.geometry import Size
+from pipeline.layers import STRIDE_PX
 from pipeline.print_layout import PrintLayout, of_size
-
-STRIDE_PX = 16
-"""Images are padded to a multiple of this once per level, so that no pooling ever rounds."""
 
 DEFAULT_LEVELS_PX = (512, 1024)
 LOWEST_PRINT_LEVEL_PX = 640

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import final
 
-from pipeline import viewer
+from pipeline import photographs, viewer
 from pipeline.collection import Collection
 from pipeline.config.sections import Network
 from pipeline.geometry import Size
@@ -68,7 +68,7 @@ class SharedFiles:
     @cached_property
     def networks(self) -> NetworkFiles:
         """Where transformation networks lie, and how they are made."""
-        return NetworkFiles(f"{self.collection.results}/shared/networks", self.collection.networks)
+        return NetworkFiles(f"{self.collection.results}/shared", self.collection.networks)
 
     def weights_file(self, name: str) -> str:
         """The model file of this name."""
@@ -220,13 +220,32 @@ class SharedFiles:
         return {} if network.channel_means is None else {"means": network.channel_means.as_posix()}
 
     def train_inputs(self, key: str) -> dict[str, str | list[str]]:
-        """The files and folders that a network is trained on."""
+        """The files that a network is trained on, but for those in folders."""
         settings = self.collection.networks[key].settings
         return {
-            "photographs": [path.as_posix() for path in settings.photographs],
+            "photographs": [path.as_posix() for path in settings.photographs if not path.is_dir()],
             "styles": [path.as_posix() for path in settings.styles.values()],
             "weights": self.weights_file(settings.network),
         }
+
+    def train_folders(self, key: str) -> list[str]:
+        """The folders with photographs that a network is trained on."""
+        settings = self.collection.networks[key].settings
+        return [path.as_posix() for path in settings.photographs if path.is_dir()]
+
+    def photographs_state(self, key: str) -> str:
+        """What changes with the photographs in the folders that a network is trained on.
+
+        The time of a folder changes with any file in it, and not with those in folders below.
+        """
+        if key not in self._photographs_states:
+            states = [photographs.state(Path(folder)) for folder in self.train_folders(key)]
+            self._photographs_states[key] = " ".join(states)
+        return self._photographs_states[key]
+
+    @cached_property
+    def _photographs_states(self) -> dict[str, str]:
+        return {}
 
 
 def _length(file: Path) -> int | None:

@@ -21,10 +21,12 @@ from pipeline.config.models import Config
 from pipeline.config.reading import load
 from pipeline.config.sections import Model
 from pipeline.errors import InputError, PipelineError
+from pipeline.network_files import NetworkFiles
 from pipeline.plan import read_plan
 
 RECORD = "provenance.json"
 _NOTHING = object()
+_NOWHERE = "nothing says where it lies"
 
 
 @final
@@ -45,6 +47,29 @@ class _ModelFile(Model, extra="ignore", strict=True):
 
 
 @final
+class _Model(Model, extra="ignore", strict=True):
+    """What a record says of a transformation network's file."""
+
+    sha256: str
+
+
+@final
+class _Network(Model, extra="ignore", strict=True):
+    """What a record says of a transformation network's settings."""
+
+    name: str
+    settings: dict[str, Any]
+
+
+@final
+class _Painting(Model, extra="ignore", strict=True):
+    """What a record says of a painting; an earlier version of the program wrote no settings."""
+
+    model: _Model
+    network: _Network | None = None
+
+
+@final
 class Provenance(Model, extra="ignore", strict=True):
     """What is read of a record; another version of the program may have written more.
 
@@ -53,6 +78,7 @@ class Provenance(Model, extra="ignore", strict=True):
         outputs: The files made, by their names beside the record.
         inputs: The files read, as they were written, but for the folders of absolute paths.
         weights: The model files that took part.
+        painting: What a transformation network painted, where one took part.
         settings: The artwork's, defaults filled in.
         versions: Of packages.
     """
@@ -61,6 +87,7 @@ class Provenance(Model, extra="ignore", strict=True):
     outputs: list[_File]
     inputs: list[_File]
     weights: list[_ModelFile]
+    painting: _Painting | None = None
     settings: dict[str, Any]
     versions: dict[str, str]
 
@@ -146,9 +173,9 @@ class Verifier:
         """Compares everything that the record names with what is there now, in this order.
 
         The outputs beside the record, and the record inside each TIFF; the inputs, where the plan beside the
-        record or the record itself says they are; the model files; the settings of the artwork in the
-        configuration; the versions of the packages, which are only noted: pixels that are there stay as they
-        are.
+        record or the record itself says they are; the model files; the transformation network, where the plan
+        says it is; the settings of the artwork and of its network in the configuration; the versions of the
+        packages, which are only noted: pixels that are there stay as they are.
 
         Args:
             record_file: From `find_record`.
@@ -172,6 +199,8 @@ class Verifier:
         if self._weights_dir is not None:
             for model_file in record.weights:
                 yield self._weights(model_file, self._weights_dir / f"{model_file.name}.safetensors")
+        if record.painting is not None:
+            yield self._network(record.painting, record_file)
         if self._config_file is not None:
             yield from _settings(record, self._config, self._config_file)
         for name, recorded in record.versions.items():
@@ -201,6 +230,20 @@ class Verifier:
         if not path.exists():
             return Finding(what, "unknown", f"no file at {path}")
         return self._compared(what, path, entry.sha256, lambda file: weights.identify(file).tensors_sha256)
+
+    def _network(self, painting: _Painting, record_file: Path) -> Finding:
+        what = "network" if painting.network is None else f"network {painting.network.name}"
+        try:
+            plan = read_plan(record_file.with_name("plan.json"))
+        except InputError:
+            plan = None
+        if plan is None or plan.painting is None:
+            return Finding(what, "unknown", f"{_NOWHERE}: there is no plan.json of this record beside it")
+        shared = record_file.absolute().parent.parent / "shared"
+        path = Path(NetworkFiles(shared.as_posix(), plan.networks).file(plan.painting.network))
+        if not path.exists():
+            return Finding(what, "unknown", f"no file at {path}")
+        return self._compared(what, path, painting.model.sha256, provenance.file_sha256)
 
     def _compared(self, what: str, path: Path, recorded: str, digest: Callable[[Path], str]) -> Finding:
         """Of a file's digest with the recorded one; `what` begins with the word for how it is had."""
@@ -250,7 +293,7 @@ def _places(record_file: Path, inputs: Sequence[_File]) -> list[Path | str]:
         elif recorded[name] == 1 and ("/" in name or Path(name).exists()):
             found.append(Path(name))
         else:
-            found.append("nothing says where it lies: there is no plan.json of this record beside it")
+            found.append(f"{_NOWHERE}: there is no plan.json of this record beside it")
         seen[name] += 1
     return found
 
@@ -262,6 +305,11 @@ def _settings(record: Provenance, config: Config, config_file: Path) -> Iterator
         return
     now = provenance.plain(artwork.model_dump(mode="json"))
     differing = list(_differences(record.settings, now))
+    network = None if record.painting is None else record.painting.network
+    if network is not None:
+        known = config.networks.get(network.name)
+        told = _NOTHING if known is None else provenance.plain(known.model_dump(mode="json"))
+        differing += _differences(network.settings, told, f"networks.{network.name}")
     for key, recorded, found in differing:
         told = f"recorded {_shown(recorded)}, {config_file} has {_shown(found)}"
         # An earlier version of the program did not have the key.

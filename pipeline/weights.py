@@ -20,7 +20,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.numpy import save_file
 
 from pipeline.errors import WeightsError
 from pipeline.fetching.model_files import (
@@ -44,8 +43,8 @@ from pipeline.fetching.sources import (
     obtain,
     sha256_of,
 )
-from pipeline.files import atomic_path
 from pipeline.layers import VGG16, VGG19
+from pipeline.tensor_files import save_tensors
 
 Array = npt.NDArray[Any]
 Triple = tuple[float, float, float]
@@ -308,10 +307,7 @@ def fetch(name: str, cache_dir: Path, source: Source | None = None, progress: Pr
             "preprocessing": _preprocessing(entry, converted).to_json(),
         }
         graph = {key: text for key, text in converted.metadata.items() if key == "graph"}
-        with atomic_path(final) as partial_path:
-            save_file(dict(converted.tensors), partial_path, metadata | graph)
-            # safetensors writes for its owner alone; a cache is often shared by a group.
-            partial_path.chmod(0o644)
+        save_tensors(final, converted.tensors, metadata | graph)
     except OSError as error:
         raise WeightsError(final, expected="room and permission to write it", found=str(error)) from error
     return final

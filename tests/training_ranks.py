@@ -1,5 +1,7 @@
 """A small training by several processes: `training_ranks.py FOLDER`, as torchrun starts it; alone by one.
 
+With `failing` behind the folder the leader cannot show a validation; what each met is written in its place.
+
 Each process writes the bits of its network as a hash, and its losses, as JSON: `FOLDER/rank-N.json`. The
 leader writes the weights as well.
 """
@@ -16,8 +18,9 @@ import torch
 from networks import SMALL, OxfordFormat, make_image, make_random_weights
 
 from pipeline.distributed import joined
+from pipeline.errors import PipelineError, ResourceError
 from pipeline.features import Encoder
-from pipeline.feedforward.training import Training, train
+from pipeline.feedforward.training import Training, Validation, train
 from pipeline.feedforward.training_settings import TrainingSettings
 from pipeline.machine import Machine
 
@@ -43,17 +46,26 @@ def main() -> None:
             torch.stack([make_image(SIDE, SIDE, n, dtype=torch.float32) for n in range(first, first + share)])
             for first in firsts
         )
-        ending = train(
-            training,
-            batches,
-            make_image(SIDE, SIDE, 99, dtype=torch.float32)[None],
-            save=lambda: saved.append(training.iteration),
-            # One is due; who saves asks the others what they know.
-            save_every_s=0 if group.leads else 1e9,
-            on_step=lambda *_: None,
-            on_validation=lambda _: None,
-            should_stop=lambda: False,
-        )
+
+        def show(_: Validation) -> None:
+            if "failing" in sys.argv and group.leads:
+                raise ResourceError("disk", expected="room", found="none")
+
+        try:
+            ending: str = train(
+                training,
+                batches,
+                make_image(SIDE, SIDE, 99, dtype=torch.float32)[None],
+                save=lambda: saved.append(training.iteration),
+                # One is due; who saves asks the others what they know.
+                save_every_s=0 if group.leads else 1e9,
+                on_step=lambda *_: None,
+                on_validation=show,
+                should_stop=lambda: False,
+            )
+        except PipelineError as error:
+            # All of them have come here, and still take the same steps.
+            ending = f"{error} {group.gathered(group.rank)}"
     weights = torch.cat([each.detach().flatten() for each in training.network.parameters()])
     found = {
         "ending": ending,

@@ -77,6 +77,14 @@ def load(path: Path, *, sequential: bool = False) -> Image:
 
 def _check_readable(path: Path) -> None:
     expected = "an image file"
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        # Archives have names in old encodings; neither libvips' interface nor JSON takes them.
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise InputError(
+            shown, expected="a name in UTF-8", found="bytes that are none", fix="Rename it"
+        ) from None
     if path.is_dir():
         raise InputError(path, expected=expected, found="a folder")
     try:

@@ -35,7 +35,9 @@ def band_means(path: Path) -> list[float]:
     """The mean of each band on the [0, 1] scale: of guidance channels, the share each region covers."""
     image = _vips.as_unit_float(_vips.load(path))
     with _vips.reading(path):
-        return [float(image.extract_band(band).avg()) for band in range(image.bands)]
+        # One pass over all bands. Its first row is of them together; the fifth of its columns is the mean.
+        rows = image.stats().numpy()[1:]
+    return [float(row[4]) for row in rows]
 
 
 def add_alpha(image: Path, content: Path, target: Path) -> None:

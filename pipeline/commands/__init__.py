@@ -21,6 +21,7 @@ COMMANDS = {
     "refine": "render a higher level, starting from what the one below made of the content",
     "train": "teach a network to paint photographs in one pass, each region in its own style",
     "import-network": "take over a network of Johnson's type that was trained elsewhere",
+    "export-network": "write a trained network with its licence, and the page of its training",
     "apply": "paint an image of any size with a trained network",
     "assemble": "put colours and alpha back at full size",
     "measure": "measure how far an image is from a style, by region",

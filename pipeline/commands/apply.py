@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import canvas
-from pipeline.canvas import Mask
-from pipeline.commands.options import add_machine_arguments, positive, size
+from pipeline.canvas import Mask, MaskedMap
+from pipeline.colour import grey_map
+from pipeline.commands.options import add_machine_arguments, check_apart, named_images, positive, size
 from pipeline.commands.states import exit_stopped
 from pipeline.console import Reporter, say
 from pipeline.errors import InputError
@@ -38,6 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "it is decoded, turned upright and brought to sRGB first, in a file beside the output)",
     )
     parser.add_argument("--model", type=Path, required=True, help="a network's file, made by impasto train")
+    parser.add_argument(
+        "--style",
+        action="append",
+        default=[],
+        metavar="REGION=IMAGE",
+        help="the style that a region of the network is meant to have: a warning tells where it learnt "
+        "another",
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--mask",
@@ -81,10 +90,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--colour",
-        choices=("painted", "content"),
+        choices=("painted", "content", "luma"),
         default="painted",
-        help="`content` keeps the painted luma and brings the content's chroma back; a network of luminance "
-        "always does (default: %(default)s)",
+        help="`content` keeps the painted luma and brings the content's chroma back, as a network of "
+        "luminance always does; `luma` keeps luma alone, in three equal channels (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--luminance-mask",
+        action="append",
+        default=[],
+        metavar="MASK",
+        help="keep luma alone there only: light is inside, `not:MASK` is what a mask leaves; once for each, "
+        "their sum counts (default: everywhere)",
     )
     parser.add_argument(
         "--memory-budget-mib",
@@ -101,14 +118,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
+    if arguments.luminance_mask and arguments.colour != "luma":
+        raise InputError("--luminance-mask", expected="--colour luma beside it", found=arguments.colour)
     canvas.read_header(arguments.image)
+    check_apart(arguments.output, arguments.image, arguments.model)
     # torch takes seconds, which help and mistakes need not wait for.
     from pipeline.feedforward.application import Picture, coverage_warnings, paint  # noqa: PLC0415
     from pipeline.feedforward.models import load_network  # noqa: PLC0415
 
     machine = prepare_machine(arguments.device, arguments.precision, arguments.threads)
     trained = load_network(arguments.model, machine.device)
+    # Now: another file may take its place while it paints.
+    sha256 = file_sha256(arguments.model)
     output, card = arguments.output, trained.card
+    warnings = tuple(_other_styles(card, named_images("--style", arguments.style)))
     masks = _masks(arguments, card)
     channels = _channels(arguments, card)
     layers_folder = output.with_name(f".{output.stem}.layers")
@@ -121,10 +144,12 @@ def run(arguments: argparse.Namespace) -> None:
         image = _image(arguments, scratch)
         guides = _guides(arguments, masks, canvas.size_of(image), scratch)
         keeps_chroma = arguments.colour == "content" or card.colour == "luminance"
-        painted = scratch.enter_context(scratch_path(output, "painted")) if keeps_chroma else output
+        keeps_luma = arguments.colour == "luma"
+        coloured = scratch.enter_context(scratch_path(output, "coloured")) if keeps_luma else output
+        painted = scratch.enter_context(scratch_path(output, "painted")) if keeps_chroma else coloured
         scratch.callback(shutil.rmtree, layers_folder, ignore_errors=True)
         picture = Picture(image, guides, channels)
-        warnings = coverage_warnings(trained, picture)
+        warnings += coverage_warnings(trained, picture)
         for warning in warnings:
             say(f"warning: {warning}")
         with (
@@ -150,15 +175,44 @@ def run(arguments: argparse.Namespace) -> None:
                 show=show,
             )
         if keeps_chroma:
-            canvas.combine_luminance(painted, image, output)
+            canvas.combine_luminance(painted, image, coloured)
+        if keeps_luma:
+            _keep_luma(coloured, output, arguments.luminance_mask)
     told = PaintingRecord(
         application=record,
-        colour="content" if keeps_chroma else "painted",
-        model={"sha256": file_sha256(arguments.model), **card.model_dump(mode="json")},
+        colour="luma" if keeps_luma else "content" if keeps_chroma else "painted",
+        model={"sha256": sha256, **card.model_dump(mode="json")},
         warnings=warnings,
     )
     write_json(arguments.record, told.model_dump(mode="json"))
     _tell(output, record)
+
+
+def _other_styles(card: ModelCard, styles: Mapping[str, Path]) -> Iterator[str]:
+    """A sentence for each region of the network that learnt another style than it is meant to have.
+
+    Raises:
+        InputError: The network has no such region, or an image cannot be read. One of a network that has no
+            other may have any name.
+    """
+    for name, image in styles.items():
+        alone = len(card.regions) == 1
+        named = [region for region in card.regions if alone or region.name == name]
+        if not named:
+            found = f"regions of the network ({', '.join(card.names)})"
+            raise InputError("--style", expected=found, found=name)
+        if named[0].style_sha256 != file_sha256(image):
+            yield (
+                f"the network paints {name} in the style of {named[0].style}, another file than {image}: it "
+                "knows the style that it was trained on alone"
+            )
+
+
+def _keep_luma(image: Path, output: Path, masks: Sequence[str]) -> None:
+    """Writes an image with luma alone in three equal channels, everywhere or where the masks are light."""
+    grey = grey_map(1.0, 0.0)
+    maps = [MaskedMap(grey, Mask.parse(text)) for text in masks] or [MaskedMap(grey)]
+    canvas.recolour(image, output, canvas.size_of(image), maps)
 
 
 def _tell(output: Path, record: ApplicationRecord) -> None:

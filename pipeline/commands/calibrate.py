@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import __version__, canvas, weights
 from pipeline.commands import photographs
-from pipeline.commands.options import add_machine_arguments, positive
+from pipeline.commands.options import add_machine_arguments, check_apart, positive
 from pipeline.config.sections import NETWORKS
 from pipeline.console import Reporter, say
 from pipeline.errors import InputError, WeightsError
@@ -55,6 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     if arguments.size_px % _STRIDE_PX:
         raise InputError("--size-px", expected=f"a multiple of {_STRIDE_PX}", found=str(arguments.size_px))
+    check_apart(arguments.output, arguments.weights)
     given = photographs.named(arguments.photographs)
     _check_sizes(given, arguments.size_px)
     file = weights.load(arguments.weights)

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from pipeline import __version__, canvas
+from pipeline.commands.options import check_apart
 from pipeline.config.sections import NAME_PATTERN
 from pipeline.console import say
 from pipeline.errors import InputError
@@ -39,6 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not separator or not image or re.fullmatch(NAME_PATTERN, name) is None:
         raise InputError("--style", expected="NAME=IMAGE", found=repr(arguments.style))
     canvas.read_header(Path(image))
+    check_apart(arguments.output, arguments.file, Path(image))
     # torch takes seconds, which help and mistakes need not wait for.
     from pipeline.feedforward.importing import read_johnson  # noqa: PLC0415
     from pipeline.feedforward.models import ModelCard, RegionCard, save_network  # noqa: PLC0415

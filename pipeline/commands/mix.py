@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from pipeline import canvas
-from pipeline.commands.rendering import Output, company, end, optimise, run_key, share
+from pipeline.commands.company import company, end
+from pipeline.commands.rendering import Output, optimise, run_key, share
 from pipeline.errors import InputError
 from pipeline.files import scratch_path
 from pipeline.level_plans import MixPlan

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.config.sections import NAME_PATTERN
+from pipeline.errors import InputError
 from pipeline.geometry import Size
 
 
@@ -34,6 +37,30 @@ def minutes(text: str) -> float:
     if not (value >= 0 and math.isfinite(value)):
         raise argparse.ArgumentTypeError(f"expected a number of minutes of at least 0; found {text!r}")
     return value
+
+
+def named_images(option: str, given: Sequence[str]) -> dict[str, Path]:
+    """The images that an option of the form REGION=IMAGE names, by region.
+
+    Raises:
+        InputError: One has another form, or names a region again.
+    """
+    found: dict[str, Path] = {}
+    for text in given:
+        name, separator, path = text.partition("=")
+        if not separator or not path or re.fullmatch(NAME_PATTERN, name) is None:
+            raise InputError(option, expected="REGION=IMAGE", found=repr(text))
+        if name in found:
+            raise InputError(option, expected="each region once", found=f"{name} twice")
+        found[name] = Path(path)
+    return found
+
+
+def check_apart(output: Path, *read: Path) -> None:
+    """Raises an InputError where an output would take the place of a file that is read."""
+    for path in read:
+        if output.exists() and path.exists() and output.samefile(path):
+            raise InputError("--output", expected="another file than those that are read", found=str(path))
 
 
 def add_machine_arguments(parser: argparse.ArgumentParser, precision: str = "auto") -> None:

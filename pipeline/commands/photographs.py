@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import canvas
+from pipeline import canvas, photographs
 from pipeline.console import say
 from pipeline.errors import InputError
 
-_SUFFIXES = {".avif", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _TOLD_AT_MOST = 5
 
 
@@ -24,14 +23,10 @@ def named(given: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             paths.append(path)
             continue
-        inside = sorted(
-            file
-            for file in path.rglob("*")
-            if file.suffix.lower() in _SUFFIXES and file.is_file() and not file.name.startswith(".")
-        )
-        if not inside:
+        found = photographs.inside(path)
+        if not found:
             raise InputError(path, expected="a folder with photographs", found="none in it")
-        paths += inside
+        paths += found
     return paths
 
 

@@ -218,7 +218,7 @@ def _provenance(
             }
             for key, record in mixtures.items()
         },
-        painting=None if painting is None else painting.model_dump(mode="json"),
+        painting=None if painting is None else _with_network(plan, painting),
         crop=None if crop is None else _placed(plan, crop),
         inputs={path.as_posix(): path for path in plan.inputs},
         outputs={},
@@ -245,6 +245,18 @@ def _made_otherwise(
         if differing:
             own, its = (", ".join(words) for words in zip(*differing, strict=True))
             yield f"{what} was made with {own}; level {top.level.level_px} with {its}"
+
+
+def _with_network(plan: Plan, painting: PaintingRecord) -> dict[str, object]:
+    """What is known of a painting, and what its network was told."""
+    assert plan.painting is not None
+    network = plan.networks[plan.painting.network]
+    record = painting.model_dump(mode="json")
+    if network.settings.file is None:
+        # Trainings do not know it: another one is not worth another training.
+        record["model"]["licence"] = network.settings.licence
+    told = {"name": network.name, "settings": network.settings.model_dump(mode="json")}
+    return {**record, "network": told}
 
 
 def _placed(plan: Plan, crop: CropRecord) -> dict[str, object]:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
-import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn, final
 
 from pipeline import canvas
+from pipeline.commands.company import company, end
 from pipeline.commands.states import (
-    exit_stopped,
     remove_others,
     say_others,
     say_stopped,
@@ -25,14 +23,13 @@ from pipeline.commands.states import (
 )
 from pipeline.config.models import Compute
 from pipeline.console import Reporter, say
-from pipeline.errors import InputError, PipelineError, ToldError
+from pipeline.errors import InputError
 from pipeline.files import scratch_path, write_text
 from pipeline.geometry import Size
 from pipeline.level_plans import LevelPlan
 from pipeline.machine import (
     END_WITH_PARENT,
     prepare_machine,
-    process_count,
     shortage_told,
     stop_requests,
 )
@@ -99,37 +96,6 @@ def _render(arguments: argparse.Namespace, verb: Verb, group: Group | None) -> b
     )
 
 
-@contextlib.contextmanager
-def company(verb: str) -> Iterator[Group | None]:
-    """A block that ends in the same way for all processes that torchrun has started; alone, None.
-
-    What is wrong is told once, by their leader, however many meet it.
-
-    Args:
-        verb: The command.
-
-    Raises:
-        ToldError: It has been told.
-    """
-    if process_count(os.environ) == 1:
-        yield None
-        return
-    # torch takes seconds, which help and mistakes need not wait for.
-    from pipeline.distributed import joined  # noqa: PLC0415
-
-    with joined() as group:
-        try:
-            with group.together():
-                yield group
-        except PipelineError as error:
-            if group.leads:
-                say(f"impasto {verb}: {error}")
-            # The first that ends has torchrun end the others: nobody does before that is said.
-            with contextlib.suppress(PipelineError), group.together():
-                pass
-            raise ToldError from None
-
-
 def share(arguments: argparse.Namespace, count: int, compute: Compute, plan: str) -> NoReturn:
     """Runs this command in so many processes, each with a device of its own, and ends with them.
 
@@ -151,12 +117,6 @@ def share(arguments: argparse.Namespace, count: int, compute: Compute, plan: str
         words = [word for word in arguments.words if word != END_WITH_PARENT]
         code = run_shared(count, ["impasto", END_WITH_PARENT, *words, "--plan", str(path)])
     sys.exit(code)
-
-
-def end(finished: bool) -> None:
-    """Ends the process with the code of one that was asked to stop, unless its work is finished."""
-    if not finished:
-        exit_stopped()
 
 
 @final

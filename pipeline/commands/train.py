@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import re
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +11,11 @@ from pydantic import ValidationError
 
 from pipeline import canvas
 from pipeline.commands import photographs
-from pipeline.commands.options import add_machine_arguments, positive
-from pipeline.commands.rendering import company, end
-from pipeline.commands.states import remove_others, state_folder, state_key, take
+from pipeline.commands.company import company, end
+from pipeline.commands.options import add_machine_arguments, check_apart, named_images, positive
+from pipeline.commands.states import remove_others, say_others, state_folder, state_key, take
 from pipeline.commands.training import STATE, Job, teach
-from pipeline.config.sections import NAME_PATTERN, NETWORKS
+from pipeline.config.sections import NETWORKS
 from pipeline.errors import InputError
 from pipeline.feedforward.training_settings import TrainingSettings
 from pipeline.machine import prepare_machine, shortage_told
@@ -124,9 +122,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the network, a safetensors file")
     parser.add_argument("--record", type=Path, required=True, help="losses, cost and device, as JSON")
     parser.add_argument(
-        "--report", type=Path, help="a page with the losses, the validations' pictures and the model card"
-    )
-    parser.add_argument(
         "--pictures",
         type=Path,
         help="a folder for a picture of every validation: contents above, painted below",
@@ -142,7 +137,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _run(arguments: argparse.Namespace, group: Group | None) -> bool:
     """Whether it is finished; it was asked to stop if not."""
-    styles = _styles(arguments.style)
+    styles = named_images("--style", arguments.style)
+    check_apart(arguments.output, arguments.weights, *styles.values())
     for path in styles.values():
         canvas.read_header(path)
     settings = _settings(arguments)
@@ -161,6 +157,7 @@ def _run(arguments: argparse.Namespace, group: Group | None) -> bool:
         with group.together():
             if group.leads:
                 take(state)
+                say_others(arguments.output, state)
         try:
             ending = teach(Job(arguments, settings, styles, machine, state, key, group), usable)
         finally:
@@ -170,18 +167,6 @@ def _run(arguments: argparse.Namespace, group: Group | None) -> bool:
         if group.leads and ending != "stopped":
             remove_others(arguments.output)
     return ending != "stopped"
-
-
-def _styles(given: Sequence[str]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for text in given:
-        name, separator, path = text.partition("=")
-        if not separator or not path or re.fullmatch(NAME_PATTERN, name) is None:
-            raise InputError("--style", expected="REGION=IMAGE", found=repr(text))
-        if name in found:
-            raise InputError("--style", expected="each region once", found=f"{name} twice")
-        found[name] = Path(path)
-    return found
 
 
 def _settings(arguments: argparse.Namespace) -> TrainingSettings:

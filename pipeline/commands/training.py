@@ -6,11 +6,12 @@ import argparse
 import contextlib
 import hashlib
 import io
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from pipeline.commands.states import say_stopped
 from pipeline.config.sections import Network
 from pipeline.console import Reporter, say
 from pipeline.errors import InputError
+from pipeline.feedforward.training_record import Ending, LossPoint, TrainingRecord
 from pipeline.feedforward.training_settings import TrainingSettings
 from pipeline.files import scratch_path, write_json
 from pipeline.machine import Machine, stop_requests
@@ -29,12 +31,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pipeline.feedforward.models import ModelCard
-    from pipeline.feedforward.training import Ending, LossPoint, Training, Validation
+    from pipeline.feedforward.training import Training, Validation
     from pipeline.groups import Group
 
 STATE = "training.safetensors"
+_HASHES, _AT_ONCE = "photographs.json", 16
 _ENOUGH_TO_HOLD_OUT, _HELD_OUT_AT_MOST, _SHOWN_AT_MOST = 20, 8, 4
-_PICTURES_AT_MOST = 8
 
 
 @final
@@ -146,16 +148,42 @@ class Origins:
 
     @classmethod
     def of(cls, job: Job, shown: Shown) -> Origins:
-        """Reads them all.
+        """Reads them all; the photographs are shared by the processes, and read once for all runs.
 
         Raises:
             PipelineError: One cannot be read.
         """
-        return cls(
-            {name: file_sha256(path) for name, path in job.styles.items()},
-            {path: file_sha256(path) for path in shown.split.trained_on},
-            weights.identify(job.arguments.weights).tensors_sha256,
-        )
+        with job.group.together():
+            styles = {name: file_sha256(path) for name, path in job.styles.items()}
+            network = weights.identify(job.arguments.weights).tensors_sha256
+        return cls(styles, _hashed(job, shown.split.trained_on), network)
+
+
+def _hashed(job: Job, paths: Sequence[Path]) -> dict[Path, str]:
+    """The hash of each photograph, from the state of the training where it has them.
+
+    The state's key stands for their lengths and times: they are still the same.
+    """
+    group, kept = job.group, job.state / _HASHES
+    with group.together():
+        found = json.loads(kept.read_text(encoding="utf-8")) if group.leads and kept.exists() else []
+    found = group.gathered(found)[0]
+    if len(found) == len(paths):
+        return dict(zip(paths, found, strict=True))
+    if group.leads:
+        say(f"taking the checksums of {len(paths)} photographs, for the model card")
+    digests: dict[Path, str] = {}
+    # Some at a time: whoever waits for others gives up after a while.
+    for first in range(0, len(paths), _AT_ONCE * group.count):
+        these = paths[first : first + _AT_ONCE * group.count]
+        with group.together():
+            own = [file_sha256(path) for path in these[group.rank :: group.count]]
+        for rank, each in enumerate(group.gathered(own)):
+            digests |= zip(these[rank :: group.count], each, strict=True)
+    with group.together():
+        if group.leads:
+            write_json(kept, [digests[path] for path in paths])
+    return {path: digests[path] for path in paths}
 
 
 def teach(job: Job, paths: Sequence[Path]) -> Ending:
@@ -169,23 +197,25 @@ def teach(job: Job, paths: Sequence[Path]) -> Ending:
     from pipeline.feedforward.training_state import restore_state, save_state  # noqa: PLC0415
 
     arguments, settings, group = job.arguments, job.settings, job.group
-    # They outlive an interruption, as the state beside them does.
-    pictures = arguments.pictures or (None if arguments.report is None else job.state / "pictures")
+    # Whoever goes on may find the folder empty: a workflow deletes what an interrupted job has made.
+    kept, named = job.state / "pictures", arguments.pictures
+    pictures = [kept, named] if group.leads and named is not None else []
     with group.together():
         shown = Shown.of(paths, settings)
         crops = Photographs(shown.split.trained_on, settings.size_px, settings.seed)
         training = _prepared(job)
-        origins = Origins.of(job, shown) if group.leads else None
         if group.leads:
             photographs.warn(list(shown.damaged.values()))
         if restore_state(job.state / STATE, training, crops, job.key) and group.leads:
             say(f"going on after {training.iteration} of {settings.iterations} iterations")
+    origins = Origins.of(job, shown)
 
     def save() -> None:
         for damaged in group.gathered(crops.damaged):
             crops.learn(damaged)
-        if group.leads:
-            save_state(job.state / STATE, training, crops, job.key)
+        with group.together():
+            if group.leads:
+                save_state(job.state / STATE, training, crops, job.key)
 
     with (
         Reporter(
@@ -204,12 +234,12 @@ def teach(job: Job, paths: Sequence[Path]) -> Ending:
             save=save,
             save_every_s=arguments.checkpoint_every_s,
             on_step=lambda iteration, loss: reporter.update(iteration, f"loss {loss:.4g}"),
-            on_validation=lambda validation: _show(pictures if group.leads else None, validation),
+            on_validation=lambda validation: _show(pictures, validation),
             should_stop=should_stop,
         )
     for found in group.gathered(crops.damaged):
         crops.learn(found)
-    if origins is None:
+    if not group.leads:
         return ending
     cropped = training.iteration * settings.batch
     met = {path: each.told for path, each in sorted(crops.damaged.items()) if each.first_crop < cropped}
@@ -220,16 +250,16 @@ def teach(job: Job, paths: Sequence[Path]) -> Ending:
     figures = _figures(training)
     card = _card(job, figures, shown, origins, frozenset(met))
     save_network(arguments.output, training.network, card)
-    write_json(arguments.record, _record(job, training, figures, ending))
-    if arguments.report is not None and pictures is not None:
-        _write_report(arguments.report, training, card, ending, pictures)
+    write_json(arguments.record, _record(job, training, figures, ending).model_dump(mode="json"))
+    if pictures and kept.is_dir():
+        shutil.copytree(kept, named, dirs_exist_ok=True)
     shutil.rmtree(job.state, ignore_errors=True)
     early = " (ended early: it learnt no more)" if ending == "early" else ""
-    kept = (
+    which = (
         f", kept as after {training.kept_iteration}" if training.kept_iteration < training.iteration else ""
     )
     say(
-        f"{arguments.output}: {training.iteration} iterations{early}{kept}, validation loss "
+        f"{arguments.output}: {training.iteration} iterations{early}{which}, validation loss "
         f"{training.validations[0].loss:.4g} -> {_kept(training).loss:.4g}, "
         f"{training.seconds:.1f} s, {_images_per_s(training):.1f} images/s, {job.machine.precision}"
     )
@@ -239,7 +269,7 @@ def teach(job: Job, paths: Sequence[Path]) -> Ending:
 def _prepared(job: Job) -> Training:
     """The training before its first iteration."""
     from pipeline.feedforward.training import Training  # noqa: PLC0415 - torch, as above
-    from pipeline.rendering.inputs import load_encoder  # noqa: PLC0415
+    from pipeline.rendering.encoding import load_encoder  # noqa: PLC0415
 
     arguments, settings = job.arguments, job.settings
     network = Network(name=arguments.network, style_layers=settings.style_layers, content_layers=())
@@ -260,9 +290,9 @@ def _style(path: Path, beside: Path, style_px: int) -> Tensor:
         return torch.from_numpy(canvas.read(sized)).permute(2, 0, 1).contiguous()
 
 
-def _show(folder: Path | None, validation: Validation) -> None:
-    """Writes the picture of a validation, where a folder is named."""
-    if folder is None:
+def _show(folders: Sequence[Path], validation: Validation) -> None:
+    """Writes the picture of a validation into each of the folders."""
+    if not folders:
         return
     import torch  # noqa: PLC0415 - torch takes seconds
 
@@ -270,35 +300,9 @@ def _show(folder: Path | None, validation: Validation) -> None:
         torch.cat(list(values.clamp(0, 1)), dim=2) for values in (validation.contents, validation.painted)
     ]
     sheet = (255 * torch.cat(rows, dim=1)).round().byte().permute(1, 2, 0).contiguous().numpy()
-    folder.mkdir(parents=True, exist_ok=True)
-    canvas.write_png(folder / f"{validation.point.iteration:06}.png", np.asarray(sheet))
-
-
-def _write_report(path: Path, training: Training, card: ModelCard, ending: str, pictures: Path) -> None:
-    """The page of a finished training, with at most so many validations' pictures, the last among them."""
-    # matplotlib takes a second, which trainings without a page need not wait for.
-    from pipeline.reporting import Picture  # noqa: PLC0415
-    from pipeline.reporting.training import TrainingPage, write_training  # noqa: PLC0415
-
-    points = training.validations
-    count = min(len(points), _PICTURES_AT_MOST)
-    chosen = [points[len(points) - 1 - index * len(points) // count] for index in reversed(range(count))]
-    files = [(pictures / f"{point.iteration:06}.png", point) for point in chosen]
-    page = TrainingPage(
-        trace=[(point.iteration, point.loss) for point in training.trace],
-        validations=[(point.iteration, point.loss) for point in points],
-        pictures=[
-            Picture(file, f"After {point.iteration} iterations: photographs above, painted below", True)
-            for file, point in files
-            if file.is_file()
-        ],
-        iterations=training.iteration,
-        kept=training.kept_iteration,
-        ending=ending,
-        seconds=training.seconds,
-        card=provenance.plain(card.model_dump(mode="json")),
-    )
-    write_training(page, f"Training of {', '.join(card.names)}", path)
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        canvas.write_png(folder / validation.point.picture, np.asarray(sheet))
 
 
 def _figures(training: Training) -> dict[str, float]:
@@ -360,13 +364,13 @@ def _card(
     )
 
 
-def _record(job: Job, training: Training, figures: Mapping[str, float], ending: str) -> dict[str, Any]:
-    return {
-        "ending": ending,
-        "figures": {**figures, "seconds": training.seconds, "images_per_s": _images_per_s(training)},
-        "precision": job.machine.precision,
-        "device": provenance.device_facts(str(job.machine.device)),
-        "peak_memory_mib": provenance.peak_memory_mib(),
-        "trace": [point.model_dump() for point in training.trace],
-        "validations": [point.model_dump() for point in training.validations],
-    }
+def _record(job: Job, training: Training, figures: Mapping[str, float], ending: Ending) -> TrainingRecord:
+    return TrainingRecord(
+        ending=ending,
+        figures={**figures, "seconds": training.seconds, "images_per_s": _images_per_s(training)},
+        precision=job.machine.precision,
+        device=provenance.device_facts(str(job.machine.device)),
+        peak_memory_mib=provenance.peak_memory_mib(),
+        trace=tuple(training.trace),
+        validations=tuple(training.validations),
+    )

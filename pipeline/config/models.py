@@ -35,7 +35,7 @@ LONGEST_NAME = 200
 RESERVED_NAMES = (
     *("shared", "logs", "benchmarks", "report", "on_demand"),
     *("combine", "crop", "crop_mask", "deliver", "fetch_weights", "make_demo", "mix", "partition", "prepare"),
-    *("recolour", "segment", "targets", "train"),
+    *("recolour", "segment", "targets", "train", "export_network"),
 )
 """Folders that are no artwork's: of the results, and beside the artworks' own logs those of shared jobs."""
 

@@ -15,10 +15,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline import canvas, provenance
-from pipeline.colour import LUMA_WEIGHTS
 from pipeline.errors import InputError
 from pipeline.feedforward.deviation import Deviation, compare, sample_boxes
 from pipeline.feedforward.models import TrainedNetwork
+from pipeline.feedforward.network import as_luma
 from pipeline.feedforward.record import ApplicationRecord, DeviationRecord, Moments
 from pipeline.feedforward.streaming import StreamedApplication
 from pipeline.files import scratch_path
@@ -96,12 +96,6 @@ class GuideRaster:
         return (
             bands.new_zeros(self._count, *bands.shape[1:]).index_add_(0, self._channels, bands).clamp(max=1)
         )
-
-
-def as_luma(image: Float[Tensor, "*batch 3 height width"]) -> Float[Tensor, "*batch 3 height width"]:
-    """The Rec.601 luma of an image in three equal channels."""
-    weights = torch.tensor(LUMA_WEIGHTS, dtype=image.dtype, device=image.device).view(3, 1, 1)
-    return (image * weights).sum(dim=-3, keepdim=True).expand(image.shape)
 
 
 def paint(

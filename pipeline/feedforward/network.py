@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.colour import LUMA_WEIGHTS
 from pipeline.geometry import Box, Size
 from pipeline.transformations import (
     STRIDE_PX,
@@ -193,3 +194,9 @@ def _convolution(layer: Convolution) -> nn.Module:
         layer.padding,
         padding_mode="reflect" if layer.reflected else "zeros",
     )
+
+
+def as_luma(image: Float[Tensor, "*batch 3 height width"]) -> Float[Tensor, "*batch 3 height width"]:
+    """The Rec.601 luma of an image in three equal channels."""
+    weights = torch.tensor(LUMA_WEIGHTS, dtype=image.dtype, device=image.device).view(3, 1, 1)
+    return (image * weights).sum(dim=-3, keepdim=True).expand(image.shape)

@@ -75,13 +75,14 @@ class PaintingRecord(Model):
 
     Attributes:
         application: Size, cost, device.
-        colour: `painted`, or `content` where the content's chroma came back.
+        colour: `painted`, `content` where the content's chroma came back, or `luma` where that alone was
+            kept.
         model: The network: the sha256 of its file, and its card.
         warnings: What the user should know, one sentence each.
     """
 
     application: ApplicationRecord
-    colour: Literal["painted", "content"]
+    colour: Literal["painted", "content", "luma"]
     model: dict[str, Any]
     warnings: tuple[str, ...]
 

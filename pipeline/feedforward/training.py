@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import final
 
 import numpy as np
 import torch
@@ -16,13 +16,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from pipeline.config.sections import Model
 from pipeline.errors import InputError
 from pipeline.features import Encoder
-from pipeline.feedforward.application import as_luma
-from pipeline.feedforward.network import TransformationNetwork
+from pipeline.feedforward.network import TransformationNetwork, as_luma
 from pipeline.feedforward.training_loss import style_targets, training_guidance, training_loss
 from pipeline.feedforward.training_masks import training_masks
+from pipeline.feedforward.training_record import Ending, LossPoint
 from pipeline.feedforward.training_settings import TrainingSettings
 from pipeline.geometry import Size
 from pipeline.groups import Alone, Group
@@ -34,15 +33,6 @@ from pipeline.tiles import Tile
 from pipeline.transformations import ARCHITECTURES
 
 _MASK = 2
-
-
-@final
-class LossPoint(Model):
-    """The loss at an iteration, and its terms: of one batch, or of the validation crops."""
-
-    iteration: int
-    loss: float
-    terms: dict[str, float]
 
 
 @final
@@ -311,9 +301,6 @@ class Training:
         return LossPoint(iteration=self.iteration, loss=loss, terms=terms)
 
 
-Ending = Literal["iterations", "early", "stopped"]
-
-
 def train(
     training: Training,
     batches: Iterator[Float[Tensor, "batch 3 side side"]],
@@ -348,7 +335,8 @@ def train(
         on_step(training.iteration, shown)
         last = training.iteration == settings.iterations
         if training.iteration % settings.validate_every == 0 or last:
-            on_validation(training.validate(crops))
+            with training.group.together():
+                on_validation(training.validate(crops))
         training.seconds += time.monotonic() - now_s
         now_s = time.monotonic()
         asked = training.group.gathered((should_stop(), now_s - saved_at_s >= save_every_s))

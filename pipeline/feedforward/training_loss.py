@@ -9,13 +9,12 @@ from torch import Tensor
 
 from pipeline.errors import InputError
 from pipeline.features import Encoder, pad_to_stride
-from pipeline.feedforward.application import as_luma
+from pipeline.feedforward.network import as_luma
 from pipeline.feedforward.training_settings import TrainingSettings
 from pipeline.geometry import Size
 from pipeline.guidance import Guidance, normalise
-from pipeline.layers import Architecture
+from pipeline.layers import STRIDE_PX, Architecture
 from pipeline.losses import ContentTerm, GramTerm, Loss, Term, TotalVariationTerm
-from pipeline.pyramid import STRIDE_PX
 from pipeline.rasters import TensorRaster
 from pipeline.targets import StyleStatistics, style_statistics
 from pipeline.tiles import Tile

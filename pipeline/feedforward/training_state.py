@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from pipeline.errors import CheckpointError
 from pipeline.feedforward.photographs import Damage, Photographs
-from pipeline.feedforward.training import LossPoint, Training
-from pipeline.files import atomic_path
+from pipeline.feedforward.training import Training
+from pipeline.feedforward.training_record import LossPoint
+from pipeline.tensor_files import save_tensors
 from pipeline.weights import tensors_sha256
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -48,8 +48,7 @@ def save_state(path: Path, training: Training, photographs: Photographs, key: st
     }
     metadata = {"state": json.dumps(numbers)}
     metadata["sha256"] = tensors_sha256({**tensors, "": np.frombuffer(metadata["state"].encode(), np.uint8)})
-    with atomic_path(path) as partial:
-        save_file(tensors, partial, metadata=metadata)
+    save_tensors(path, tensors, metadata)
 
 
 def restore_state(path: Path, training: Training, photographs: Photographs, key: str) -> bool:

@@ -15,12 +15,11 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 from safetensors import SafetensorError
-from safetensors.numpy import save_file
 
 from pipeline.errors import WeightsError
 from pipeline.fetching.model_files import read_safetensors
-from pipeline.files import atomic_path
 from pipeline.layers import Architecture
+from pipeline.tensor_files import save_tensors
 
 # Of its layer's average, a filter's mean counts as this at least: what a dead filter is divided by.
 _LEAST_SHARE = 1e-6
@@ -161,12 +160,8 @@ def save_means(path: Path, means: ChannelMeans, record: MeansRecord) -> None:
         "correlations": json.dumps({name: round(value, 4) for name, value in record.correlations.items()}),
         "version": record.version,
     }
-    with atomic_path(path) as partial:
-        save_file(
-            {f"{name}.mean": vector.astype(np.float32) for name, vector in means.items()}, partial, metadata
-        )
-        # safetensors writes for its owner alone; a group shares its networks' means.
-        partial.chmod(0o644)
+    vectors = {f"{name}.mean": vector.astype(np.float32) for name, vector in means.items()}
+    save_tensors(path, vectors, metadata)
 
 
 def _guarded(

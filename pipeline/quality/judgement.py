@@ -99,13 +99,17 @@ def _style_distances(
     """The style distance of each region at one scale: the result shrunk to it, the styles as used there."""
     with scratch_path(scratch, "scale") as scaled:
         image = _at_size(result, canvas.size_of(level.result), scaled)
-        luma = level.painted and read_painting(level.record).model.get("colour") == "luminance"
+        card = read_painting(level.record).model if level.painted else {}
+        luma = card.get("colour") == "luminance"
         names = [region.label for region in level.regions]
         found = _grams(image, level.guides, names, weights, machine, luma=luma)
         size = canvas.size_of(image)
     regions: dict[str, dict[str, Any]] = {}
     for region, gram in zip(level.regions, found, strict=True):
-        wanted = _style_gram(region.styles, weights, machine, scratch, luma=luma)
+        # Of a network in a file the configuration may not say the size at which it learnt its styles.
+        learnt_px = card.get("settings", {}).get("style_px")
+        styles = [style.model_copy(update={"area_px": learnt_px or style.area_px}) for style in region.styles]
+        wanted = _style_gram(styles, weights, machine, scratch, luma=luma)
         if not wanted.keys() & gram.keys():
             regions[region.label] = {"distance": None, "layers": {}, "left_out": list(STYLE_LAYERS)}
             continue

@@ -9,21 +9,17 @@ from typing import final
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from pipeline import canvas, weights
-from pipeline.config.sections import Network
-from pipeline.errors import InputError, WeightsError
-from pipeline.features import Encoder, pad_to_stride, reflection
-from pipeline.files import atomic_path
+from pipeline import canvas
+from pipeline.errors import InputError
+from pipeline.features import pad_to_stride, reflection
 from pipeline.geometry import Box, Size
-from pipeline.layers import Layer
+from pipeline.layers import STRIDE_PX, Layer
 from pipeline.machine import Machine
-from pipeline.normalisation import load_means, normalised, shipped_means
-from pipeline.pyramid import STRIDE_PX
 from pipeline.streaming import to_device
 from pipeline.targets import StyleStatistics
+from pipeline.tensor_files import save_tensors
 
 _TARGETS_FILE = "a file made by `impasto targets`"
 _PARTS = ("gram", "mean", "sum")
@@ -31,32 +27,6 @@ _VANISHED = "vanished"
 
 Targets = Mapping[str, StyleStatistics]
 """Style statistics by layer name; a layer is absent where the style's mask vanishes."""
-
-
-def load_encoder(path: Path, network: Network, machine: Machine) -> Encoder:
-    """The network of a model file, ready on the machine's device.
-
-    Raises:
-        WeightsError: The file is missing, damaged, or another network's.
-    """
-    file = weights.load(path)
-    if file.name != network.name:
-        # A VGG-19 has every tensor of a VGG-16 in the same shape: nothing else would tell them apart.
-        raise WeightsError(path, expected=f"the model file of {network.name}", found=file.name)
-    tensors = file.tensors
-    if network.normalised:
-        given = network.channel_means
-        table = network.architecture
-        known = shipped_means(network.name) if given is None else load_means(given, table, network.name)
-        tensors = normalised(tensors, known, table)
-    return Encoder(
-        tensors,
-        network.architecture,
-        file.preprocessing,
-        pooling=network.pooling,
-        dtype=machine.dtype,
-        device=machine.device,
-    )
 
 
 @final
@@ -132,12 +102,11 @@ def _check_channels(path: Path, expected: int, found: int) -> None:
 def save_targets(path: Path, layers: Mapping[str, StyleStatistics], vanished: Iterable[str] = ()) -> None:
     """Writes style statistics in float32, and which layers have none because the mask vanishes there."""
     tensors = {
-        f"{name}.{part}": getattr(statistics, part).to(torch.float32).contiguous().cpu()
+        f"{name}.{part}": getattr(statistics, part).to(torch.float32).contiguous().cpu().numpy()
         for name, statistics in layers.items()
         for part in _PARTS
     }
-    with atomic_path(path) as partial:
-        save_file(tensors, partial, metadata={_VANISHED: " ".join(vanished)})
+    save_tensors(path, tensors, {_VANISHED: " ".join(vanished)})
 
 
 def read_targets(path: Path, layers: Iterable[Layer], machine: Machine) -> Targets:

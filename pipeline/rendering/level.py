@@ -12,12 +12,13 @@ from pipeline.errors import InputError
 from pipeline.geometry import Size
 from pipeline.groups import StoppedError
 from pipeline.guidance import Coverage, Guidance, Propagation, normalise
+from pipeline.layers import STRIDE_PX
 from pipeline.level_plans import LevelPlan
 from pipeline.machine import Machine, prepare_machine
 from pipeline.plan import Plan
-from pipeline.pyramid import STRIDE_PX
 from pipeline.rasters import Checked, Noise, Raster, TensorRaster
-from pipeline.rendering.inputs import FileRaster, Targets, load_encoder, read_padded, read_targets
+from pipeline.rendering.encoding import load_encoder
+from pipeline.rendering.inputs import FileRaster, Targets, read_padded, read_targets
 from pipeline.rendering.optimisation import Judgement, Rendered, Run, Stopped, Work, optimise, part_of
 from pipeline.rendering.terms import absent_styles, level_loss
 from pipeline.tiles import Tile, cut

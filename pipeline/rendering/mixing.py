@@ -13,7 +13,8 @@ from pipeline.level_plans import MixPlan
 from pipeline.losses import GramTerm, Loss
 from pipeline.machine import prepare_machine
 from pipeline.rasters import Checked, Raster, TensorRaster
-from pipeline.rendering.inputs import FileRaster, load_encoder, read_padded
+from pipeline.rendering.encoding import load_encoder
+from pipeline.rendering.inputs import FileRaster, read_padded
 from pipeline.rendering.optimisation import Judgement, Rendered, Run, Stopped, Work, optimise, part_of
 from pipeline.targets import style_statistics
 

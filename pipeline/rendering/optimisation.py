@@ -20,12 +20,12 @@ from pipeline.features import Encoder
 from pipeline.geometry import Size, align_up
 from pipeline.groups import Alone, Group, Part, stop_if
 from pipeline.guidance import Guidance
+from pipeline.layers import STRIDE_PX
 from pipeline.losses import Loss
 from pipeline.machine import Machine
 from pipeline.objective import Objective, OnTile, TiledObjective
 from pipeline.optimiser import Adam, Lbfgs, Settings, Step, minimise
 from pipeline.optimiser.hessian import MultiscaleHessian
-from pipeline.pyramid import STRIDE_PX
 from pipeline.rasters import Cutout, Raster
 from pipeline.rendering.pace import Pace
 from pipeline.rendering.previewing import Previews, own_rows

@@ -12,9 +12,9 @@ import torch
 from pipeline.errors import ResourceError
 from pipeline.geometry import Size, align_down
 from pipeline.groups import Alone, Group
+from pipeline.layers import STRIDE_PX
 from pipeline.machine import is_out_of_memory
 from pipeline.objective import LateTrial, Objective, Trial
-from pipeline.pyramid import STRIDE_PX
 from pipeline.rasters import Raster
 from pipeline.stores import Store
 

@@ -11,7 +11,8 @@ from pipeline.files import scratch_path
 from pipeline.geometry import Size
 from pipeline.guidance import SIMPLE, Propagation
 from pipeline.machine import Machine
-from pipeline.rendering.inputs import FileRaster, load_encoder, save_targets
+from pipeline.rendering.encoding import load_encoder
+from pipeline.rendering.inputs import FileRaster, save_targets
 from pipeline.targets import style_statistics
 
 _TILE_PX = 512

@@ -33,11 +33,10 @@ from torch import Tensor
 from pipeline import canvas
 from pipeline.files import write_text
 from pipeline.geometry import Box, Size
-from pipeline.layers import CONTENT_LAYERS, STYLE_LAYERS, VGG16
+from pipeline.layers import CONTENT_LAYERS, STRIDE_PX, STYLE_LAYERS, VGG16
 from pipeline.machine import Machine
 from pipeline.objective import TiledObjective, WholeObjective
 from pipeline.optimiser import Lbfgs, minimise
-from pipeline.pyramid import STRIDE_PX
 from pipeline.quality.seams import LEAST_SAMPLES, Seams, seams
 from pipeline.rasters import TensorRaster
 

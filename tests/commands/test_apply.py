@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -12,15 +13,18 @@ import pytest
 import torch
 from pictures import broken_pictures, gradient, left_half, noise, save
 from running import Impasto, snapshot
-from transformation_networks import save_narrow
+from transformation_networks import make_card, make_network, save_narrow
 
 from pipeline import canvas, cli
 from pipeline.colour import rgb_to_yiq
 from pipeline.commands import apply
 from pipeline.console import Reporter
 from pipeline.feedforward import application
+from pipeline.feedforward.models import save_network
+from pipeline.feedforward.network import as_luma
 from pipeline.geometry import Size
 from pipeline.machine import Machine
+from pipeline.transformations import ARCHITECTURES
 
 LEAN = ["--device", "cpu", "--precision", "float32", "--threads", 1]
 OUTPUTS = ["--output", "out.tif", "--record", "out.json"]
@@ -167,11 +171,56 @@ def test_a_file_of_a_stage_is_read_as_it_is_and_any_other_is_prepared(studio: Im
     assert studio.refuses(*words, *OUTPUTS).startswith("bright.tif: expected ")
 
 
+def test_what_is_read_is_not_overwritten(studio: Impasto) -> None:
+    words = ["apply", "content.png", "--model", "net.safetensors", *MASKS, *LEAN, *OUTPUTS[2:]]
+    for name in ("content.png", "net.safetensors"):
+        said = studio.refuses(*words, "--output", name)
+        assert said == f"--output: expected another file than those that are read; found {name}."
+
+
+def test_a_network_that_learnt_another_style_is_told(studio: Impasto) -> None:
+    card = make_card()
+    sha256 = hashlib.sha256((studio.folder / "left.png").read_bytes()).hexdigest()
+    regions = (card.regions[0], card.regions[1].model_copy(update={"style_sha256": sha256}))
+    network = make_network(ARCHITECTURES["narrow"])
+    save_network(studio.folder / "net.safetensors", network, card.model_copy(update={"regions": regions}))
+    words = ["apply", "content.png", "--model", "net.safetensors", *MASKS, *LEAN, *OUTPUTS]
+    styles = ["--style", "top=left.png", "--style", "bottom=left.png"]
+    warning = (
+        "the network paints top in the style of top.png, another file than left.png: it knows the style that "
+        "it was trained on alone"
+    )
+    assert f"warning: {warning}" in studio.works(*words, *styles).said
+    assert record(studio.folder)["warnings"] == [warning]
+    line = studio.refuses(*words, "--style", "sky=left.png")
+    assert line == "--style: expected regions of the network (top, bottom); found sky."
+
+
+@pytest.mark.parametrize("masks", [[], ["--luminance-mask", "not:left.png"]])
+def test_luma_is_kept_alone_everywhere_or_where_masks_are(studio: Impasto, masks: list[object]) -> None:
+    words = ["apply", "content.png", "--model", "net.safetensors", *MASKS, *LEAN]
+    studio.works(*words, *OUTPUTS)
+    colours = pixels(studio.folder / "out.tif")
+    studio.works(*words, "--colour", "luma", *masks, *OUTPUTS)
+    found = pixels(studio.folder / "out.tif")
+    luma = as_luma(colours)
+    right = slice(50, None)
+    torch.testing.assert_close(found[..., right], luma[..., right], rtol=0, atol=1e-5)
+    left = colours if masks else luma
+    torch.testing.assert_close(found[..., :40], left[..., :40], rtol=0, atol=1e-5)
+    assert record(studio.folder)["colour"] == "luma"
+    assert not list(studio.folder.glob(".*"))
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         ([], "--mask: expected a mask for each of the network's regions top, bottom; found none."),
         (["--mask", "top=left.png"], "regions top, bottom; found top."),
+        (
+            [*MASKS, "--luminance-mask", "left.png"],
+            "--luminance-mask: expected --colour luma beside it; found painted.",
+        ),
         ([*MASKS, "--channels", "top"], "--channels: expected --guides beside it; found none."),
         (
             ["--guides", "left.png", "--channels", "top", "sky"],

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -106,6 +107,22 @@ def test_few_photographs_are_warned_of(impasto: Impasto, vgg19: Path) -> None:
     assert low
     (warning,) = [line for line in done.said if line.startswith("warning")]
     assert warning.startswith(f"warning: 2 photographs do not agree enough at {', '.join(low)} (halves ")
+
+
+def test_a_name_that_is_no_text_is_told_in_one_line(impasto: Impasto, vgg19: Path) -> None:
+    photographs(impasto.folder / "photos", 2)
+    save(impasto.folder / "c.png", noise(32, 48, seed=3))
+    (impasto.folder / "c.png").rename(impasto.folder / "photos" / os.fsdecode(b"Stra\xdfe.png"))
+    assert impasto.refuses("calibrate", "photos", *options(vgg19)) == (
+        "photos/Stra\\xdfe.png: expected a name in UTF-8; found bytes that are none. Rename it."
+    )
+
+
+def test_the_network_is_not_overwritten(impasto: Impasto, vgg19: Path) -> None:
+    photographs(impasto.folder / "photos", 2)
+    (impasto.folder / "net.safetensors").write_bytes(vgg19.read_bytes())
+    said = impasto.refuses("calibrate", "photos", *options(Path("net.safetensors"), "net.safetensors"))
+    assert said == "--output: expected another file than those that are read; found net.safetensors."
 
 
 @pytest.mark.parametrize("kind", ["missing", "text", "empty"])

@@ -44,8 +44,13 @@ def test_a_network_of_somebody_elses_paints(studio: Impasto) -> None:
     [
         (["mosaic.png", "--style", "tiles=mosaic.png"], "mosaic.png: expected a network in the names of"),
         (["mosaic.pth", "--style", "mosaic.png"], "--style: expected NAME=IMAGE; found 'mosaic.png'."),
+        (
+            ["mosaic.pth", "--style", "tiles=mosaic.png", "--output", "mosaic.pth"],
+            "--output: expected another file than those that are read; found mosaic.pth.",
+        ),
         (["mosaic.pth", "--style", "a=gone.png"], "gone.png: expected an image file; found no such file."),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(studio: Impasto, words: list[object], said: str) -> None:
-    assert said in studio.refuses("import-network", *words, "--output", "net.safetensors")
+    file, *more = words
+    assert said in studio.refuses("import-network", file, "--output", "net.safetensors", *more)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from pictures import gradient, left_half, noise, save
-from running import Impasto
+from running import Impasto, run
 from safetensors.torch import load_file
 from torch.nn.functional import conv2d
 
@@ -34,6 +34,15 @@ def test_the_statistics_are_the_gram_matrices_of_the_activations(impasto: Impast
     torch.testing.assert_close(
         found["relu1_1.gram"].double(), expected, rtol=1e-4, atol=1e-4 * float(expected.max())
     )
+
+
+def test_a_file_that_finds_no_room_is_told_in_one_line(impasto: Impasto, vgg19: Path) -> None:
+    save(impasto.folder / "style.png", noise(48, 64, seed=0))
+    words = ["impasto", "targets", "style.png", "--weights", str(vgg19), *map(str, NETWORK)]
+    limited = ["bash", "-c", 'ulimit -f 100; exec "$@"', "-", *words, "--output", "style.safetensors"]
+    done = run(limited, impasto.folder)
+    assert (done.returncode, done.stderr) == (2, "impasto targets: style.safetensors: file too large.\n")
+    assert [path.name for path in impasto.folder.iterdir()] == ["style.png"]
 
 
 def first_gram(pixels: np.ndarray, weights: Path) -> torch.Tensor:

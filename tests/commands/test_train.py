@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import signal
 import subprocess
 from contextlib import nullcontext
@@ -53,7 +55,7 @@ def record(path: Path) -> dict[str, Any]:
 
 def test_a_network_is_trained_and_painted_with(studio: Impasto, vgg19: Path) -> None:
     words = ["--validate-every", 1, "--pictures", "pictures", "--licence", "CC0-1.0"]
-    words += ["--report", "net.html", "--training-mask", "varied", "--balance", "styles"]
+    words += ["--training-mask", "varied", "--balance", "styles"]
     imported, done = studio.imports("train", "photos", *STYLES, *options(vgg19), *words)
     assert "torchvision" not in imported
     assert any(line.startswith("train net: 2/2. loss ") for line in done.said)
@@ -94,6 +96,11 @@ def test_a_network_is_trained_and_painted_with(studio: Impasto, vgg19: Path) -> 
     # Three contents above, three painted below.
     assert canvas.read(studio.folder / "pictures" / "000002.png").shape == (64, 96, 3)
     assert not list(studio.folder.glob(".*"))
+    words = ["--record", "net.json", "--pictures", "pictures", "--output", "out.safetensors"]
+    done = studio.works("export-network", "net.safetensors", *words, "--report", "net.html")
+    assert done.said == ["out.safetensors: sky, ground, licence: CC0-1.0"]
+    one, other = ((studio.folder / f"{name}.safetensors").read_bytes() for name in ("net", "out"))
+    assert one == other
     page = (studio.folder / "net.html").read_text(encoding="utf-8")
     assert "Training of sky, ground" in page
     assert page.count("data:image/png;base64,") == 2
@@ -119,9 +126,12 @@ def test_what_cannot_be_read_in_a_folder_is_left_out_and_named(studio: Impasto, 
     (photos / "1a.jpg").write_text("not a photograph " * 50, encoding="utf-8")
     save(photos / "1b.png", noise(20, 90, seed=0))
     truncate(save(photos / "1c.png", noise(40, 50, seed=0)))
+    save(photos / "1d.png", noise(40, 50, seed=0)).rename(photos / os.fsdecode(b"1d\xdf.png"))
     done = studio.works("train", "photos", *STYLES, *options(vgg19, iterations=8))
     warnings = [line for line in done.said if line.startswith("warning: left out: ")]
-    assert [line.split(": ")[2] for line in warnings] == ["photos/1a.jpg", "photos/1b.png", "photos/1c.png"]
+    assert [line.split(": ")[2] for line in warnings] == [
+        *("photos/1a.jpg", "photos/1b.png", "photos/1d\\xdf.png", "photos/1c.png"),
+    ]
     assert "expected sides of at least 32 px; found 20x90 px" in warnings[1]
     data = load_network(studio.folder / "net.safetensors").card.data
     assert (data["photographs"], data["damaged"], data["validated"]) == (3, 1, 3)
@@ -171,6 +181,7 @@ def test_a_photograph_that_was_named_itself_must_be_one(studio: Impasto, vgg19: 
         (["photos", *STYLES, "--patience", -1], "--patience: expected greater than or equal to 0; found -1."),
         (["photos", *STYLES, "--network", "vgg16"], "expected the model file of vgg16; found vgg19."),
         (["photos", *STYLES, "--weights", "gone"], "gone: expected a weights file; found none."),
+        (["photos", *STYLES, "--output", "a.png"], "--output: expected another file than those that are re"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(
@@ -261,6 +272,19 @@ def test_several_processes_tell_a_mistake_once(studio: Impasto, vgg19: Path) -> 
 
 
 @pytest.mark.slow
+def test_several_processes_train_one_network(studio: Impasto, vgg19: Path) -> None:
+    words = ["train", "photos", *STYLES, *options(vgg19), "--batch", 2, "--pictures", "pictures"]
+    done = run_ranks(["impasto", *map(str, words), "--checkpoint-every-s", "0"], studio.folder, 2)
+    assert [each.returncode for each in done] == [0, 0], done
+    card = load_network(studio.folder / "net.safetensors").card
+    each = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(studio.folder.glob("photos/*"))]
+    assert card.data["sha256"] == hashlib.sha256("".join(each).encode()).hexdigest()
+    assert card.settings["processes"] == 2
+    assert [path.name for path in (studio.folder / "pictures").iterdir()] == ["000002.png"]
+    assert not list(studio.folder.glob(".*"))
+
+
+@pytest.mark.slow
 def test_a_training_that_was_ended_goes_on_where_it_was(studio: Impasto, vgg19: Path) -> None:
     """Its file is that of a training that nobody ended, to the last byte.
 
@@ -272,7 +296,10 @@ def test_a_training_that_was_ended_goes_on_where_it_was(studio: Impasto, vgg19: 
     truncate(damaged := trained_on[int(np.random.default_rng([0, 0, 0]).permutation(20)[0])])
     told = f"warning: left out: photos/{damaged.name}: expected a complete image"
     # No run is faster than its signal.
-    words = [str(word) for word in ["train", "photos", *STYLES, *options(vgg19, iterations=16)]]
+    shown = ["--validate-every", 1, "--pictures"]
+    words = [
+        str(word) for word in ["train", "photos", *STYLES, *options(vgg19, 16), *shown, "pictures/of/net"]
+    ]
     process = subprocess.Popen(
         ["impasto", *words], cwd=studio.folder, env=environment(), stderr=subprocess.PIPE, text=True
     )
@@ -287,12 +314,16 @@ def test_a_training_that_was_ended_goes_on_where_it_was(studio: Impasto, vgg19: 
     assert said.splitlines()[-1].endswith("of 16 iterations; the same command goes on from there")
     (state,) = studio.folder.glob(".net-*.state")
     assert not (studio.folder / "net.safetensors").exists()
+    # As a workflow does with what an interrupted job has made.
+    shutil.rmtree(studio.folder / "pictures" / "of")
     done = studio.works(*words)
     assert done.said[0].startswith("going on after ")
+    sheets = sorted(path.name for path in (studio.folder / "pictures" / "of" / "net").iterdir())
+    assert sheets == [f"{iteration:06}.png" for iteration in range(1, 17)]
     assert any(line.startswith(told) for line in done.said)
     assert not list(studio.folder.glob(".net-*"))
     assert not state.exists()
-    studio.works("train", "photos", *STYLES, *options(vgg19, 16, output="whole"))
+    studio.works("train", "photos", *STYLES, *options(vgg19, 16, output="whole"), *shown, "pictures")
     one, other = (studio.folder / f"{name}.safetensors" for name in ("net", "whole"))
     assert one.read_bytes() == other.read_bytes()
     data = load_network(one).card.data

@@ -172,7 +172,7 @@ def test_a_file_is_looked_at_once_for_all_artworks_and_again_by_the_next_reading
     painted = {**artwork, "method": "feedforward", "feedforward": {"network": "n"}}
     raw: dict[str, Any] = {
         "weights": {"vgg16": {"path": "vgg.safetensors"}},
-        "networks": {"n": {"styles": {"s": "c.png"}, "photographs": ["c.png"]}},
+        "networks": {"n": {"styles": {"s": "c.png"}, "photographs": ["c.png"], "size_px": 32}},
         "artworks": {"a": artwork, "b": artwork, "x": painted, "y": painted},
     }
     assert not resolve_collection(raw, noting(looked, "size", lambda _: Size(40, 60))).refused

@@ -18,8 +18,9 @@ from torch.nn.functional import avg_pool2d
 from pipeline.errors import CheckpointError, InputError
 from pipeline.features import Encoder
 from pipeline.feedforward.photographs import Damage, Photographs
-from pipeline.feedforward.training import LossPoint, Training, Validation, train
+from pipeline.feedforward.training import Training, Validation, train
 from pipeline.feedforward.training_masks import training_masks
+from pipeline.feedforward.training_record import LossPoint
 from pipeline.feedforward.training_settings import TrainingSettings
 from pipeline.feedforward.training_state import restore_state, save_state
 from pipeline.machine import Machine
@@ -381,3 +382,14 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     assert first["losses"] == pytest.approx(one["losses"], rel=1e-4)
     alone, together = (torch.load(tmp_path / folder / "weights.pt") for folder in ("one", "two"))
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_what_the_leader_alone_fails_in_ends_it_for_both(tmp_path: Path) -> None:
+    for done in run_ranks([str(TESTS / "training_ranks.py"), str(tmp_path), "failing"], tmp_path, 2):
+        assert done.returncode == 0, done.stderr
+    leader, other = (
+        json.loads((tmp_path / f"rank-{rank}.json").read_text(encoding="utf-8")) for rank in (0, 1)
+    )
+    assert leader["ending"] == "disk: expected room; found none. [0, 1]"
+    assert other["ending"] == "process 0 of 2: disk: expected room; found none. [0, 1]"

@@ -117,6 +117,25 @@ def test_imports_of_all_forms_are_seen(package: Path) -> None:
     assert seen == {"a.py", "b/__init__.py", "b/page.html", "p/__init__.py", "p/deep.py"}
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("reporting/training.html", "reporting/report.css", "reporting/training.py", "config/schema.json"),
+        *("config/presets.yaml", "optimiser/lbfgs.py", "rendering/level.py", "feedforward/application.py"),
+        *("commands/rendering.py", "commands/export_network.py", "plan.py", "torchrun.py"),
+    ],
+)
+def test_hours_of_training_do_not_depend_on_what_trains_nothing(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, edited, digest = fingerprint("train"), module._ROOT / name, module._digest
+    assert edited.is_file()
+    monkeypatch.setattr(module, "_digest", lambda path: b"edited" if path == edited else digest(path))
+    fingerprint.cache_clear()
+    assert fingerprint("train") == before
+    fingerprint.cache_clear()
+
+
 def test_commands_differ() -> None:
     assert len({fingerprint(verb) for verb in COMMANDS}) == len(COMMANDS)
 

@@ -45,7 +45,7 @@ ARTWORKS: dict[str, Any] = {
 WHOLE: dict[str, Any] = {
     **RAW,
     "artworks": ARTWORKS,
-    "networks": {"n": {"styles": {"s": "s.png"}, "photographs": ["c.png"]}},
+    "networks": {"n": {"styles": {"s": "s.png"}, "photographs": ["c.png"], "size_px": 32}},
     "weights": {"sam_vit_b": {"url": "https://x.org/sam", "sha256": 64 * "0"}},
 }
 

@@ -35,6 +35,8 @@ def figures(
     pixels: np.ndarray,
     colour: Literal["rgb", "luminance"],
     column_borders: tuple[int, ...] = (),
+    planned_px: int = LEARNT_PX,
+    **card: Any,
 ) -> dict[str, Any]:
     """Of an image that a network painted by one tile, in pieces that meet halfway down."""
     canvas.write(folder / "painted.tif", pixels)
@@ -54,9 +56,11 @@ def figures(
         device={},
         versions={},
     )
-    record = PaintingRecord(application=application, colour="painted", model={"colour": colour}, warnings=())
+    record = PaintingRecord(
+        application=application, colour="painted", model={"colour": colour, **card}, warnings=()
+    )
     write_json(folder / "painted.json", record.model_dump(mode="json"))
-    style = StyleTask(image=folder / "style.tif", mask=None, weight=1, area_px=LEARNT_PX)
+    style = StyleTask(image=folder / "style.tif", mask=None, weight=1, area_px=planned_px)
     level = LevelTask(
         level_px=SIDE,
         content=folder / "painted.tif",
@@ -80,6 +84,15 @@ def test_a_style_is_seen_at_the_size_that_the_network_learnt_it_at(tmp_path: Pat
     learnt = save_style(tmp_path)
     tiled = np.tile(learnt, (2, 2, 1))
     found = figures(tmp_path, tiled, "rgb")
+    assert found["figures"]["style_distance"] < 0.04
+
+
+def test_what_the_network_says_of_its_styles_holds(tmp_path: Path) -> None:
+    """Of a file the configuration may say another size."""
+    tiled = np.tile(save_style(tmp_path), (2, 2, 1))
+    other = figures(tmp_path, tiled, "rgb", planned_px=LEARNT_PX // 2)
+    assert other["figures"]["style_distance"] > 0.08
+    found = figures(tmp_path, tiled, "rgb", planned_px=LEARNT_PX // 2, settings={"style_px": LEARNT_PX})
     assert found["figures"]["style_distance"] < 0.04
 
 

@@ -22,6 +22,7 @@ from pipeline.job_resources import JobResources
 from pipeline.plan import Plan
 from pipeline.plan_table import table
 from pipeline.planning import resolve
+from pipeline.shared_plans import Area
 
 NETWORK = {"styles": {"fine": "f.png", "wide": "w.png"}, "photographs": ["p1.png", "folder"]}
 REGIONS = [{"where": "m.png", "style": "w.png"}, {"where": "not m.png", "style": "f.png"}]
@@ -119,7 +120,7 @@ def test_the_jobs_of_a_painting() -> None:
     assert found.level_records("a") == [f"{folder}/painted.json"]
     assert found.starts("a") == found.start_records("a") == []
     (key,) = found.collection.networks
-    network = f"results/shared/networks/{key}.safetensors"
+    network = f"results/shared/trained/{key}.safetensors"
     inputs = found.apply_inputs("a")
     assert (inputs["network"], inputs["guides"]) == (network, [f"{folder}/guides.tif"])
     words = shlex.split(found.apply_options("a"))
@@ -127,6 +128,8 @@ def test_the_jobs_of_a_painting() -> None:
     assert words[0] == "--prepared"
     assert words[words.index("--channels") :] == ["--channels", "wide", "fine"]
     assert words[words.index("--memory-budget-mib") + 1] == "3396"
+    assert found.shared.networks.exported(key) == [f"results/shared/networks/{key}.safetensors"]
+    assert f"results/shared/networks/{key}.safetensors" in found.finished("a")
     assert found.shared.train_inputs(key) == {
         "photographs": ["p1.png", "folder"],
         "styles": ["f.png", "w.png"],
@@ -165,7 +168,7 @@ def test_every_option_of_a_training_is_handed_on() -> None:
     told = dict(zip(words[4::2], words[5::2], strict=True))
     assert words[:4] == ["--style", "fine=f.png", "--style", "wide=w.png"]
     assert (told["--training-mask"], told["--balance"], told["--size-px"]) == ("varied", "styles", "96")
-    assert (told["--patience"], told["--licence"], told["--network"]) == ("2", "CC0", "vgg16")
+    assert (told["--patience"], told["--network"]) == ("2", "vgg16")
     assert (told["--threads"], told["--device"], told["--precision"]) == ("2", "auto", "auto")
     many = files(compute={"threads": 12})
     (key,) = many.collection.networks
@@ -182,11 +185,69 @@ def test_the_jobs_of_a_start() -> None:
     assert files({"method": "optimise"}).starts("a") == []
 
 
+@pytest.mark.parametrize(
+    ("regions", "luma", "words"),
+    [
+        (
+            [{**region, "colour": {"mode": "luminance"}} for region in REGIONS],
+            (),
+            ["--colour", "luma"],
+        ),
+        (
+            [{**REGIONS[0], "colour": {"mode": "luminance"}}, REGIONS[1]],
+            (Area(file=Path("m.png")),),
+            ["--colour", "luma", "--luminance-mask", "m.png"],
+        ),
+        (REGIONS, None, ["--channels", "wide", "fine"]),
+    ],
+)
+def test_a_start_in_luma_is_painted_from_colours(
+    regions: list[Any], luma: tuple[Area, ...] | None, words: list[str]
+) -> None:
+    found = files({"method": "optimise", "start": "feedforward", "regions": regions})
+    plan = found.collection.plans["a"]
+    assert plan.painting is not None
+    assert plan.images[plan.painting.content].recolourings == ()
+    assert {how.mode for how in plan.images[plan.levels[0].content].recolourings} == (
+        set() if luma is None else {"luma"}
+    )
+    assert plan.painting.luma == luma
+    assert shlex.split(found.apply_options("a"))[-len(words) :] == words
+    assert found.apply_inputs("a")["masks"] == [area.file.as_posix() for area in luma or () if area.file]
+
+
+def test_photographs_in_folders_are_watched_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (below := Path("folder/below")).mkdir(parents=True)
+    (one := Path("folder/one.png")).write_bytes(b"1")
+
+    def state() -> str:
+        found = files()
+        (key,) = found.collection.networks
+        assert found.shared.train_inputs(key)["photographs"] == ["p1.png"]
+        assert found.shared.train_folders(key) == ["folder"]
+        return found.shared.photographs_state(key)
+
+    first = state()
+    for name in ("Thumbs.db", ".hidden.png", "one.xmp"):
+        Path("folder", name).touch()
+    assert state() == first
+    (below / "two.JPG").touch()
+    second = state()
+    one.write_bytes(b"22")
+    assert len({first, second, state()}) == 3
+
+
 def test_a_training_is_named_by_what_it_depends_on() -> None:
     (first,), (again,), (other,) = (
         files(network=network).collection.networks for network in ({}, {"seed": 0}, {"seed": 1})
     )
     assert first == again != other
+    # What is said of it is no reason to train another.
+    (licensed,) = files(network={"licence": "CC0"}).collection.networks
+    assert licensed == first
     assert re.fullmatch("two-[0-9a-f]{12}", first)
 
 
@@ -195,6 +256,12 @@ def test_a_network_of_the_users_needs_no_training(tmp_path: Path) -> None:
     file.touch()
     found = files(network={"photographs": None, "file": str(file)})
     assert found.apply_inputs("a")["network"] == file.as_posix()
+    assert not any("/networks/" in name for name in found.finished("a"))
+    # Nothing but its card says what it has learnt.
+    assert found.apply_inputs("a")["styles"] == ["f.png", "w.png"]
+    assert shlex.split(found.apply_options("a"))[-4:] == ["--style", "fine=f.png", "--style", "wide=w.png"]
+    assert files().apply_inputs("a")["styles"] == []
+    assert "--style" not in files().apply_options("a")
     # What paints is the user's; what judges it is fetched.
     assert set(found.collection.weights) == {"vgg16"}
     assert found.artwork_weights("a") == []
@@ -350,6 +417,29 @@ def test_files_that_are_not_there_are_told() -> None:
         plan(network={"photographs": ["p1.png", "gone.png"]})
     with pytest.raises(InputError, match=r"networks\.two\.file: expected a trained network; found none at x"):
         plan(network={"photographs": None, "file": "x"})
+
+
+def test_photographs_that_cannot_be_trained_on_are_told(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"photographs\.0: p1\.png: expected sides of at least 512 px; found 400x600"
+    ):
+        plan(network={"size_px": 512})
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(InputError, match=r"photographs\.0: expected a folder with photographs; found none"):
+        plan(network={"photographs": [str(tmp_path)]})
+
+
+def test_what_is_made_anew_is_no_file_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would have the name of what a rule makes, of another network."""
+    monkeypatch.chdir(tmp_path)
+    Path("results/shared/networks").mkdir(parents=True)
+    file = Path("results/shared/networks/two-0123456789ab.safetensors")
+    file.touch()
+    for name in (file, tmp_path / file):
+        with pytest.raises(
+            InputError, match=r"two\.file: expected a network that lies outside of results; found .*Copy it"
+        ):
+            plan(network={"photographs": None, "file": str(name)})
 
 
 HUGE = {"levels": [16384]}

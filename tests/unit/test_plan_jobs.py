@@ -54,7 +54,11 @@ def plan(own: dict[str, Any], **network: Any) -> Plan:
     artwork = {"content": "c.png", "levels": [64, 80], "deepzoom": "none", **own}
     if "regions" not in own:
         artwork["style"] = "s.png"
-    trained = {"styles": {"s": "s.png"}, "photographs": ["folder", "resources/demo/chelsea.png"]}
+    trained = {
+        "styles": {"s": "s.png"},
+        "photographs": ["folder", "resources/demo/chelsea.png"],
+        "size_px": 64,
+    }
     networks = {"n": {"styles": {"s": "s.png"}, **network} if network else trained}
     raw = {
         "networks": networks,
@@ -97,11 +101,11 @@ def test_what_an_artwork_shares() -> None:
     found = named(plan(PAINTED))
     assert found == [
         *("fetch_weights vgg16", "make_demo chelsea.png", "prepare c", "prepare s"),
-        *("recolour c-65x98", "train n"),
+        *("recolour c-65x98", "train n", "export_network n"),
     ]
     # A network that is there already is not trained; figures of what it paints need its loss network.
-    own = named(plan(PAINTED, file="own.safetensors"))
-    assert own == [job for job in found if job.partition(" ")[0] not in ("make_demo", "train")]
+    own, made = named(plan(PAINTED, file="own.safetensors")), ("make_demo", "train", "export_network")
+    assert own == [job for job in found if job.partition(" ")[0] not in made]
     # Where it only gives the start, nothing does.
     began = named(plan({**START, "network": {"name": "vgg19"}}, file="own.safetensors"))
     assert began[:2] == ["fetch_weights vgg19", "prepare c"]

@@ -253,6 +253,7 @@ def painted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobFiles:
     network: dict[str, Any] = {
         "styles": {"s": "resources/demo/painted_night.png"},
         "photographs": ["resources/demo/chelsea.png"],
+        "size_px": 64,
     }
     painted = {"content": "c.png", "style": network["styles"]["s"], "feedforward": {"network": "n"}}
     raw = {

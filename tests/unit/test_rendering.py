@@ -33,7 +33,8 @@ from pipeline.optimiser import Step
 from pipeline.plan import Plan
 from pipeline.planning import resolve
 from pipeline.rendering import optimisation
-from pipeline.rendering.inputs import load_encoder, read_padded, read_targets, save_targets
+from pipeline.rendering.encoding import load_encoder
+from pipeline.rendering.inputs import read_padded, read_targets, save_targets
 from pipeline.rendering.level import LevelFiles, render_level
 from pipeline.rendering.optimisation import Rendered, Run, Stopped
 from pipeline.rendering.record import RenderingRecord, read_record

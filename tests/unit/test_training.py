@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pictures import noise, save, truncate
 
+from pipeline.commands import training
 from pipeline.commands.training import Shown, Split
 from pipeline.errors import InputError
 from pipeline.feedforward.training_settings import TrainingSettings
+from pipeline.groups import Alone
+from pipeline.provenance import file_sha256
 
 SETTINGS = TrainingSettings(size_px=32, style_px=32)
 
@@ -68,3 +74,24 @@ def test_photographs_that_are_all_damaged_are_told(tmp_path: Path) -> None:
     said = f"expected one that can be decoded; found 6 that are damaged, the first of them {paths[0]}: "
     with pytest.raises(InputError, match=re.escape(said)):
         Shown.of(paths, SETTINGS)
+
+
+def test_photographs_are_read_once_for_their_checksums(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos").mkdir()
+    paths = folder(tmp_path / "photos", 40)
+    expected = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    job: Any = SimpleNamespace(group=Alone(), state=tmp_path)
+    read: list[Path] = []
+
+    def note(path: Path) -> str:
+        read.append(path)
+        return file_sha256(path)
+
+    monkeypatch.setattr(training, "file_sha256", note)
+    for _ in range(2):
+        # The card has one hash over all of them, in their order.
+        assert list(training._hashed(job, paths).items()) == list(expected.items())
+    assert read == paths
+    assert capsys.readouterr().err == "taking the checksums of 40 photographs, for the model card\n"

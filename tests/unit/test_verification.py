@@ -18,6 +18,7 @@ from pipeline.config.reading import load, parse
 from pipeline.errors import InputError
 from pipeline.formats import Caption
 from pipeline.geometry import Size
+from pipeline.planning import resolve
 from pipeline.verification import Finding, Verifier, find_record, read_provenance
 
 SETTINGS = {"content": "c.png", "style": "i/s.png", "levels": [64], "print": {"dpi": 90}}
@@ -153,6 +154,39 @@ def test_a_record_other_than_the_one_inside_the_image(made: Path) -> None:
     made.write_text(json.dumps(record | {"seed": 5}))
     told = "other than in provenance.json: seed"
     assert others(found(made)) == [("differs", "record inside print.tif", told)]
+
+
+NETWORK = {"styles": {"s": "i/s.png"}, "file": "net.safetensors"}
+
+
+def painted(made: Path, recorded: str) -> list[tuple[str, str, str]]:
+    """What differs where a network of this hash painted."""
+    artwork = {**SETTINGS, "method": "feedforward", "feedforward": {"network": "n"}}
+    raw = {"networks": {"n": NETWORK}, "artworks": {"a": artwork}}
+    Path("config.yaml").write_text(json.dumps(raw))
+    config = parse(raw)
+    plan = resolve(config, "a", lambda _: Size(400, 600))
+    made.with_name("plan.json").write_text(plan.model_dump_json())
+    settings = provenance.plain(config.networks["n"].model_dump(mode="json"))
+    network = {"name": "n", "settings": {**settings, "style_px": 64}}
+    record = json.loads(made.read_text())
+    record["painting"] = {"model": {"sha256": recorded, "names": "others"}, "network": network}
+    made.write_text(json.dumps(record))
+    return [each for each in others(found(made)) if "network n" in each[1] or "networks." in each[1]]
+
+
+def test_the_network_that_painted_is_compared(made: Path) -> None:
+    file = Path("net.safetensors")
+    file.write_bytes(b"weights")
+    setting = ("differs", "setting networks.n.style_px", "recorded 64, config.yaml has 256")
+    assert painted(made, provenance.file_sha256(file))[0] == setting
+    state, what, told = painted(made, "0" * 64)[0]
+    assert (state, what) == ("differs", "network n")
+    assert told.startswith(f"recorded sha256 {'0' * 64}, found ")
+    file.unlink()
+    assert ("unknown", "network n", "no file at net.safetensors") in others(found(made, None))
+    made.with_name("plan.json").unlink()
+    assert ("unknown", "network n") in [each[:2] for each in others(found(made, None))]
 
 
 def test_what_does_not_touch_the_output_is_noted_or_unknown(made: Path) -> None:
