@@ -6,6 +6,7 @@ Torch-free; a function of the plans.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import shlex
 from collections.abc import Iterable
@@ -82,14 +83,15 @@ class SharedFiles:
 
     # -- what they are made from, and how ---------------------------------------------------------
 
-    def seen(self, files: Iterable[str]) -> str:
+    def seen(self, files: Iterable[str | list[str]]) -> str:
         """The user's files among a job's inputs with their lengths in bytes, as one line of JSON.
 
         Snakemake takes a file for another one when it is newer; what is moved, unpacked or copied into its
         place may be older. What jobs make is left out: it is newer each time.
         """
         made = (f"{self.collection.results}/", f"{self.collection.resources}/")
-        return json.dumps({file: _length(Path(file)) for file in files if not file.startswith(made)})
+        each = itertools.chain.from_iterable([file] if isinstance(file, str) else file for file in files)
+        return json.dumps({file: _length(Path(file)) for file in each if not file.startswith(made)})
 
     def weights_inputs(self, name: str) -> list[str]:
         """The user's own model file of this name: a list of one file, or of none."""

@@ -22,7 +22,7 @@ rule train:
         gpu=lambda w: NEEDS.train(w.key).gpus,
     params:
         options=lambda w: FILES.shared.networks.train_options(w.key),
-        seen=lambda w, input: FILES.shared.seen([*input.photographs, *input.styles]),
+        seen=lambda w: FILES.shared.seen(FILES.shared.train_inputs(w.key).values()),
         photographs=lambda w: FILES.shared.photographs_state(w.key),
         code=fingerprint("train"),
     shell:
@@ -77,9 +77,7 @@ rule apply:
     params:
         options=lambda w: FILES.apply_options(w.artwork),
         guides=lambda w, input: ["--guides", *input.guides] if input.guides else [],
-        seen=lambda w, input: FILES.shared.seen(
-            [input.network, *input.styles, *input.masks]
-        ),
+        seen=lambda w: FILES.shared.seen(FILES.apply_inputs(w.artwork).values()),
         code=fingerprint("apply"),
     shell:
         "exec impasto --end-with-parent apply {input.image:q} --model {input.network:q} {params.guides:q} "

@@ -72,6 +72,12 @@ def test_a_rule_states_what_its_jobs_need(rule: str) -> None:
         assert rule in FIXED or name not in stated or "NEEDS." in stated[name], name
 
 
+@pytest.mark.parametrize("rule", AT_WORK)
+def test_what_is_seen_of_files_depends_on_wildcards_alone(rule: str) -> None:
+    # Snakemake re-runs nothing for a param whose function takes `input`.
+    assert "seen=lambda w, input" not in section(RULES[rule], "params")
+
+
 def test_a_title_may_begin_with_a_hyphen() -> None:
     text = "".join(file.read_text(encoding="utf-8") for file in FILES)
     assert text.count("--title") == text.count("--title=") == 3
