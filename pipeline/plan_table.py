@@ -28,8 +28,9 @@ _COLUMNS = {
 }
 LEGEND = """\
 MP: megapixels. more: halos, computed beside a tile's own pixels. device: activations, and vectors
-that are in its memory; host: the process itself, and vectors in main memory. files: vectors and
-saved states, deleted at the level's end. evals: evaluations of the loss and its gradient."""
+in its memory; host: the process itself, and vectors in main memory, which on a CPU is the device's
+as well. files: vectors and saved states, deleted at the level's end. evals: evaluations of the loss
+and its gradient."""
 """What the table's headings mean."""
 _UNITS = ("MiB", "GiB", "TiB", "PiB")
 
