@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn, final
 
 from pipeline import __version__
-from pipeline.commands import COMMANDS
+from pipeline.commands.listing import COMMANDS
 from pipeline.errors import PipelineError, ToldError
 from pipeline.machine import END_WITH_PARENT, end_with_parent, share_processors, shortage_told
 

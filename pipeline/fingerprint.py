@@ -3,13 +3,16 @@
 Snakemake sees edits to a rule but not to the package behind it. Each rule passes the fingerprint of its
 command as a parameter, so an edit re-runs the stages whose code changed and no others. The modules that a
 command reaches are found by reading import statements, never by importing. A workflow asks at every start, so
-they are found by a pattern: a parser takes twenty times as long.
+they are found by a pattern: a parser takes twenty times as long. A package whose `__init__.py` does nothing
+but hand on what its modules have (`canvas`) counts by the names that are taken from it: who reads an image
+does not depend on how prints are written.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +26,7 @@ _IMPORT = re.compile(
     re.MULTILINE,
 )
 _COMMENT = re.compile("#.*")
+_HANDS_ON = re.compile(r'"""(?s:.*?)"""|__all__ = \[[^\]]*\]')
 
 
 @cache
@@ -66,13 +70,49 @@ def _imported(path: Path) -> tuple[Path, ...]:
     if path.suffix != ".py":
         return ()
     found: dict[str, None] = {}
-    for match in _IMPORT.finditer(path.read_text(encoding="utf-8")):
-        package, listed = match["package"], match["many"] or match["line"]
-        names = [words[0] for each in _COMMENT.sub("", listed).split(",") if (words := each.split())]
-        # `import a, b` names modules; `from a import b` names one, and what may be one inside of it.
-        modules = names if package is None else [package, *(f"{package}.{name}" for name in names)]
-        found.update(dict.fromkeys(modules))
+    text = path.read_text(encoding="utf-8")
+    for package, names in _statements(text):
+        for name in names:
+            found.update(dict.fromkeys([name] if package is None else _taken(package, name, text)))
     return tuple(file for module in found for file in _files(module))
+
+
+def _statements(text: str) -> Iterator[tuple[str | None, list[str]]]:
+    """The names of each import statement, and the package that they are taken from, if one is named."""
+    for match in _IMPORT.finditer(text):
+        listed = _COMMENT.sub("", match["many"] or match["line"])
+        yield match["package"], [words[0] for each in listed.split(",") if (words := each.split())]
+
+
+def _taken(package: str, name: str, text: str) -> list[str]:
+    """The modules that `from package import name` brings into a file of this text."""
+    module = f"{package}.{name}"
+    handed_on = _handed_on(package)
+    if handed_on is not None and name in handed_on:
+        return [handed_on[name]]
+    inside = _handed_on(module)
+    if inside:
+        used = set(re.findall(rf"\b{name}\.(\w+)", text))
+        if used and used <= inside.keys():
+            return [inside[each] for each in used]
+    if handed_on is not None and any(file.stem in (name, "__init__") for file in _files(module)):
+        return [module]
+    # What may be a module, or a name that the package has of its own.
+    return [package, module]
+
+
+@cache
+def _handed_on(package: str) -> dict[str, str] | None:
+    """The module behind each name that a package hands on; None where it is none, or does more than that."""
+    folder = _ROOT.joinpath(*package.split(".")[1:])
+    start = folder / "__init__.py"
+    if not start.is_file() or any(file.suffix in _DATA for file in folder.iterdir()):
+        return None
+    text = _HANDS_ON.sub("", start.read_text(encoding="utf-8"))
+    if _IMPORT.sub("", text).strip():
+        return None
+    found = {name: module or "" for module, names in _statements(text) for name in names}
+    return found if all(module.startswith(f"{package}.") for module in found.values()) else None
 
 
 @cache
@@ -82,7 +122,12 @@ def _files(module: str) -> tuple[Path, ...]:
         return ()
     base = _ROOT.joinpath(*parts)
     # Importing pipeline.a.b runs the packages above it as well.
-    above = [folder / "__init__.py" for folder in base.parents if folder.is_relative_to(_ROOT / parts[0])]
+    packages = [".".join([top, *parts[:count]]) for count in range(1, len(parts))]
+    above = [
+        _ROOT.joinpath(*package.split(".")[1:], "__init__.py")
+        for package in packages
+        if _handed_on(package) is None
+    ]
     found = [*above, base.with_suffix(".py"), base / "__init__.py"]
     if base.is_dir():
         found += [file for file in base.iterdir() if file.suffix in _DATA]

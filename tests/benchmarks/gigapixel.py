@@ -34,7 +34,7 @@ import yaml
 from benching import Results, demo_input, parser, settle
 
 from pipeline.canvas import write_png
-from pipeline.commands import COMMANDS
+from pipeline.commands.listing import COMMANDS
 from pipeline.files import atomic_path, write_json, write_text
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ from pictures import noise, save
 from running import Impasto, environment, is_running, run, within
 
 from pipeline import __version__
-from pipeline.commands import COMMANDS
+from pipeline.commands.listing import COMMANDS
 
 
 def test_help_tells_the_pipelines_story_in_order(impasto: Impasto) -> None:
@@ -64,7 +64,7 @@ def test_no_help_waits_for_a_network_to_be_loaded(impasto: Impasto) -> None:
     program = (
         "import contextlib, io, sys\n"
         "from pipeline.cli import main\n"
-        "from pipeline.commands import COMMANDS\n"
+        "from pipeline.commands.listing import COMMANDS\n"
         "for verb in COMMANDS:\n"
         "    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
         "        main([verb, '--help'])\n"

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from pipeline import cli
-from pipeline.commands import COMMANDS, prepare
+from pipeline.commands import prepare
+from pipeline.commands.listing import COMMANDS
 from pipeline.errors import InputError, PipelineError, ResourceError
 
 WORDS = ["prepare", "a.png", "--output", "a.tif"]

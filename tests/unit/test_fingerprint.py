@@ -9,7 +9,7 @@ import pytest
 
 import pipeline
 from pipeline import fingerprint as module
-from pipeline.commands import COMMANDS
+from pipeline.commands.listing import COMMANDS
 from pipeline.fingerprint import fingerprint
 
 FILES = {
@@ -38,7 +38,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def forget() -> None:
-    for cached in (fingerprint, module._imported, module._files, module._digest):
+    for cached in (fingerprint, module._imported, module._files, module._digest, module._handed_on):
         cached.cache_clear()
 
 
@@ -91,14 +91,35 @@ def test_every_command_has_one(verb: str) -> None:
 
 
 def parsed(path: Path) -> set[str]:
-    """The modules that a file may import, by Python's own parser."""
+    """The modules that a file may import, by Python's own parser; of packages that hand on, those it uses."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            handed_on = module._handed_on(node.module)
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                if handed_on is None:
+                    found |= {node.module, *used(tree, inner, alias.asname or alias.name)}
+                else:
+                    found.add(handed_on.get(alias.name, inner if module._files(inner) else node.module))
     return {name for name in found if name.startswith("pipeline.")}
+
+
+def used(tree: ast.Module, package: str, name: str) -> set[str]:
+    """What a file uses of a package that it knows by this name: all where it is not only looked into."""
+    handed_on = module._handed_on(package)
+    inside = {
+        id(node.value): node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == name
+    }
+    everywhere = {id(node) for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == name}
+    if not handed_on or everywhere - inside.keys():
+        return {package}
+    return {handed_on.get(attribute, package) for attribute in inside.values()}
 
 
 def test_no_import_is_missed() -> None:
@@ -123,6 +144,7 @@ def test_imports_of_all_forms_are_seen(package: Path) -> None:
         *("reporting/training.html", "reporting/report.css", "reporting/training.py", "config/schema.json"),
         *("config/presets.yaml", "optimiser/lbfgs.py", "rendering/level.py", "feedforward/application.py"),
         *("commands/rendering.py", "commands/export_network.py", "plan.py", "torchrun.py"),
+        *("commands/listing.py", "canvas/deepzoom.py", "canvas/export.py", "canvas/__init__.py"),
     ],
 )
 def test_hours_of_training_do_not_depend_on_what_trains_nothing(
@@ -134,6 +156,50 @@ def test_hours_of_training_do_not_depend_on_what_trains_nothing(
     fingerprint.cache_clear()
     assert fingerprint("train") == before
     fingerprint.cache_clear()
+
+
+HANDS_ON = {
+    "h/__init__.py": '"""What it has."""\n\nfrom pipeline.h.one import first\n__all__ = ["first", "second"]\n'
+    "from pipeline.h.two import (\n    second,\n)\n",
+    "h/one.py": "from pipeline.a import thing\n",
+    "h/two.py": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "reached"),
+    [
+        ("from pipeline import h\nh.second()\n", ["h/two.py"]),
+        ("from pipeline.h import first\n", ["h/one.py"]),
+        ("from pipeline.h import two\n", ["h/two.py"]),
+        ("from pipeline.h.two import second\n", ["h/two.py"]),
+        # What cannot be told is all of it.
+        ("from pipeline import h\n", ["h/__init__.py"]),
+        ("from pipeline import h\nh.first\nh.unknown\n", ["h/__init__.py"]),
+        ("import pipeline.h\n", ["h/__init__.py"]),
+    ],
+)
+def test_of_a_package_that_hands_on_what_is_taken_counts(
+    package: Path, text: str, reached: list[str]
+) -> None:
+    (package / "h").mkdir()
+    for name, contents in HANDS_ON.items():
+        (package / name).write_text(contents)
+    (package / "commands/look.py").write_text(text)
+    forget()
+    seen = {file.relative_to(package).as_posix() for file in module._imported(package / "commands/look.py")}
+    assert seen == set(reached)
+
+
+@pytest.mark.parametrize("more", ["second = 2\n", "print()\n"])
+def test_a_package_that_does_more_than_hand_on_counts_itself(package: Path, more: str) -> None:
+    (package / "h").mkdir()
+    for name, contents in HANDS_ON.items():
+        (package / name).write_text(contents + (more if name == "h/__init__.py" else ""))
+    (package / "commands/look.py").write_text("from pipeline.h import first\n")
+    forget()
+    seen = {file.relative_to(package).as_posix() for file in module._imported(package / "commands/look.py")}
+    assert "h/__init__.py" in seen
 
 
 def test_commands_differ() -> None:

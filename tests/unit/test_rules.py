@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.commands import COMMANDS
+from pipeline.commands.listing import COMMANDS
 from pipeline.config.models import RESERVED_NAMES
 
 PROFILES = Path(__file__).parents[2] / "profiles"
