@@ -65,6 +65,8 @@ _TRAINED_TO = ("relu4_3",)
 _OWN_VALUES = {"narrow": 200, "wide": 400}
 _PHOTOGRAPHS_MIB = 1024
 _TRAINING_DISK_MIB = 64
+# The picture of a validation: eight crops at most, and what was made of them, of three bytes.
+_SHOWN_BYTES_PER_PX = 48
 _STYLE_BYTES_PER_PX = 12
 _STYLE_COPIES = 2
 _TRAINING_S_PER_MEGAPIXEL = 40.0
@@ -207,7 +209,11 @@ class JobResources:
         mib = math.ceil(PROCESS_MIB + _PHOTOGRAPHS_MIB + (held + styles) / 2**20)
         megapixels = settings.iterations * settings.batch * settings.size_px**2 / 1e6
         minutes = self._minutes(_START_MIN + round(2 * megapixels * _TRAINING_S_PER_MEGAPIXEL / 60))
-        return Need(mib, minutes, _TRAINING_DISK_MIB, self._gpus(1), self._threads)
+        validations = math.ceil(settings.iterations / settings.validate_every)
+        pictures_mib = math.ceil(validations * _SHOWN_BYTES_PER_PX * settings.size_px**2 / 2**20)
+        # They lie with the state as well, until it is finished.
+        disk_mib = _TRAINING_DISK_MIB + 2 * pictures_mib
+        return Need(mib, minutes, disk_mib, self._gpus(1), self._threads)
 
     def export_network(self) -> Need:
         """Of a network's file to be handed on, and its training's page."""

@@ -286,6 +286,15 @@ def test_a_training_asks_for_what_its_batches_take() -> None:
     assert on_processor.train(c).minutes == 10 + 13_981
 
 
+def test_a_training_asks_for_room_for_its_validations_pictures() -> None:
+    often, seldom = (
+        JobResources(files(network={"validate_every": every}).collection) for every in (500, 40_000)
+    )
+    (a,), (b,) = often.collection.networks, seldom.collection.networks
+    # 80 and one, of 8 by 2 crops of 256 px; once with the state, and once where they are looked at.
+    assert (often.train(a).disk_mib, seldom.train(b).disk_mib) == (64 + 2 * 240, 64 + 2 * 3)
+
+
 def test_a_painting_asks_for_its_computing_and_for_its_files() -> None:
     # 268 megapixels, of 8 s each on a processor of two threads; on a GPU of a twentieth of one thread's 12 s,
     # and 1 s to read and write.
