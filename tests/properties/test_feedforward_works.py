@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 SIDE = 64
 MACHINE = Machine(torch.device("cpu"), torch.bfloat16, 1)
 SETTINGS = TrainingSettings(
-    size_px=SIDE, style_px=SIDE, batch=1, iterations=450, learning_rate=3e-3, balance="styles"
+    size_px=SIDE, style_px=SIDE, batch=1, iterations=600, learning_rate=3e-3, balance="styles"
 )
 
 
