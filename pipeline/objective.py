@@ -1,7 +1,7 @@
 """Objectives: an image becomes a loss, and on demand its gradient. Whole or by tiles, equal by test.
 
-`WholeObjective` is the statement: autograd over the whole image. `TiledObjective` computes the same numbers
-in two passes over tiles. Pass 1 adds the tiles' statistics, without gradients; the loss follows from the
+`WholeObjective` is the statement: autograd over the whole image. `TiledObjective`, which renders all levels,
+computes the same numbers in two passes over tiles. Pass 1 adds the tiles' statistics, without gradients; the loss follows from the
 sums, and so does its derivative with respect to each sum. Pass 2 runs each tile forward and backward, and
 adds what those derivatives ask of the tile's features to their gradients. A tile measures its core only, so
 every feature is owned by one tile and nothing is asked outside the core; the gradients of the haloed tiles
