@@ -1,14 +1,14 @@
 """Objectives: an image becomes a loss, and on demand its gradient. Whole or by tiles, equal by test.
 
-`WholeObjective` is the statement: autograd over the whole image. `TiledObjective`, which renders all levels,
-computes the same numbers in two passes over tiles. Pass 1 adds the tiles' statistics, without gradients; the loss follows from the
-sums, and so does its derivative with respect to each sum. Pass 2 runs each tile forward and backward, and
-adds what those derivatives ask of the tile's features to their gradients. A tile measures its core only, so
-every feature is owned by one tile and nothing is asked outside the core; the gradients of the haloed tiles
-ADD up to that of the whole image. A term that is linear in its sum, as that of the content is, needs no pass
-1 for its derivative: where the gradient is wanted whatever the loss, the term is left to pass 2, and pass 1
-runs the network over the image alone and no further than the deepest layer of the other terms.
-pipeline/README.md tells why a halo of (R - s) / 2 makes this exact.
+`WholeObjective` is the statement: autograd over the whole image. `TiledObjective`, which renders all
+levels, computes the same numbers in two passes over tiles. Pass 1 adds the tiles' statistics, without
+gradients; the loss follows from the sums, and so does its derivative with respect to each sum. Pass 2 runs
+each tile forward and backward, and adds what those derivatives ask of the tile's features to their
+gradients. A tile measures its core only, so every feature is owned by one tile and nothing is asked outside
+the core; the gradients of the haloed tiles ADD up to that of the whole image. A term that is linear in its
+sum, as that of the content is, needs no pass 1 for its derivative: where the gradient is wanted whatever
+the loss, the term is left to pass 2, and pass 1 runs the network over the image alone and no further than
+the deepest layer of the other terms. pipeline/README.md tells why a halo of (R - s) / 2 makes this exact.
 
 Shapes: 3 height width, the level padded to a multiple of the deepest layer's stride. sRGB in [0, 1].
 """
