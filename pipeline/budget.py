@@ -147,6 +147,13 @@ def _half_pair_bytes_per_px(optimiser: Optimiser) -> int:
     return 3 * (2 if optimiser.history_precision == "bfloat16" else 4)
 
 
+def evaluations(optimiser: Optimiser, iterations: int) -> float:
+    """How often loss and gradient are evaluated; the loss alone, after the last step say, counts a half."""
+    checked = int(optimiser.check_last_step)
+    searched = 0 if optimiser.method == "adam" else iterations - 1 + checked
+    return iterations + checked / 2 + (EVALUATIONS_PER_ITERATION - 1) * searched
+
+
 def content_values_per_px(network: Network) -> float:
     """Values of the content targets per pixel of a level."""
     found = (network.architecture.layer(name) for name in network.content_layers)

@@ -6,7 +6,6 @@ manifest is what saves a state. So however a process ends, the folder holds the 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -21,7 +20,7 @@ from typing import Any, final
 import torch
 
 from pipeline.errors import CheckpointError, ResourceError
-from pipeline.files import atomic_path
+from pipeline.files import atomic_path, sync_folder
 from pipeline.geometry import Size
 from pipeline.groups import Alone, Group
 from pipeline.stores import FileStore, RasterStore, Store
@@ -129,7 +128,7 @@ class Checkpoint:
             held = {name: self._held(name, store) for name, store in vectors.items()}
             for store in held.values():
                 store.save()
-            _sync_folder(self._files.folder)
+            sync_folder(self._files.folder)
         entries = self._group.gathered({name: self._entry(store) for name, store in held.items()})
         with self._group.together():
             if self._group.leads:
@@ -152,7 +151,7 @@ class Checkpoint:
                 json.dump({"sha256": _digest(manifest), **manifest}, file)
                 file.flush()
                 os.fsync(file.fileno())
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         except OSError as error:
             raise ResourceError(
                 self._path,
@@ -246,21 +245,3 @@ def _versions() -> dict[str, str]:
 
 def _digest(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode("utf-8")).hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Returns when the disk holds the folder's names, where the file system can be asked for that."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network file systems have no such thing.
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EBADF}:
-            raise ResourceError(
-                folder,
-                expected="a folder whose files are safe on the disk",
-                found=str(error.strerror).lower(),
-                fix="Start again when it can be written to: what was saved before is kept",
-            ) from None
-    finally:
-        os.close(descriptor)

@@ -14,7 +14,7 @@ from typing import final
 
 from pipeline.combination import lengths
 from pipeline.geometry import Size
-from pipeline.level_plans import LevelPlan
+from pipeline.level_plans import BudgetedPlan, LevelPlan
 from pipeline.plan import Plan
 from pipeline.shared_plans import CombinationPlan
 
@@ -56,12 +56,11 @@ def disk_use(plan: Plan, size_of: Callable[[Path], Size]) -> DiskUse:
     shared = _shared_bytes(plan, size_of)
     results = [_bytes(level.size, RENDERED) for level in levels]
     guides = [_guide_bytes(plan, level) for level in levels]
-    states = [level.disk_mib * _MIB for level in levels]
     # The lowest level starts from the content or a painting, each other from a file that goes again.
     starts = [results[0] if plan.painting is not None else 0, *results[1:]]
     while_rendering = [
-        sum(results[: index + 1]) + sum(guides) + starts[index] + states[index]
-        for index in range(len(levels))
+        sum(results[:index]) + sum(guides) + starts[index] + _rendering_bytes(level)
+        for index, level in enumerate(levels)
     ]
     # What an optimised level starts from is painted before it.
     if plan.painting is not None and not plan.is_painted:
@@ -69,14 +68,16 @@ def disk_use(plan: Plan, size_of: Callable[[Path], Size]) -> DiskUse:
     while_combining = [
         _bytes(Size(mask.height, mask.width), combining_per_px(mask)) for mask in plan.combinations.values()
     ]
-    while_mixing = [mix.disk_mib * _MIB + _bytes(mix.size, RENDERED) for mix in plan.mixes.values()]
+    while_mixing = [_rendering_bytes(mix) for mix in plan.mixes.values()]
     settings, top = plan.settings, levels[-1].size
     printed = _printed_bytes(plan) + _deepzoom_bytes(plan)
     pictures = 3 * settings.preview_px**2 * (2 + len(levels) + len(levels[-1].targets))
     rendered = sum(results) + sum(guides)
+    # The result is judged at each level's size.
+    shrunk = max(results[:-1], default=0)
     at_the_end = [
         rendered + _bytes(top, assembled_per_px(plan)),
-        rendered + _bytes(top, ASSEMBLED) + printed + pictures,
+        rendered + _bytes(top, ASSEMBLED) + printed + pictures + shrunk,
     ]
     most = max(*while_combining, *while_mixing, *while_rendering, *at_the_end)
     return DiskUse(
@@ -132,6 +133,17 @@ def combining_per_px(mask: CombinationPlan) -> int:
 
 def _guide_bytes(plan: Plan, level: LevelPlan) -> int:
     return _bytes(level.size, GUIDE * plan.settings.guidance_channels)
+
+
+def rendering_mib(plan: BudgetedPlan) -> int:
+    """What the job takes that optimises an image: its state, and the result that is written from it."""
+    return math.ceil(_rendering_bytes(plan) / _MIB)
+
+
+def _rendering_bytes(plan: BudgetedPlan) -> int:
+    state, result = plan.disk_mib * _MIB, _bytes(plan.size, RENDERED)
+    # Of vectors in files only the image is left by then; a state that was saved from memory stays.
+    return max(state, 2 * result) if plan.store == "files" else state + result
 
 
 def file_mib(size: Size, bytes_per_px: int) -> int:

@@ -98,6 +98,44 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def settle(*paths: Path) -> None:
+    """Returns when the disk holds these files and their names: what they were made from may go then.
+
+    Raises:
+        ResourceError: It cannot.
+    """
+    for path in paths:
+        _sync(path, "a file that is safe on the disk")
+    for folder in dict.fromkeys(path.parent for path in paths):
+        sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Returns when the disk holds the folder's names, where the file system can be asked for that.
+
+    Raises:
+        ResourceError: It cannot.
+    """
+    _sync(folder, "a folder whose files are safe on the disk")
+
+
+def _sync(path: Path, expected: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems have no such thing.
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EBADF}:
+            raise ResourceError(
+                path,
+                expected=expected,
+                found=str(error.strerror).lower(),
+                fix="Start again when it can be written to: what was saved before is kept",
+            ) from None
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def scratch_path(final: Path, purpose: str = "scratch") -> Iterator[Path]:
     """A path beside `final` for an intermediate file of its making; removed when the block ends.

@@ -11,6 +11,7 @@ Shapes: regions height width.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
@@ -115,6 +116,12 @@ class Guidance:
         """The normalised channels over the tile's core, by layer name."""
         propagated = over_core(self.channels, layers, tile, self.how)
         return {name: T * self.scales[name].to(T).view(-1, 1, 1) for name, T in propagated.items()}
+
+    def near(self, layers: Iterable[Layer], tile: Tile) -> Guidance:
+        """The same guidance, of which all was read that these layers and `shares` ask for at the tile."""
+        box = _furthest(self.channels.size, tuple(layers), tile, self.how)
+        part = Part(self.channels.size, box, self.channels.read(box))
+        return dataclasses.replace(self, channels=part)
 
     def shares(self, layers: Iterable[Layer], tile: Tile) -> dict[str, Float[Tensor, "regions height width"]]:
         """How much of each unit over the tile's core a region covers, in [0, 1], by layer name.

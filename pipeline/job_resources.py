@@ -25,6 +25,7 @@ from pipeline.disk import (
     combining_per_px,
     file_mib,
     print_mib,
+    rendering_mib,
 )
 from pipeline.formats import EXTENSIONS
 from pipeline.geometry import Size
@@ -278,9 +279,8 @@ class JobResources:
 
     def _optimised(self, plan: BudgetedPlan) -> Need:
         gpus, threads = self._gpus(plan.processes), plan.processes * self._threads
-        disk_mib = plan.disk_mib + file_mib(plan.size, RENDERED)
         minutes = self._minutes(plan.runtime_min, plan.size)
-        return Need(plan.memory_mib, minutes, disk_mib, gpus, threads)
+        return Need(plan.memory_mib, minutes, rendering_mib(plan), gpus, threads)
 
     def _minutes(self, processor_min: int, size: Size | None = None) -> int:
         """Time of a job that takes so long on a processor, at the pace of the device that it asks for.

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from pipeline.budget import EVALUATIONS_PER_ITERATION, computed_share, tile_grid
+from pipeline.budget import computed_share, evaluations, tile_grid
+from pipeline.config.sections import Optimiser
 from pipeline.geometry import Size
 from pipeline.layers import STRIDE_PX
 from pipeline.level_plans import BudgetedPlan
@@ -30,7 +31,7 @@ LEGEND = """\
 MP: megapixels. more: halos, computed beside a tile's own pixels. device: activations, and vectors
 in its memory; host: the process itself, and vectors in main memory, which on a CPU is the device's
 as well. files: vectors and saved states, deleted at the level's end. evals: evaluations of the loss
-and its gradient."""
+and its gradient; those of the loss alone count a half."""
 """What the table's headings mean."""
 _UNITS = ("MiB", "GiB", "TiB", "PiB")
 
@@ -46,7 +47,12 @@ def table(plan: Plan, seconds: Mapping[str, float] | None = None) -> str:
     lines = [f"{plan.artwork}: {plan.source_of(plan.content)}"]
     lines.append(_line(tuple(_COLUMNS), None if seconds is None else "time"))
     for name, row in rows.items():
-        lines.append(_line(_cells(name, row), None if seconds is None else duration(seconds[name])))
+        lines.append(
+            _line(
+                _cells(name, row, plan.settings.optimiser),
+                None if seconds is None else duration(seconds[name]),
+            )
+        )
     lines.extend(
         f"  {region.label}: {_styles(plan, index)}" for index, region in enumerate(plan.levels[-1].regions)
     )
@@ -122,7 +128,7 @@ def _mm(length: float) -> str:
     return f"{length:.0f}" if length >= 99.95 else f"{length:.1f}"
 
 
-def _cells(name: str, row: BudgetedPlan) -> tuple[str, ...]:
+def _cells(name: str, row: BudgetedPlan, optimiser: Optimiser) -> tuple[str, ...]:
     padded = row.size.aligned_up(STRIDE_PX)
     rows, columns = tile_grid(padded, row.tile_core_px, row.halo_px)
     computed = computed_share(padded, row.network, row.tile_core_px, row.halo_px)
@@ -138,7 +144,7 @@ def _cells(name: str, row: BudgetedPlan) -> tuple[str, ...]:
         data_size(row.device_mib),
         data_size(row.memory_mib // row.processes - row.device_mib),
         data_size(row.disk_mib),
-        str(math.ceil(row.iterations * EVALUATIONS_PER_ITERATION)),
+        str(math.ceil(evaluations(optimiser, row.iterations))),
     )
 
 

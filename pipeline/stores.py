@@ -406,6 +406,8 @@ def _reserve(descriptor: int, count: int) -> None:
     if refused in _CANNOT_RESERVE:
         os.ftruncate(descriptor, count)
     elif refused != 0:
+        # What the disk had left by then is there again for others.
+        os.ftruncate(descriptor, 0)
         raise OSError(refused, os.strerror(refused))
 
 

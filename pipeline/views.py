@@ -138,9 +138,10 @@ class View:
         pixels = image.read(haloed or tile.haloed)
         guides: dict[str, Tensor] = {}
         shares: dict[str, Tensor] = {}
-        if self._guidance is not None:
-            guides = self._guidance.at(self.loss.guided_layers, tile)
-            shares = self._guidance.shares(self.loss.shared_layers, tile)
+        if self._guidance is not None and (self.loss.guided_layers or self.loss.shared_layers):
+            guidance = self._guidance.near(self.loss.guided_layers, tile)
+            guides = guidance.at(self.loss.guided_layers, tile)
+            shares = guidance.shares(self.loss.shared_layers, tile)
         return Read(
             pixels,
             {name: T.to(pixels.device) for name, T in guides.items()},

@@ -24,7 +24,7 @@ from pipeline.commands.states import (
 from pipeline.config.models import Compute
 from pipeline.console import Reporter, say
 from pipeline.errors import InputError
-from pipeline.files import scratch_path, write_text
+from pipeline.files import scratch_path, settle, write_text
 from pipeline.geometry import Size
 from pipeline.level_plans import LevelPlan
 from pipeline.machine import (
@@ -238,6 +238,7 @@ def _finish(output: Output, iterations: int, rendered: Rendered, group: Group) -
         for _ in rows:
             pass
     write_text(output.record, record.model_dump_json(indent=2) + "\n")
+    settle(output.image, output.record)
     rendered.discard_state()
     ending = "" if record.ending == "iterations" else f" ({record.ending})"
     reached = "not evaluated" if cost.loss_last is None else f"{cost.loss_last:.4g}"

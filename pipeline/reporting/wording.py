@@ -17,7 +17,7 @@ _MEANINGS = {
     "style_distance": "0 is the style's own texture, 1 no likeness",
     "content_similarity": "1 keeps all of the photograph's shapes",
     "colour_to_content": "CIEDE2000, seen from afar",
-    "colour_to_style": "CIEDE2000, of the range of colours",
+    "colour_to_style": "of the range of colours, in CIELAB",
     "seams": "0 where tiles join without a trace",
     "clipping": "the share of pixels at black or white",
 }

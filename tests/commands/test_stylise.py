@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any, NoReturn
+from types import SimpleNamespace
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from pipeline import canvas
 from pipeline.commands.rendering import Output, optimise
 from pipeline.errors import ResourceError
 from pipeline.geometry import Size
+from pipeline.rendering.optimisation import Rendered as Optimised
 
 OUTPUTS = ["--output", "out.tif", "--record", "out.json"]
 
@@ -249,3 +252,27 @@ def test_too_little_memory_is_told_and_leaves_nothing(tmp_path: Path) -> None:
         "compute.memory_budget_mib, so that more is read by tiles and kept in files."
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_the_state_goes_when_the_disk_holds_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: events.append(str(Path(f"/proc/self/fd/{fd}").readlink())))
+    cost = SimpleNamespace(loss_last=0.5, iterations=1, seconds=1.0, peak_memory_mib=1.0)
+    record = SimpleNamespace(
+        warnings=(),
+        level=cost,
+        trace=[SimpleNamespace(loss=1.0)],
+        ending="iterations",
+        precision="float32",
+        model_dump_json=lambda **_: "{}",
+    )
+    rendered = SimpleNamespace(
+        record=record,
+        rows=lambda: iter([np.zeros((64, 64, 3), np.float32)]),
+        discard_state=lambda: events.append("discarded"),
+    )
+    output = Output("halves 64", tmp_path / "out.tif", tmp_path / "out.json", Size(64, 64))
+    assert optimise(output, 1, "0" * 12, lambda _: cast("Optimised", rendered))
+    assert events == [*map(str, (output.image, output.record, tmp_path)), "discarded"]

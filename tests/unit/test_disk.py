@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.config.reading import parse
-from pipeline.disk import DiskUse, disk_use
+from pipeline.disk import DiskUse, disk_use, rendering_mib
 from pipeline.drafting import draft
 from pipeline.geometry import Size
 from pipeline.plan import Plan
@@ -61,7 +61,25 @@ def test_at_the_end_the_assembled_image_lies_beside_the_print() -> None:
     found = plan(style="s.png", preview_px=4096, print=settings, deepzoom="none")
     pictures = 16 * PICTURES
     assert found.kept_mib == in_mib(shared, RESULTS, 2 * PRINT, pictures)
-    assert found.disk_mib == in_mib(shared, RESULTS, 16 * 512 * 768, 2 * PRINT, pictures)
+    # Beside them the result at the lower level's size, which is judged.
+    judged = 12 * 256 * 512
+    assert found.disk_mib == in_mib(shared, RESULTS, 16 * 512 * 768, 2 * PRINT, pictures, judged)
+
+
+def test_of_a_state_in_files_the_image_alone_is_left_beside_the_result() -> None:
+    big = {"c.png": Size(2048, 2048), "s.png": Size(512, 512)}
+    artwork = {"content": "c.png", "style": "s.png", "levels": [512, 2048], "iterations": [1, 1]}
+    little = {"deepzoom": "none", "preview_px": 64, "print": {"pyramid": False}}
+    raw = {"artworks": {"a": {**artwork, **little}}, "compute": {"memory_budget_mib": 1024}}
+    found = draft(parse(raw), "a", lambda path: big[path.name], "config.yaml")
+    lower, top = found.levels
+    assert (top.store, top.disk_mib) == ("files", 96)
+    # Gradient and next image, and of the result nothing before the gradient has gone.
+    assert rendering_mib(top) == 96
+    # The state of one in memory stays until its result is safe.
+    assert (lower.store, rendering_mib(lower)) == ("memory", lower.disk_mib + 3)
+    shared = 6 * (2048**2 + 512**2) + 6 * (512**2 + 2048**2) + 6 * (512**2 + 2048**2) + TARGETS
+    assert found.disk_mib == pytest.approx((shared + 12 * 512**2 + 12 * 2048**2) / MIB + 96, abs=2)
 
 
 def test_masks_combinations_and_guides_count() -> None:

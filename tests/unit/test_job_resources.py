@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.collection import resolve_collection
+from pipeline.disk import rendering_mib
 from pipeline.geometry import Size
 from pipeline.job_resources import JobResources, Need
 
@@ -79,7 +80,7 @@ def test_levels_and_statistics_ask_for_devices_unless_the_processor_computes() -
     assert level.processes == 1
     # A start, begun minutes of reading 17 megapixels, and a twentieth of what a processor is given.
     minutes = 10 + 1 + math.ceil((level.runtime_min - 10) / 20)
-    expected = Need(level.memory_mib, minutes, level.disk_mib + 210, gpus=1, threads=2)
+    expected = Need(level.memory_mib, minutes, rendering_mib(level), gpus=1, threads=2)
     assert found.level("a", 4096) == expected
     statistics = key_of(found.collection.targets, "s-512x512")
     # Two times four seconds for each of 0.26 megapixels.

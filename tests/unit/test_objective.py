@@ -13,7 +13,7 @@ from torch import Tensor
 from pipeline import objective as objectives
 from pipeline.features import Encoder
 from pipeline.geometry import Box, Size
-from pipeline.guidance import Guidance, normalise
+from pipeline.guidance import Guidance, Propagation, normalise
 from pipeline.losses import ContentTerm, GramTerm, Loss, MeansTerm, TotalVariationTerm
 from pipeline.objective import TiledObjective, WholeObjective
 from pipeline.rasters import TensorRaster
@@ -193,6 +193,28 @@ def test_tiles_read_and_write_what_they_need_once(tmp_path: Path) -> None:
     trial.write_gradient(gradient)
     assert image.bytes_read == 2 * haloed
     assert (gradient.bytes_read, gradient.bytes_written) == (haloed, haloed)
+
+
+def test_a_tile_s_guides_are_read_once_in_each_pass() -> None:
+    boxes: list[Box] = []
+
+    class Counted:
+        size = SIZE
+
+        def read(self, box: Box) -> Tensor:
+            boxes.append(box)
+            return TensorRaster(CHANNELS).read(box)
+
+    wide = Propagation(grow_units=1)
+    guides = normalise(Counted(), STYLED, [Tile.whole(SIZE)], ["a", "b"], wide)
+    content = TensorRaster(CONTENT)
+    objective = TiledObjective(make_encoder(), OTHERS, SIZE, tile_px=32, content=content, guidance=guides)
+    boxes.clear()
+    # Their means, and at a deeper layer how much of a unit they cover.
+    trial = objective.forward(IMAGE)
+    assert len(boxes) == len(objective.tiles)
+    trial.gradient()
+    assert len(boxes) == 2 * len(objective.tiles)
 
 
 def test_the_gradient_can_be_asked_for_twice() -> None:

@@ -20,15 +20,33 @@ def test_a_table_says_what_each_level_is_and_takes() -> None:
     assert table(plan(iterations=[60, 20])).splitlines() == [
         "a: c.png",
         "  level height x width      MP     tiles core+halo  more   device     host    files  evals",
-        "    256        222x296    0.07     whole                  166 MiB  700 MiB   12 MiB     63",
+        "    256        222x296    0.07     whole                  166 MiB  700 MiB   12 MiB     64",
         # 1776x2368 px, padded, in two rows and three columns, each tile with 64 px around it.
-        "   2048      1774x2365    4.20       2x3    832+64   19%  2.6 GiB  700 MiB  722 MiB     21",
+        "   2048      1774x2365    4.20       2x3    832+64   19%  2.6 GiB  700 MiB  722 MiB     22",
         "  everything: s.png (100%)",
         "  print: 150 x 200 mm (height x width), 1774x2365 px at 300 dpi",
         # relu5_1 sees 132 px of level 256, which are 1055 px of the print.
         "  brushwork: structures of up to 89.3 mm; the content has 507 px per inch",
         "  disk: at most 1.0 GiB at once, of which 304 MiB stay",
     ]
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "iterations", "expected"),
+    [
+        # The start, and the loss after the step.
+        ({}, 1, "2"),
+        ({"check_last_step": False}, 1, "1"),
+        ({"check_last_step": False}, 3, "4"),
+        ({"method": "adam"}, 60, "61"),
+        ({"method": "adam", "check_last_step": False}, 60, "60"),
+    ],
+)
+def test_a_loss_that_is_not_evaluated_does_not_count(
+    optimiser: dict[str, Any], iterations: int, expected: str
+) -> None:
+    lines = table(plan(iterations=[iterations], optimiser=optimiser)).splitlines()
+    assert lines[2].split()[-1] == expected
 
 
 def test_a_table_says_what_becomes_of_the_print() -> None:

@@ -254,7 +254,7 @@ def test_every_fact_is_on_the_pages(tmp_path: Path) -> None:
                 "62 % of the picture, the rest",
                 "512 1024 × 256 whole 31 3 3.00 × 10⁷ 6.00 × 10⁵ – 12 s",  # noqa: RUF001
                 "1024 2048 × 512 of 384 px 31 2 9.00 × 10⁵ 4.82 × 10⁵ 1.7 GiB 12 s",  # noqa: RUF001
-                "Colour to style 12.3 (CIEDE2000, of the range of colours) Seams no tile borders to measure",
+                "Colour to style 12.3 (of the range of colours, in CIELAB) Seams no tile borders to measure",
                 "style.relu1_1 0.25",
                 "refine 1024 31 s 870 MiB plan 0.80 s –",  # noqa: RUF001
                 "harbour: content: harbour.jpg levels: [512, 1024] colour: {mode: none}",

@@ -142,6 +142,19 @@ def test_a_disk_without_room_is_told_when_the_file_is_made(tmp_path: Path) -> No
     )
 
 
+def test_a_file_that_finds_no_room_leaves_what_there_is_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_up(descriptor: int, _: int) -> int:
+        os.pwrite(descriptor, bytes(2**16), 0)
+        return errno.ENOSPC
+
+    monkeypatch.setattr("pipeline.stores._allocate", fill_up)
+    with pytest.raises(ResourceError, match="found a full disk"):
+        FolderWorkspace(tmp_path, CPU).new("image", 3, SIZE, torch.float32)
+    assert [file.stat().st_size for file in tmp_path.iterdir()] == [0]
+
+
 @pytest.mark.parametrize(("call", "number"), [("pwrite", errno.ENOSPC), ("fsync", errno.EDQUOT)])
 def test_a_disk_that_fills_up_later_is_told_as_well(
     call: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
