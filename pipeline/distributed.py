@@ -20,7 +20,8 @@ from pipeline.machine import is_out_of_memory, process_count
 
 Value = TypeVar("Value")
 
-# A process that has ended is noticed at once. This is for one that hangs: longer than any pass should take.
+# A process that has ended is noticed at once, in all that goes over gloo. This is for one that hangs: longer
+# than any pass should take.
 _PATIENCE = timedelta(minutes=30)
 
 _FINE, _SHORT, _STOPPED, _REFUSED, _BROKEN = range(5)
@@ -60,6 +61,21 @@ class Ranks(Group):
     def __init__(self, rank: int, count: int) -> None:
         self.rank = rank
         self.count = count
+
+    def meet(self, device: torch.device) -> None:
+        """All come with their devices, each with a GPU of its own, and are connected from then on."""
+        if device.type != "cuda":
+            return
+        gpus = set(self.gathered(str(torch.cuda.get_device_properties(device).uuid)))
+        if len(gpus) < self.count:
+            raise ResourceError(
+                f"{self.count} processes",
+                expected="a GPU for each of them",
+                found=str(len(gpus)),
+                fix="Start as many as there are GPUs",
+            )
+        # NCCL connects at the first message, and takes memory for it.
+        self.sum(torch.zeros(1, device=device))
 
     @contextmanager
     def together(self) -> Iterator[None]:

@@ -57,6 +57,14 @@ class Group(ABC):
         return self.rank == 0
 
     @abstractmethod
+    def meet(self, device: torch.device) -> None:
+        """All come with the devices that they will compute on, before anything lies there.
+
+        Raises:
+            ResourceError: Two have the same GPU.
+        """
+
+    @abstractmethod
     def together(self) -> AbstractContextManager[None]:
         """A block that ends in the same way for all: what one raises in it ends it for every one.
 
@@ -106,6 +114,9 @@ class Alone(Group):
 
     rank = 0
     count = 1
+
+    def meet(self, device: torch.device) -> None:
+        """Any device."""
 
     def together(self) -> AbstractContextManager[None]:
         """Any block."""

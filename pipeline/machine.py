@@ -29,8 +29,12 @@ _CUDA_FILES = ("nvidia[0-9]*", "dxg", "nvhost-gpu")  # of the driver, of Windows
 _M_MMAP_THRESHOLD = -3
 _M_MMAP_MAX = -4
 _M_ARENA_MAX = -8
-_REFUSED = ("can't allocate memory", "std::bad_alloc", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
-"""What errors that have no type of their own say: of the CPU's allocator and libraries, of the driver's."""
+_REFUSED = (
+    *("can't allocate memory", "std::bad_alloc", "CUDA error: out of memory", "ALLOC_FAILED"),
+    *("ALLOCATION_FAILED", "unable to find an engine", "Unable to find a valid cuDNN"),
+)
+"""What errors that have no type of their own say: of the CPU's allocator and libraries, of the driver's, and
+of convolutions, which try one algorithm after the other and do not say that there was no memory for any."""
 
 
 @final
@@ -76,7 +80,10 @@ def prepare_machine(
     if device != "cpu" and torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
         # One of several that torchrun has started on this machine, each with a GPU of its own.
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    resolved = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+    resolved = torch.device("cpu")
+    if device != "cpu" and torch.cuda.is_available():
+        # By its number: in a new thread the current device is the first one.
+        resolved = torch.device("cuda", torch.cuda.current_device())
     native = (
         torch.cuda.is_bf16_supported(including_emulation=False)
         if resolved.type == "cuda"

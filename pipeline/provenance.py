@@ -144,7 +144,7 @@ def device_facts(device: str) -> dict[str, Any]:
 
     cpu_name, instruction_sets = _cpu_facts(_cpu_info())
     facts: dict[str, Any] = {
-        "device": device,
+        "device": torch.device(device).type,
         "name": cpu_name,
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),

@@ -93,10 +93,10 @@ class _SecondMoment(Function):
         if features.is_cuda and features.dtype == torch.bfloat16:
             if guide is None:
                 positions = by_row.reshape(-1, channels)
-                return torch.mm(positions.t(), positions, out_dtype=torch.float32)
+                return _long_product(positions, positions)
             relative, largest = _relative(guide, features.dtype)
             positions = (by_row * relative[..., None]).reshape(-1, channels)
-            return torch.mm(positions.t(), positions, out_dtype=torch.float32).mul_(largest.square())
+            return _long_product(positions, positions).mul_(largest.square())
         total = torch.zeros(channels, channels, dtype=accumulator(features.dtype), device=features.device)
         chunks = list(_chunks(features, guide))
         if features.dtype == torch.bfloat16 and len(chunks) >= _CHUNKS_THAT_CANCEL:
@@ -153,7 +153,7 @@ class _FirstMoment(Function):
         by_row, channels = _by_row(features), features.shape[1]
         if features.is_cuda and features.dtype == torch.bfloat16 and guide is not None:
             relative, largest = _relative(guide, features.dtype)
-            sums = torch.mm(relative.reshape(1, -1), by_row.reshape(-1, channels), out_dtype=torch.float32)
+            sums = _long_product(relative.reshape(-1, 1), by_row.reshape(-1, channels))
             return sums[0].mul_(largest)
         total = torch.zeros(channels, dtype=accumulator(features.dtype), device=features.device)
         for rows in _chunks(features, guide):
@@ -245,6 +245,24 @@ def add_pulls(pulls: Sequence[Pull], *, to: Float[Tensor, "1 channels height wid
                 asked = some if asked is None else some.add_(asked)
         if asked is not None:
             by_row[rows] += asked
+
+
+def _long_product(
+    left: Float[Tensor, "positions rows"], right: Float[Tensor, "positions columns"]
+) -> Float[Tensor, "rows columns"]:
+    """left^T right of bfloat16 values on a GPU, in float32, a chunk of positions at a time.
+
+    Tensor cores cut off what a float32 sum has no place for, always downwards where nothing is negative: a
+    sum over the millions of positions of a large tile would be too small, and another one by other tiles.
+    """
+    whole = left.shape[0] // _CHUNK * _CHUNK
+    if whole == 0:
+        return torch.mm(left.t(), right, out_dtype=torch.float32)
+    some, others = (each[:whole].view(-1, _CHUNK, each.shape[1]) for each in (left, right))
+    total = torch.bmm(some.mT, others, out_dtype=torch.float32).sum(dim=0)
+    if whole < left.shape[0]:
+        total += torch.mm(left[whole:].t(), right[whole:], out_dtype=torch.float32)
+    return total
 
 
 def _pulled(features: Tensor, pull: Pull) -> Tensor:

@@ -91,9 +91,14 @@ class _Lane:
     """
 
     def __init__(self, name: str, device: torch.device) -> None:
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix=f"impasto-{name}")
-        self._device = device
-        self._stream = _stream(name, device) if device.type == "cuda" else None
+        self._device, self._stream = device, None
+        if device.type != "cuda":
+            self._threads = ThreadPoolExecutor(1, thread_name_prefix=f"impasto-{name}")
+            return
+        index = torch.cuda.current_device() if device.index is None else device.index
+        self._stream = _stream(name, index)
+        # A new thread is on the first device, and would take memory there for nothing.
+        self._threads = ThreadPoolExecutor(1, f"impasto-{name}", torch.cuda.set_device, (index,))
 
     def begin(self, work: Callable[[], Any], uses: tuple[Tensor, ...] = ()) -> Future[Any]:
         if self._stream is None:
@@ -129,9 +134,9 @@ class _Lane:
 
 
 @cache
-def _stream(name: str, device: torch.device) -> torch.cuda.Stream:  # noqa: ARG001 - the cache has it
+def _stream(name: str, index: int) -> torch.cuda.Stream:  # noqa: ARG001 - the cache has it
     """A reader's or writer's stream: the same for every loop, because freed memory stays with its stream."""
-    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    return torch.cuda.Stream(index)  # type: ignore[no-untyped-call]
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
@@ -154,7 +159,8 @@ def to_device(values: Shaped[Tensor, ...], device: torch.device) -> Shaped[Tenso
     """The values on the device: those of the host go to a GPU by way of pinned memory, without waiting."""
     if device.type != "cuda" or values.is_cuda:
         return values.to(device)
-    return values.contiguous().pin_memory().to(device, non_blocking=True)
+    pinned = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    return pinned.copy_(values).to(device, non_blocking=True)
 
 
 def to_host(values: Shaped[Tensor, ...]) -> Shaped[Tensor, ...]:

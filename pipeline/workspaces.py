@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeGuard, final
+from typing import TypeGuard, TypeVar, final
 
 import torch
 
@@ -14,6 +14,8 @@ from pipeline.errors import ResourceError
 from pipeline.geometry import Box, Size, align_up
 from pipeline.rasters import Raster
 from pipeline.stores import BLOCK_PX, FileStore, RasterStore, Store, TensorStore
+
+AnyStore = TypeVar("AnyStore", bound=Store)
 
 _SUFFIX = ".blocks"
 _STRIP_PX = 2**18
@@ -64,6 +66,9 @@ class MemoryWorkspace(Workspace):
         """The image as a store in memory: itself if it is one, or else all that is read of it."""
         if isinstance(image, TensorStore):
             return image
+        if self._memory != self._device:
+            # A computing device may have no room for all of it.
+            return _copied(image, name, self.new)
         values = image.read(Box.whole(image.size))
         store = self.new(name, len(values), image.size, values.dtype)
         store.fill(values)
@@ -127,17 +132,7 @@ class FolderWorkspace(Workspace):
         """The image as a file of this folder: itself if it is one, or else a copy, made strip by strip."""
         if isinstance(image, FileStore) and self.holds(image):
             return image
-        size = image.size
-        rows = align_up(_STRIP_PX // size.width, BLOCK_PX) or BLOCK_PX
-        copy: FileStore | None = None
-        for top in range(0, size.height, rows):
-            box = Box(top, 0, min(top + rows, size.height), size.width)
-            values = image.read(box)
-            copy = copy or self.new(name, len(values), size, values.dtype)
-            copy.write(box, values)
-        if copy is None:
-            raise ValueError("an image has at least one row")
-        return copy
+        return _copied(image, name, self.new)
 
     def borrow(self, name: str, image: Raster) -> Store:  # noqa: ARG002
         """The image where it is: it would take as much of the disk again."""
@@ -157,3 +152,18 @@ class FolderWorkspace(Workspace):
         for path in self.folder.glob(f"*{_SUFFIX}"):
             if path.name not in kept:
                 path.unlink(missing_ok=True)
+
+
+def _copied(image: Raster, name: str, new: Callable[[str, int, Size, torch.dtype], AnyStore]) -> AnyStore:
+    """A new store with the values of an image, which is read strip by strip."""
+    size = image.size
+    rows = align_up(_STRIP_PX // size.width, BLOCK_PX) or BLOCK_PX
+    copy: AnyStore | None = None
+    for top in range(0, size.height, rows):
+        box = Box(top, 0, min(top + rows, size.height), size.width)
+        values = image.read(box)
+        copy = copy or new(name, len(values), size, values.dtype)
+        copy.write(box, values)
+    if copy is None:
+        raise ValueError("an image has at least one row")
+    return copy

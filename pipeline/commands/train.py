@@ -149,6 +149,7 @@ def _run(arguments: argparse.Namespace, group: Group | None) -> bool:
     from pipeline.groups import Alone  # noqa: PLC0415 - torch takes seconds
 
     group = group or Alone()
+    group.meet(machine.device)
     told = (settings.model_dump_json(), arguments.network, arguments.threads, list(styles), group.count)
     key = state_key("train", str(told), machine, (arguments.weights, *styles.values(), *usable))
     state = state_folder(arguments.output, key)

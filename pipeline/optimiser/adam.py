@@ -119,7 +119,7 @@ def _run(
     *,
     part: Part,
 ) -> Ending:
-    tiles = sweep_tiles(part.strip, MultiscaleHessian(0), 2)
+    tiles = sweep_tiles(part.strip, MultiscaleHessian(0), 2, state.image.device)
     while True:
         if state.work.iteration >= settings.iterations:
             trial = None

@@ -226,7 +226,9 @@ class _Run:
         self._workspace = workspace
         self._watch = watch
         self._group = part.group
-        self._sweeper = Sweeper.over(part, settings.hessian_scales or 0, settings.history, watch.check)
+        self._sweeper = Sweeper.over(
+            part, settings.hessian_scales or 0, settings.history, state.image.device, watch.check
+        )
 
     def to_the_end(self) -> Ending:
         state = self._state

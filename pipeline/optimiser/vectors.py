@@ -10,7 +10,7 @@ from torch import Tensor
 
 # Pixels of a band on the CPU, where it should fit the caches, and elsewhere, where calls are what costs.
 _CPU_BAND_PX = 2**14
-_BAND_PX = 2**17
+_BAND_PX = 2**20
 
 
 def inner_products(

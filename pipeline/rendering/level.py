@@ -61,6 +61,7 @@ def render_level(plan: Plan, level: LevelPlan, files: LevelFiles, run: Run) -> R
 def _rendered(plan: Plan, level: LevelPlan, files: LevelFiles, run: Run) -> Rendered | Stopped:
     settings = plan.settings
     machine = prepare_machine(plan.compute.device, plan.compute.precision, plan.compute.threads)
+    run.group.meet(machine.device)
     encoder = load_encoder(files.weights, level.network, machine)
     content = _raster(files.content, level, 3, machine)
     how = Propagation(settings.guidance.propagation, settings.guidance.grow_units)

@@ -76,6 +76,17 @@ def test_bfloat16_second_moments_are_accumulated_in_float32() -> None:
         torch.testing.assert_close(found.cpu().double(), exact, rtol=1e-4, atol=0)
 
 
+@pytest.mark.parametrize("guided", [False, True])
+def test_long_sums_of_what_is_never_negative_are_not_too_small(guided: bool) -> None:
+    features = torch.full((1, 64, 4096, 4096), 1.0078125, dtype=torch.bfloat16, device="cuda")
+    guide = torch.full((4096, 4096), 1.5, device="cuda") if guided else None
+    weight = 1.5 if guided else 1.0
+    expected = torch.full((64, 64), 4096**2 * (weight * 1.0078125) ** 2)
+    torch.testing.assert_close(second_moment(features, guide).cpu(), expected, rtol=1e-4, atol=0)
+    expected = torch.full((64,), 4096**2 * weight * 1.0078125)
+    torch.testing.assert_close(first_moment(features, guide).cpu(), expected, rtol=1e-4, atol=0)
+
+
 def test_a_region_of_one_weight_is_not_biased_in_bfloat16() -> None:
     features = torch.ones(1, 8, 64, 64, dtype=torch.bfloat16, device="cuda")
     guide = torch.full((64, 64), 1.00392, device="cuda")

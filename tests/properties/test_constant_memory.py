@@ -60,7 +60,7 @@ def refine(side_px, folder):
 
 torch.set_num_threads(1)
 # Several tiles, with halos, in the small image already.
-sweeps._MAX_TILE_PX = 192
+sweeps._MAX_TILE_PX["cpu"] = 192
 told = []
 for side_px in (512, 1792):
     disk_mib = refine(side_px, Path(sys.argv[1]) / str(side_px))

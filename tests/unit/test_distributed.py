@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from failing_ranks import CONTENT, IMAGE, LOSS, SIZE
 from networks import make_encoder
 from running import TESTS, run, run_ranks, run_warm
 
-from pipeline.distributed import joined
+from pipeline.distributed import Ranks, joined
+from pipeline.errors import ResourceError
 from pipeline.groups import Alone
 from pipeline.objective import WholeObjective
 
@@ -129,3 +131,19 @@ def test_without_torchrun_a_process_is_alone() -> None:
         assert isinstance(other, Alone)
         assert (group.rank, group.count, group.leads) == (0, 1, True)
         assert group.gathered(7) == [7]
+
+
+def test_processes_that_share_a_gpu_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranks, gpus = Ranks(0, 2), ["a", "b"]
+    monkeypatch.setattr(ranks, "gathered", lambda own: [own, gpus[1]])
+    monkeypatch.setattr(ranks, "sum", lambda values: values)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid=gpus[0]))
+    monkeypatch.setattr(torch, "zeros", lambda *_, **__: None)
+    ranks.meet(torch.device("cuda", 0))
+    gpus[1] = "a"
+    ranks.meet(torch.device("cpu"))
+    with pytest.raises(ResourceError) as caught:
+        ranks.meet(torch.device("cuda", 0))
+    assert str(caught.value) == (
+        "2 processes: expected a GPU for each of them; found 1. Start as many as there are GPUs."
+    )

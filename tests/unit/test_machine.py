@@ -67,6 +67,17 @@ def test_a_missing_cuda_device_is_refused_and_auto_does_without(monkeypatch: pyt
     )
 
 
+def test_a_gpu_has_its_number_in_every_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[int] = []
+    monkeypatch.setenv("LOCAL_RANK", "5")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: chosen[-1])
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    assert prepare_machine("auto", "float32", 1).device == torch.device("cuda", 1)
+
+
 @pytest.mark.parametrize(
     ("flags", "native"),
     [

@@ -22,7 +22,7 @@ from pipeline.optimiser.descent import Watch
 from pipeline.optimiser.hessian import MultiscaleHessian
 from pipeline.optimiser.history import Direction, History, Pair, Projection
 from pipeline.optimiser.lbfgs import run_lbfgs
-from pipeline.optimiser.sweeps import Sweeper
+from pipeline.optimiser.sweeps import Sweeper, sweep_tiles
 from pipeline.rasters import Raster
 from pipeline.stores import Store, TensorStore
 from pipeline.workspaces import MemoryWorkspace
@@ -125,7 +125,7 @@ def made_history(
 ) -> tuple[Sweeper, History, Projection, TensorStore]:
     """The history of `count` steps down a quadratic, as sweeps make it, and the last gradient."""
     objective, _ = quadratic(50.0, shape)
-    sweeper = Sweeper.over(Part.whole(Size(*shape[1:])), scales, length, lambda: None)
+    sweeper = Sweeper.over(Part.whole(Size(*shape[1:])), scales, length, torch.device("cpu"), lambda: None)
     history, old = History(), None
     point = noise(*shape)
     for index in range(count + 1):
@@ -145,6 +145,17 @@ def made_history(
         [row[0] for row in found.steps], [row[0] for row in found.changes], found.gradient, found.largest
     )
     return sweeper, history, projection, gradient
+
+
+def test_sweeps_take_larger_tiles_where_calls_are_what_costs() -> None:
+    strip, hessian = Part.whole(Size(8192, 8192)).strip, MultiscaleHessian(3)
+
+    def largest(device: str) -> int:
+        tiles = sweep_tiles(strip, hessian, 10, torch.device(device))
+        return max(tile.core.size.height for tile in tiles)
+
+    assert 900 < largest("cpu") <= 1024 + 16
+    assert 1800 < largest("cuda") <= 2048 + 16
 
 
 def known(store: Store | None) -> Store:
@@ -212,7 +223,7 @@ def test_the_compact_direction_is_that_of_the_recursion_and_of_the_dense_matrix(
 def test_a_sweep_by_tiles_is_that_over_the_whole_image(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = (3, 80, 112)
     one = made_history(4, 3, 3, torch.bfloat16, shape)
-    monkeypatch.setattr(sweeps, "_MAX_TILE_PX", 16)
+    monkeypatch.setitem(sweeps._MAX_TILE_PX, "cpu", 16)
     many = made_history(4, 3, 3, torch.bfloat16, shape)
     assert (len(one[0].tiles), len(many[0].tiles)) == (1, 15)
     directions = [history.direction(projection, 1.0) for _, history, projection, _ in (one, many)]
@@ -618,7 +629,7 @@ def test_stopped_at_any_question_the_image_is_that_of_the_last_iteration(setting
 def test_adam_asks_before_each_tile_of_a_step_unless_it_steps_in_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sweeps, "_MAX_TILE_PX", 16)
+    monkeypatch.setitem(sweeps._MAX_TILE_PX, "cpu", 16)
     objective, _ = quadratic(10.0, (3, 48, 32))
     asked: list[int] = []
 
@@ -632,9 +643,10 @@ def test_adam_asks_before_each_tile_of_a_step_unless_it_steps_in_place(
 
 
 def test_every_sweep_asks_before_each_tile_whether_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeps, "_MAX_TILE_PX", 16)
+    monkeypatch.setitem(sweeps._MAX_TILE_PX, "cpu", 16)
     asked: list[None] = []
-    sweeper = Sweeper.over(Part.whole(Size(48, 32)), 0, 1, lambda: asked.append(None))
+    part, device = Part.whole(Size(48, 32)), torch.device("cpu")
+    sweeper = Sweeper.over(part, 0, 1, device, lambda: asked.append(None))
     start, end = (TensorStore.of(noise(3, 48, 32, seed=seed)) for seed in (1, 2))
 
     def questions(sweep: Callable[[], object]) -> int:

@@ -37,6 +37,10 @@ def test_what_allocators_raise_is_recognised() -> None:
     assert is_out_of_memory(RuntimeError("std::bad_alloc"))
     assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
     assert is_out_of_memory(RuntimeError("CUDA error: out of memory"))
+    # Of cuDNN, which tries one algorithm after the other.
+    assert is_out_of_memory(RuntimeError("GET was unable to find an engine to execute this computation"))
+    assert is_out_of_memory(RuntimeError("Unable to find a valid cuDNN algorithm to run convolution"))
+    assert is_out_of_memory(RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"))
     assert is_out_of_memory(MemoryError())
     assert not is_out_of_memory(ValueError("can't allocate memory"))
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))

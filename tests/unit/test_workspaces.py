@@ -84,3 +84,20 @@ def test_files_are_read_into_memory(tmp_path: Path) -> None:
     store = MemoryWorkspace(CPU).hold("image", file)
     assert isinstance(store, TensorStore)
     assert store.read(Box.whole(store.size)).equal(noise(30, 20))
+
+
+def test_what_lies_beside_the_device_never_lies_on_it_whole() -> None:
+    values, boxes = noise(900, 1200), []
+
+    class Counted:
+        size = Size(900, 1200)
+
+        def read(self, box: Box) -> Tensor:
+            boxes.append(box)
+            return TensorRaster(values).read(box)
+
+    workspace = MemoryWorkspace(torch.device("cpu", 0), CPU)
+    store = workspace.hold("image", Counted())
+    assert max(box.size.area for box in boxes) < 900 * 1200 / 3
+    assert store.read(Box.whole(store.size)).equal(values)
+    assert workspace.hold("image", store) is store
