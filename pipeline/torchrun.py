@@ -34,7 +34,7 @@ def check_devices(count: int, device: torch.device) -> None:
             "compute.devices",
             expected=f"{count} CUDA devices on this machine, as planned",
             found=str(torch.cuda.device_count()),
-            fix="Ask the scheduler for as many, or lower compute.devices",
+            fix="Ask the scheduler for as many, or lower compute.devices, or the artwork's own devices",
         )
 
 

@@ -308,7 +308,7 @@ class Compute(Section):
         4096,
         ge=512,
         description="What one job may use for its activations and state, on each of its devices; sets the "
-        "tile size.",
+        "tile size. The process itself counts 700 of it.",
     )
     host_budget_mib: int = Field(
         0,
@@ -341,8 +341,8 @@ class Config(Section):
         None,
         pattern=r"^[a-z][a-z0-9]*://[^\s{}?#]*[^\s{}?#/]$",
         description="Where prints, panels, deep-zoom tiles, previews, figures, proofs, records and the "
-        "report are copied when they are finished: an address that one of Snakemake's storage plugins "
-        "knows, such as `s3://bucket/folder`.",
+        "report are copied when they are finished, of all artworks but those with `on_demand: true`: an "
+        "address that one of Snakemake's storage plugins knows, such as `s3://bucket/folder`.",
     )
     compute: Compute = Field(Compute(), description="Device, precision, threads, memory.")
     report: Report = Field(Report(), description="The report over the collection.")

@@ -188,7 +188,12 @@ class Optimiser(Section):
     method: Literal["lbfgs", "adam"] = Field(
         "lbfgs", description="`lbfgs` is faster; `adam` is the alternative."
     )
-    history: int = Field(5, ge=1, le=100, description="L-BFGS: pairs kept; each costs 12 bytes per pixel.")
+    history: int = Field(
+        5,
+        ge=1,
+        le=100,
+        description="L-BFGS: pairs kept; each costs 12 bytes per pixel, in float32 24.",
+    )
     history_precision: Literal["bfloat16", "float32"] = Field(
         "bfloat16", description="L-BFGS: how pairs are kept."
     )
