@@ -1,7 +1,7 @@
 """What a level costs: how it is cut into tiles, the memory, disk and time that its job asks for.
 
 A pure function of settings and sizes: today's free memory has no say, so a plan means the same everywhere.
-Precision may be decided on the machine; the numbers are those of float32. Pure integers, no torch.
+Where the precision is decided on the machine, the numbers are those of float32. Pure integers, no torch.
 """
 
 from __future__ import annotations
@@ -199,12 +199,28 @@ class Demand:
         optimiser: The optimiser's settings.
         channels: Guidance channels.
         iterations: Of the optimiser.
+        precision: Of the convolutions; `auto` counts as float32.
     """
 
     network: Network
     optimiser: Optimiser
     channels: int
     iterations: int
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+
+    @property
+    def activation_bytes_per_px(self) -> int:
+        """What an evaluation holds at its peak."""
+        return activation_bytes_per_px(self.network, self._bytes_per_value)
+
+    @property
+    def kept_bytes_per_px(self) -> int:
+        """What a tile holds that keeps its activations."""
+        return kept_bytes_per_px(self.network, self._bytes_per_value)
+
+    @property
+    def _bytes_per_value(self) -> int:
+        return 2 if self.precision == "bfloat16" else 4
 
 
 @final
@@ -251,7 +267,7 @@ def tiling(
     strips = _shared(level, demand, devices)
     padded = _largest(strips)
     halo_px = network.architecture.deepest(network.layers).halo_px
-    per_px = activation_bytes_per_px(network, 4)
+    per_px = demand.activation_bytes_per_px
     content_values = content_values_per_px(network)
     state_mib = padded.area * state_bytes_per_px(demand.optimiser, content_values, channels) / _MIB
     # What is read at once is read whole by every process: content, start and guidance.
@@ -264,17 +280,17 @@ def tiling(
     # The content's features stay where there is memory for vectors.
     vectors_mib = padded.area * (vector_bytes_per_px(demand.optimiser) + 4 * content_values) / _MIB
     room_mib = budget_mib - PROCESS_MIB
-    in_files = _fastest(padded, network, room_mib, per_px, halo_px)
+    in_files = _fastest(padded, demand, room_mib, per_px, halo_px)
     if in_files is None:
         needed = math.ceil(PROCESS_MIB + (SMALLEST_TILE_PX + 2 * halo_px) ** 2 * per_px / _MIB)
         raise DoesNotFitError(
             "memory_budget_mib", str(needed), str(budget_mib), level, "choose shallower layers"
         )
-    in_memory = _fastest(padded, network, room_mib - vectors_mib, per_px, halo_px)
+    in_memory = _fastest(padded, demand, room_mib - vectors_mib, per_px, halo_px)
     if in_memory is not None and in_memory.work <= _WORTH_FILES * in_files.work:
-        held_mib = _held_mib(padded, network, in_memory, per_px, halo_px)
+        held_mib = _held_mib(padded, demand, in_memory, per_px, halo_px)
         return _tiling(strips, demand, in_memory, "memory", vectors_mib + held_mib)
-    held_mib = _held_mib(padded, network, in_files, per_px, halo_px)
+    held_mib = _held_mib(padded, demand, in_files, per_px, halo_px)
     host_mib = sum(strip.size.area for strip in strips) * vector_bytes_per_px(demand.optimiser) / _MIB
     if host_mib <= host_budget_mib:
         return _tiling(strips, demand, in_files, "host", held_mib, host_mib=host_mib)
@@ -353,14 +369,14 @@ def _tiling(
     )
 
 
-def _held_mib(padded: Size, network: Network, cut: _Cut, per_px: int, halo_px: int) -> float:
+def _held_mib(padded: Size, demand: Demand, cut: _Cut, per_px: int, halo_px: int) -> float:
     """Activations of the tiles that are kept, and of the one that is being computed."""
     side_px = (cut.core_px or 0) + 2 * halo_px
     haloed_px = min(side_px, padded.height) * min(side_px, padded.width)
-    return haloed_px * (per_px + cut.kept * kept_bytes_per_px(network, 4)) / _MIB
+    return haloed_px * (per_px + cut.kept * demand.kept_bytes_per_px) / _MIB
 
 
-def _fastest(padded: Size, network: Network, room_mib: float, per_px: int, halo_px: int) -> _Cut | None:
+def _fastest(padded: Size, demand: Demand, room_mib: float, per_px: int, halo_px: int) -> _Cut | None:
     """The cut that computes fewest pixels, each pass counted; None when no tile fits.
 
     A tile that is kept costs a forward and a backward pass, another one two forward passes and a backward
@@ -368,11 +384,13 @@ def _fastest(padded: Size, network: Network, room_mib: float, per_px: int, halo_
     """
     best: _Cut | None = None
     for kept in range(_MOST_KEPT_TILES + 1):
-        core = _core_px(room_mib, per_px + kept * kept_bytes_per_px(network, 4), halo_px)
+        core = _core_px(room_mib, per_px + kept * demand.kept_bytes_per_px, halo_px)
         if core < SMALLEST_TILE_PX:
             break
         core = max(SMALLEST_TILE_PX, least_core_px(padded, core, halo_px, STRIDE_PX))
-        work = computed_share(padded, network, core, halo_px) * (3 - kept_share(padded, core, halo_px, kept))
+        work = computed_share(padded, demand.network, core, halo_px) * (
+            3 - kept_share(padded, core, halo_px, kept)
+        )
         if best is None or work < best.work:
             best = _Cut(core, kept, work)
     return best

@@ -154,7 +154,8 @@ class _Draft:
         assert own.content_weight is not None
         assert own.style_weight is not None
         assert own.tv_weight is not None
-        demand = Demand(network, artwork.optimiser, artwork.guidance_channels, own.iterations)
+        channels, precision = artwork.guidance_channels, self._compute.precision
+        demand = Demand(network, artwork.optimiser, channels, own.iterations, precision)
         content = self.images.content(self.content, index)
         if self.network is not None and index == 0:
             self.painting = painting(

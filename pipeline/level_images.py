@@ -93,7 +93,7 @@ class LevelImages:
             }
         )
         iterations = last_repeats(mixing.iterations, index)
-        demand = Demand(network_of_mix, self.artwork.optimiser, channels=0, iterations=iterations)
+        demand = Demand(network_of_mix, self.artwork.optimiser, 0, iterations, self.compute.precision)
         lowest = index == 0
         plan = MixPlan(
             start=self._image(prepared, size, coarse)

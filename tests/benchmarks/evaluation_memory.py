@@ -7,6 +7,9 @@ One evaluation as the product plans it with the default budget, vectors in files
 pass over an image in a file, its gradient into another. All layers, and layers to relu2_2. Anonymous memory
 is what no file stands behind (RssAnon), read ten times a second by a thread of the process that evaluates,
 one process for each size. Seeded random weights: their values do not change the work.
+
+Tiles of a small image would come out smaller than those of a large one. What is compared is the image's share,
+so sides are those at which all tiles are equal, as near to the megapixels as there are such.
 """
 
 from __future__ import annotations
@@ -70,9 +73,10 @@ def main() -> None:
                 command += ["--folder", str(arguments.folder)]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             found = json.loads(done.stdout)
+            megapixels = found["megapixels"]
             results.say(
-                f"{layers:<10}{count:>6}{found['size']:>14}{found['core_px']:>7}{found['peak_mib']:>10.0f}"
-                f"{found['before_mib']:>12.0f}{found['seconds'] / count:>7.2f}"
+                f"{layers:<10}{megapixels:>6.1f}{found['size']:>14}{found['core_px']:>7}"
+                f"{found['peak_mib']:>10.0f}{found['before_mib']:>12.0f}{found['seconds'] / megapixels:>7.2f}"
             )
     results.say(GOALS)
     results.save()
@@ -80,11 +84,14 @@ def main() -> None:
 
 def _evaluate(megapixels: int, network: Network, folder: Path, dtype: torch.dtype) -> dict[str, object]:
     """What one evaluation took, in this process."""
-    side_px = round((megapixels * 1e6) ** 0.5 / 16) * 16
-    size = Size(side_px, side_px)
-    # The cut of a level far larger than memory, for all sizes: what is compared is the image's share.
+    # The cut of a level far larger than memory, for all sizes.
     planned = tiling(Level(16384, Size(16384, 16384)), Demand(network, Optimiser(), 0, 1), 4096)
-    assert (planned.store, planned.tile_core_px) == ("files", planned.tile_core_px or 0)
+    assert planned.store == "files"
+    assert planned.tile_core_px is not None
+    around_px = 2 * planned.halo_px
+    tiles = max(2, round(((megapixels * 1e6) ** 0.5 - around_px) / planned.tile_core_px))
+    side_px = tiles * planned.tile_core_px + around_px
+    size = Size(side_px, side_px)
     weights = make_random_weights(VGG16, seed=0, dtype=torch.float32)
     encoder = Encoder(weights, VGG16, OxfordFormat(), dtype=dtype)
     layers = [VGG16.layer(name) for name in network.style_layers]
@@ -95,7 +102,7 @@ def _evaluate(megapixels: int, network: Network, folder: Path, dtype: torch.dtyp
         encoder,
         Loss((*contents, *grams)),
         size,
-        tile_px=planned.tile_core_px or 0,
+        tile_px=planned.tile_core_px,
         content=_Waves(size, 0.01),
         cache_content=False,
         keep_tiles=planned.keep_tiles,
@@ -109,6 +116,7 @@ def _evaluate(megapixels: int, network: Network, folder: Path, dtype: torch.dtyp
         seconds = time.perf_counter() - started
     return {
         "size": str(size),
+        "megapixels": size.area / 1e6,
         "core_px": planned.tile_core_px,
         "peak_mib": peak.mib,
         "before_mib": before_mib,

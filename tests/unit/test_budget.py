@@ -109,6 +109,19 @@ def test_the_tiling_that_a_budget_affords(size: Size, regions: list[Any], found:
     assert cut_up(Level(size.height, size), artwork(regions=regions), 4096) == found
 
 
+def test_bfloat16_that_is_asked_for_takes_larger_tiles() -> None:
+    own, level = artwork(), Level(8192, Size(8192, 8192))
+
+    def cut_in(precision: Any) -> Tiling:
+        demand = Demand(own.network, own.optimiser, own.guidance_channels, 50, precision)
+        return tiling(level, demand, 4096)
+
+    auto, short = cut_in("auto"), cut_in("bfloat16")
+    assert cut_in("float32") == auto
+    assert (auto.tile_core_px, short.tile_core_px) == (1008, 1344)
+    assert auto.memory_mib < short.memory_mib <= 4096
+
+
 def test_vectors_go_to_the_hosts_memory_before_they_go_to_files() -> None:
     own, level = artwork(), Level(8192, Size(8192, 8192))
     demand = Demand(own.network, own.optimiser, own.guidance_channels, iterations=50)
