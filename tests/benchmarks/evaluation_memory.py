@@ -8,8 +8,8 @@ pass over an image in a file, its gradient into another. All layers, and layers 
 is what no file stands behind (RssAnon), read ten times a second by a thread of the process that evaluates,
 one process for each size. Seeded random weights: their values do not change the work.
 
-Tiles of a small image would come out smaller than those of a large one. What is compared is the image's share,
-so sides are those at which all tiles are equal, as near to the megapixels as there are such.
+Tiles of a small image would come out smaller than those of a large one. What is compared is the image's
+share, so sides are those at which all tiles are equal, as near to the megapixels as there are such.
 """
 
 from __future__ import annotations
