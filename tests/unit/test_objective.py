@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from networks import SMALL, make_encoder, make_image
+from overlapping import Overlap
 from torch import Tensor
 
 from pipeline import objective as objectives
@@ -215,6 +216,20 @@ def test_a_tile_s_guides_are_read_once_in_each_pass() -> None:
     assert len(boxes) == len(objective.tiles)
     trial.gradient()
     assert len(boxes) == 2 * len(objective.tiles)
+
+
+def test_tiles_are_read_and_written_while_others_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = make_encoder()
+    objective = tiled(encoder)
+    overlap = Overlap(len(objective.tiles), monkeypatch)
+    image, gradient = TensorStore.of(IMAGE), TensorStore(3, SIZE, IMAGE.dtype, IMAGE.device, IMAGE.device)
+    overlap.watch(image, "read")
+    overlap.watch(gradient, "add")
+    with encoder.register_forward_pre_hook(overlap.compute):
+        trial = objective.forward(image)
+        assert overlap.begun() == {"read": 3, "compute": 3}
+        trial.write_gradient(gradient)
+        assert overlap.begun() == {"read": 3, "compute": 3, "write": 3}
 
 
 def test_the_gradient_can_be_asked_for_twice() -> None:

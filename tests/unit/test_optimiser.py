@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from overlapping import Overlap
 from torch import Tensor
 
 from pipeline.errors import PipelineError
@@ -658,6 +659,25 @@ def test_every_sweep_asks_before_each_tile_whether_to_go_on(monkeypatch: pytest.
     assert questions(lambda: sweeper.products(start, ())) == 6
     assert questions(lambda: sweeper.write_image(direction, start, (), start=start, end=end, step=None)) == 6
     assert questions(lambda: sweeper.write_point(start, end, 0.5, None)) == 6
+
+
+def test_every_sweep_reads_and_writes_tiles_while_others_are_computed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sweeps._MAX_TILE_PX, "cpu", 16)
+    overlap, size = Overlap(6, monkeypatch), Size(48, 32)
+    start, end, old, step, change = (TensorStore.of(noise(3, 48, 32, seed=seed)) for seed in range(5))
+    sweeper = Sweeper.over(Part.whole(size), 0, 1, start.device, overlap.compute)
+    overlap.watch(start, "read")
+    for written in (end, change):
+        overlap.watch(written, "write")
+    expected = {"read": 6, "compute": 6, "write": 6}
+    sweeper.products(start, [Pair(step, change)], old)
+    assert overlap.begun() == expected
+    sweeper.write_image(Direction(1.0, [], [], -1.0), start, (), start=old, end=end, step=step)
+    assert overlap.begun() == expected
+    sweeper.write_point(start, end, 0.5, None)
+    assert overlap.begun() == expected
 
 
 def numbers(step: Step) -> tuple[object, ...]:
