@@ -1,22 +1,25 @@
 """The engine on a CUDA device: the same numbers as the CPU's, and the same bits from run to run."""
 
-from collections.abc import Mapping
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from networks import make_encoder, make_image
 from torch import Tensor
 
-from pipeline import objective as objectives
 from pipeline.features import Encoder
 from pipeline.geometry import Box, Size
 from pipeline.guidance import normalise
 from pipeline.losses import ContentTerm, GramTerm, Loss
 from pipeline.machine import prepare_machine
 from pipeline.objective import TiledObjective, WholeObjective
-from pipeline.optimiser import Lbfgs, minimise
+from pipeline.optimiser import Lbfgs, minimise, sweeps
 from pipeline.rasters import TensorRaster
 from pipeline.statistics import first_moment, second_moment
 from pipeline.streaming import Streaming
@@ -130,38 +133,60 @@ def test_what_is_read_ahead_and_written_behind_keeps_its_order_on_the_device(tmp
     torch.testing.assert_close(found[0], 20 * values.sin().exp())
 
 
-@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
-@pytest.mark.parametrize("follows", [False, True])
-def test_the_host_waits_for_the_device_at_the_loss_alone(
-    follows: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read, waited = objectives._numbers, []
+@contextmanager
+def waits() -> Iterator[Counter[str]]:
+    """Who reads lists of numbers off the device within the block; any other waiting for it is an error."""
+    found: Counter[str] = Counter()
+    read = Tensor.tolist
 
-    def reading(values: Mapping[str, Tensor]) -> tuple[float, dict[str, float]]:
+    def reading(values: Tensor) -> Any:
+        if values.is_cuda:
+            found[sys._getframe(1).f_code.co_name] += 1
         torch.cuda.set_sync_debug_mode("default")
         try:
-            waited.append(len(values))
             return read(values)
         finally:
             torch.cuda.set_sync_debug_mode("error")
 
-    monkeypatch.setattr(objectives, "_numbers", reading)
-    # All that is made once, with or without waiting.
+    torch.cuda.synchronize()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tensor, "tolist", reading)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            yield found
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
+@pytest.mark.parametrize("follows", [False, True])
+def test_an_evaluation_waits_for_the_device_at_the_loss_alone(follows: bool) -> None:
     judge = objective("cuda", torch.float32, tiled=True, content_weights=(0.5, 2.0))
     image = make_image(SIZE.height, SIZE.width, seed=3, dtype=torch.float32).cuda()
+    # All that is made once, with or without waiting.
     judge.forward(image).gradient()
-    waited.clear()
     gradient = MemoryWorkspace(torch.device("cuda")).new("gradient", 3, SIZE, torch.float32)
-    torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with waits() as found:
         trial = judge.forward(TensorRaster(image), gradient_follows=follows)
         trial.write_gradient(gradient)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    # The content, and two regions at three layers.
-    assert waited == [1 + 3 * 2]
+    assert found == {"_numbers": 1}
     assert trial.loss > 0
+
+
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
+def test_lbfgs_waits_for_the_device_at_losses_and_inner_products_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sweeps._MAX_TILE_PX, "cuda", 32)
+    judge = objective("cuda", torch.float32, tiled=True)
+    image = make_image(SIZE.height, SIZE.width, seed=3, dtype=torch.float32).cuda()
+    minimise(judge, image, Lbfgs(3))
+    with waits() as found:
+        result = minimise(judge, image, Lbfgs(3))
+    assert result.work.iteration == 3
+    # A pair that is not kept asks for its products in vain, and for those without it.
+    assert result.work.gradient_passes <= found.pop("products") <= 2 * result.work.gradient_passes
+    assert found == {"_numbers": result.work.forward_passes}
 
 
 @pytest.mark.parametrize("kind", ["files", "host"])

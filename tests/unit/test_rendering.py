@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from types import SimpleNamespace
+from typing import Any, Literal, cast
 
 import numpy as np
 import pytest
@@ -23,20 +24,23 @@ from safetensors.torch import save_file
 
 from pipeline import canvas, weights
 from pipeline.config.reading import parse
+from pipeline.config.sections import Optimiser
 from pipeline.errors import CheckpointError, InputError, PipelineError
 from pipeline.features import Encoder
 from pipeline.geometry import Size
+from pipeline.groups import Part, StoppedError
 from pipeline.layers import VGG19
 from pipeline.level_plans import LevelPlan
 from pipeline.machine import Machine
 from pipeline.optimiser import Step
 from pipeline.plan import Plan
 from pipeline.planning import resolve
+from pipeline.rasters import Noise
 from pipeline.rendering import optimisation
 from pipeline.rendering.encoding import load_encoder
 from pipeline.rendering.inputs import read_padded, read_targets, save_targets
 from pipeline.rendering.level import LevelFiles, render_level
-from pipeline.rendering.optimisation import Rendered, Run, Stopped
+from pipeline.rendering.optimisation import Rendered, Run, Stopped, Work, optimise
 from pipeline.rendering.record import RenderingRecord, read_record
 from pipeline.targets import StyleStatistics
 
@@ -249,6 +253,22 @@ def test_vectors_in_files_and_on_the_host_give_the_same_bits(tmp_path: Path, net
         np.testing.assert_array_equal(pixels(rendered), image)
         rendered.discard_state()
         assert list((tmp_path / f"state-{number}").iterdir()) == []
+
+
+@pytest.mark.parametrize(("store", "memory"), [("memory", "cuda"), ("host", "cpu")])
+def test_beside_a_gpu_vectors_on_the_host_are_in_its_memory(
+    store: Literal["memory", "host"], memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(device: torch.device, where: torch.device) -> None:
+        assert (device.type, where.type) == ("cuda", memory)
+        raise StoppedError
+
+    monkeypatch.setattr(optimisation, "MemoryWorkspace", made)
+    size = Size(16, 16)
+    work, judgement = Work(16, size, 1, None, 0, store), cast("Any", SimpleNamespace(part=Part.whole(size)))
+    gpu, start = Machine(torch.device("cuda"), torch.float32, 1), Noise(size, 0, torch.device("cpu"))
+    with pytest.raises(StoppedError):
+        optimise(work, judgement, start, quiet(), optimiser=Optimiser(), machine=gpu)
 
 
 def test_tiles_tell_the_share_of_the_work(tmp_path: Path, network: Path) -> None:
