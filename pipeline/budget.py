@@ -22,6 +22,7 @@ from pipeline.tiles import grid, halo_overhead, least_core_px
 SMALLEST_TILE_PX = 128
 _WORTH_FILES = 1.1  # files cost some time of their own
 _MOST_KEPT_TILES = 8
+_MOST_VALUES = 2**31 - 1  # of one feature map: kernels of GPUs that count further are slow, or wrong
 _MIB = 2**20
 PROCESS_MIB = 700
 _STARTER_MIB = 400  # the process that starts those that share a level
@@ -273,7 +274,7 @@ def tiling(
     # What is read at once is read whole by every process: content, start and guidance.
     state_mib += (level.padded.area - padded.area) * (2 * 12 + 4 * channels) / _MIB
     whole_mib = state_mib + padded.area * per_px / _MIB
-    if PROCESS_MIB + whole_mib <= budget_mib:
+    if PROCESS_MIB + whole_mib <= budget_mib and padded.area <= _most_area_px(network):
         return _tiling(strips, demand, _Cut(None, 0, 2.0), "memory", whole_mib)
     # Image, content and guides of one tile are read ahead, and the gradient of another is written behind.
     per_px += 3 * 12 + 2 * 4 * channels
@@ -383,8 +384,10 @@ def _fastest(padded: Size, demand: Demand, room_mib: float, per_px: int, halo_px
     one. Smaller tiles have more halo, but more of them can be kept.
     """
     best: _Cut | None = None
+    most_px = _most_area_px(demand.network)
     for kept in range(_MOST_KEPT_TILES + 1):
-        core = _core_px(room_mib, per_px + kept * demand.kept_bytes_per_px, halo_px)
+        bytes_per_px = per_px + kept * demand.kept_bytes_per_px
+        core = _core_px(min(room_mib * _MIB / bytes_per_px, most_px), halo_px)
         if core < SMALLEST_TILE_PX:
             break
         core = max(SMALLEST_TILE_PX, least_core_px(padded, core, halo_px, STRIDE_PX))
@@ -396,9 +399,15 @@ def _fastest(padded: Size, demand: Demand, room_mib: float, per_px: int, halo_px
     return best
 
 
-def _core_px(room_mib: float, per_px: int, halo_px: int) -> int:
-    """The side of the largest core whose tile fits; below a stride it is 0."""
-    side = math.isqrt(max(0, math.floor(room_mib * _MIB / per_px)))
+def _most_area_px(network: Network) -> int:
+    """The largest area of a tile whose feature maps can all be counted."""
+    widest = max(layer.channels / layer.stride_px**2 for layer in network.architecture.up_to(network.layers))
+    return math.floor(_MOST_VALUES / widest)
+
+
+def _core_px(area_px: float, halo_px: int) -> int:
+    """The side of the largest core whose tile has at most this area; below a stride it is 0."""
+    side = math.isqrt(max(0, math.floor(area_px)))
     return align_down(max(0, side - 2 * halo_px), STRIDE_PX)
 
 
