@@ -19,20 +19,15 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
-from typing import final
 
 import torch
-from benching import Results, anonymous_mib, parser, settle
-from networks import OxfordFormat, make_random_weights
-from torch import Tensor
+from benching import AnonymousPeak, Results, Waves, anonymous_mib, parser, seeded_encoder, settle
 
 from pipeline.budget import Demand, tiling
 from pipeline.config.sections import Network, Optimiser
-from pipeline.features import Encoder
-from pipeline.geometry import Box, Size
+from pipeline.geometry import Size
 from pipeline.layers import VGG16
 from pipeline.losses import ContentTerm, GramTerm, Loss
 from pipeline.objective import TiledObjective
@@ -92,25 +87,25 @@ def _evaluate(megapixels: int, network: Network, folder: Path, dtype: torch.dtyp
     tiles = max(2, round(((megapixels * 1e6) ** 0.5 - around_px) / planned.tile_core_px))
     side_px = tiles * planned.tile_core_px + around_px
     size = Size(side_px, side_px)
-    weights = make_random_weights(VGG16, seed=0, dtype=torch.float32)
-    encoder = Encoder(weights, VGG16, OxfordFormat(), dtype=dtype)
+    cpu = torch.device("cpu")
+    encoder = seeded_encoder(dtype, cpu)
     layers = [VGG16.layer(name) for name in network.style_layers]
     grams = (GramTerm(layer, None, 1.0, torch.eye(layer.channels)) for layer in layers)
     contents = (ContentTerm(VGG16.layer(name)) for name in network.content_layers)
-    workspace = FolderWorkspace(folder, torch.device("cpu"))
+    workspace = FolderWorkspace(folder, cpu)
     objective = TiledObjective(
         encoder,
         Loss((*contents, *grams)),
         size,
         tile_px=planned.tile_core_px,
-        content=_Waves(size, 0.01),
+        content=Waves(size, 0.01, cpu),
         cache_content=False,
         keep_tiles=planned.keep_tiles,
     )
-    image = workspace.hold("image", _Waves(size, 0.02))
+    image = workspace.hold("image", Waves(size, 0.02, cpu))
     gradient = workspace.new("gradient", 3, size, torch.float32)
     before_mib = anonymous_mib()
-    with _Peak() as peak:
+    with AnonymousPeak() as peak:
         started = time.perf_counter()
         objective.forward(image).write_gradient(gradient)
         seconds = time.perf_counter() - started
@@ -122,43 +117,6 @@ def _evaluate(megapixels: int, network: Network, folder: Path, dtype: torch.dtyp
         "before_mib": before_mib,
         "seconds": seconds,
     }
-
-
-@final
-class _Peak:
-    """The largest anonymous memory while the block runs."""
-
-    def __init__(self) -> None:
-        self.mib = 0.0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-
-    def __enter__(self) -> _Peak:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._over.wait(0.1):
-            self.mib = max(self.mib, anonymous_mib())
-
-
-@final
-class _Waves:
-    """An image that is computed where it is read."""
-
-    def __init__(self, size: Size, frequency: float) -> None:
-        self.size = size
-        self._frequency = frequency
-
-    def read(self, box: Box) -> Tensor:
-        """The pixels inside `box`."""
-        rows = torch.arange(box.top, box.bottom).view(1, -1, 1)
-        columns = torch.arange(box.left, box.right).view(1, 1, -1)
-        return (0.5 + 0.5 * torch.sin(self._frequency * (rows + 1.7 * columns))).repeat(3, 1, 1)
 
 
 if __name__ == "__main__":
