@@ -157,9 +157,15 @@ def crop_box(content: Size, crop: Size, focus: tuple[float, float]) -> Box:
 
 
 def _asked(settings: Print, content: Size) -> Size:
-    """The finished print as it was asked for; a side that was not follows from the content's shape."""
+    """The finished print as it was asked for, turned where that is wanted.
+
+    A side that was not asked for follows from the content's shape.
+    """
     width = None if settings.width is None else length_px(settings.width, settings.dpi)
     height = None if settings.height is None else length_px(settings.height, settings.dpi)
+    upright = width is not None and height is not None and height > width
+    if settings.turn and (content.width > content.height if upright else content.height > content.width):
+        width, height = height, width
     if width is None:
         assert height is not None
         width = max(1, round(height * content.width / content.height))

@@ -116,6 +116,12 @@ class Print(PrintFiles):
     height: Length | None = Field(
         None, description="Height of the finished print. Of width and height, one follows from the content."
     )
+    turn: bool = Field(
+        False,
+        description="Width and height change places for a photograph that stands upright where they lie, or "
+        "lies where they stand, so that one print serves photographs of both orientations. A single side "
+        "is that of a print that lies. Panels are not turned: columns stay columns, and widths widths.",
+    )
     dpi: float = Field(300, ge=1, le=10_000, description="Pixels per inch, written into the file.")
     fit: Literal["crop", "pad", "contain"] = Field(
         "crop",

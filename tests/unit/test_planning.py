@@ -626,6 +626,24 @@ def test_what_cannot_fit_is_refused_with_the_largest_that_would(
         planned(one_more)
 
 
+def test_the_largest_print_that_would_fit_is_turned_as_well() -> None:
+    def planned(width: int) -> Plan:
+        sides = {"width": f"{width} px", "height": f"{3 * width} px", "turn": True}
+        own = {"style": "s.png", "levels": None, "print": sides}
+        return plan(own, compute={"disk_budget_gib": 10})
+
+    with pytest.raises(ConfigError) as caught:
+        planned(10_000)
+    line = str(caught.value)
+    # The content lies, and so does what is rendered.
+    assert "level 17321 (10000x30000 px) of a" in line
+    (width, height) = re.findall(r"end at print\.width (\d+) px, print\.height (\d+) px, level", line)[0]
+    assert int(height) == 3 * int(width)
+    assert planned(int(width)).levels[-1].size == Size(int(width), int(height))
+    with pytest.raises(ConfigError, match="disk_budget_gib"):
+        planned(int(width) + 1)
+
+
 def test_where_nothing_fits_no_size_is_named() -> None:
     with pytest.raises(ConfigError) as caught:
         plan({"style": "s.png"}, compute={"disk_budget_gib": 0.001})

@@ -50,6 +50,39 @@ def test_sizes_to_the_pixel(settings: dict[str, Any], file: str, trim: str, crop
     assert sides(laid_out(**settings)) == (file, trim, crop)
 
 
+@pytest.mark.parametrize(
+    ("settings", "lying", "upright"),
+    [
+        ({"width": "300 px", "height": "200 px"}, "200x300", "300x200"),
+        ({"width": "200 px", "height": "300 px"}, "200x300", "300x200"),
+        # One side alone is that of a print that lies; of 3:2, 300 px are as wide as 200 px are high.
+        ({"width": "300 px"}, "200x300", "300x200"),
+        ({"height": "200 px"}, "200x300", "300x200"),
+        ({"width": "300 px", "height": "100 px", "fit": "contain"}, "100x150", "150x100"),
+        ({"width": "200 px", "height": "200 px"}, "200x200", "200x200"),
+    ],
+)
+def test_a_print_is_turned_with_its_content(settings: dict[str, Any], lying: str, upright: str) -> None:
+    contents = (LANDSCAPE, Size(3000, 2000))
+    found = [str(laid_out(content, **settings, turn=True).sheet.trim.size) for content in contents]
+    assert found == [lying, upright]
+
+
+@pytest.mark.parametrize("settings", [{"width": "200 px", "height": "300 px"}, {"height": "300 px"}])
+def test_a_print_is_as_written_for_a_square_content_or_where_it_is_not_turned(
+    settings: dict[str, Any],
+) -> None:
+    square = Size(900, 900)
+    assert laid_out(square, **settings, turn=True) == laid_out(square, **settings)
+    assert laid_out(**settings).sheet.trim.size.height == 300
+
+
+def test_panels_are_not_turned() -> None:
+    settings: dict[str, Any] = {"width": "300 px", "height": "200 px", "panels": {"columns": 2}}
+    boxes = [panel.t_box for panel in laid_out(Size(3000, 2000), **settings, turn=True).panels]
+    assert boxes == [Box(0, 0, 300, 100), Box(0, 100, 300, 200)]
+
+
 def test_a_picture_fills_the_print_and_its_bleed() -> None:
     sheet = laid_out(width="420 mm", height="594 mm", bleed="3 mm").sheet
     assert sheet.trim == Box(35, 35, 7051, 4996)
