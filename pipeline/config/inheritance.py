@@ -15,8 +15,7 @@ def merged(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
     below = dict(inherited)
     if _given(own, "style", "regions"):
         below = _without(below, "style", "regions")
-    own_print = own.get("print")
-    gives_side = isinstance(own_print, Mapping) and _given(own_print, "width", "height")
+    gives_side = gives_print_size(own)
     if gives_side:
         below = _without(below, "levels")
     # `auto` asks for the levels that a print size implies, an inherited one as well.
@@ -24,6 +23,12 @@ def merged(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
     if (gives_side or gives_levels) and isinstance(below.get("print"), Mapping):
         below["print"] = _without(below["print"], "width", "height")
     return overlaid(below, own)
+
+
+def gives_print_size(settings: Mapping[str, Any]) -> bool:
+    """Whether the settings say how large the print is."""
+    printed = settings.get("print")
+    return isinstance(printed, Mapping) and _given(printed, "width", "height")
 
 
 def overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from pipeline.config.collections import Place, with_collections
 from pipeline.config.controls import as_list
-from pipeline.config.inheritance import merged, overlaid
+from pipeline.config.inheritance import gives_print_size, merged, overlaid
 from pipeline.config.mistakes import as_error, shown
 from pipeline.config.models import Config, Defaults
 from pipeline.config.plain import SaidTwiceError, plain_values
@@ -34,7 +34,7 @@ def parse_with_places(raw: Any, where: str) -> tuple[Config, Mapping[str, Place]
     if not isinstance(raw, Mapping):
         raise ConfigError(where, expected="a mapping with `artworks`", found=shown(raw))
     given = raw.get("defaults") or {}
-    inherited = _with_presets(given) if isinstance(given, Mapping) else given
+    inherited = _completed({}, given) if isinstance(given, Mapping) else given
     try:
         Defaults.model_validate(inherited)
     except ValidationError as error:
@@ -108,15 +108,21 @@ def _with_defaults(raw: Mapping[str, Any], inherited: Mapping[str, Any], where: 
             raise ConfigError(
                 f"{where}: artworks", expected="names", found=shown(name), fix="Put the name in quotes"
             )
-        complete[str(name)] = merged(inherited, _with_presets(own)) if isinstance(own, Mapping) else own
+        complete[str(name)] = _completed(inherited, own) if isinstance(own, Mapping) else own
     return {**raw, "artworks": complete}
 
 
-def _with_presets(own: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The settings over those of the presets they name; an unknown name is left to the check."""
+def _completed(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings over those of the presets they name, and these over what is inherited.
+
+    An unknown preset is left to the check.
+    """
     names = as_list(own.get("preset"))
-    settings: Mapping[str, Any] = {}
+    settings: dict[str, Any] = {}
     for name in names if isinstance(names, list | tuple) else ():
         preset = presets().get(name) if isinstance(name, str) else None
         settings = overlaid(settings, preset.settings) if preset is not None else settings
-    return merged(settings, own)
+    # Only levels that the settings themselves give displace an inherited print size.
+    if gives_print_size(merged(inherited, own)):
+        settings.pop("levels", None)
+    return merged(inherited, merged(settings, own))

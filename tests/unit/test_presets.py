@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,3 +111,38 @@ def test_a_preset_among_the_defaults_lies_below_them() -> None:
 def test_a_print_size_displaces_a_presets_levels() -> None:
     found = artwork(preset="original", print={"width": "20 cm"})
     assert (found.levels, found.iterations) == (None, (500, 200))
+
+
+INHERITED: dict[str, Any] = {"print": {"width": "60 cm", "dpi": 150}}
+
+
+@pytest.mark.parametrize("name", presets())
+def test_an_inherited_print_size_displaces_a_presets_levels(name: str) -> None:
+    found = artwork(INHERITED, preset=name)
+    assert (found.levels, found.print.width, found.print.dpi) == (None, "60 cm", 150)
+
+
+@pytest.mark.parametrize(
+    ("own", "levels", "width"),
+    [
+        ({"levels": [256]}, (256,), None),
+        ({"levels": "auto"}, (), "60 cm"),
+        ({"print": {"width": "20 cm"}}, (), "20 cm"),
+        ({"print": None}, (512, 1024), None),
+        ({"print": {"width": None}}, (512, 1024), None),
+    ],
+)
+def test_what_the_artwork_itself_says_displaces_an_inherited_print_size(
+    own: dict[str, Any], levels: tuple[int, ...], width: str | None
+) -> None:
+    found = artwork(INHERITED, preset="original", **own)
+    assert (tuple(level.px for level in found.levels or ()), found.print.width) == (levels, width)
+
+
+def test_artworks_of_sheets_and_combinations_keep_an_inherited_print_size_too(tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text("name,content,preset\nrow,c.png,original\n")
+    combine = {"contents": {"c": "c.png"}, "settings": {"paper": {"preset": "original"}}}
+    raw = {"defaults": {"style": "s.png", **INHERITED}, "sheet": str(sheet), "combine": combine}
+    found = parse(raw).artworks
+    assert {name: each.print.width for name, each in found.items()} == {"row": "60 cm", "c-paper": "60 cm"}
