@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, final
 
-from pipeline.config.collections import Place, placed
+from pipeline.config.collections import placed
 from pipeline.config.models import Config, WeightsSource
-from pipeline.config.reading import parse_with_places, read_yaml
+from pipeline.config.reading import Parsed, parse_whole, read_yaml
 from pipeline.errors import ConfigError, InputError, PipelineError, UnfitError
 from pipeline.geometry import Size
 from pipeline.headers import HeaderCache
@@ -45,6 +45,7 @@ class Collection:
         plans: The plan of each artwork that can be made, by name.
         refused: Why each of the others cannot: the line for its user, by name.
         sizes: Of the users' images and of their crops, by key.
+        warnings: What the configuration's writer should know, a line each.
     """
 
     config: Config
@@ -62,6 +63,7 @@ class Collection:
     targets: Mapping[str, TargetPlan]
     networks: Mapping[str, NetworkPlan]
     weights: Mapping[str, WeightsSource | None]
+    warnings: tuple[str, ...]
 
     @property
     def results(self) -> str:
@@ -108,7 +110,7 @@ def resolve_collection(raw: Any, size_of: Callable[[Path], Size], where: str = "
     Raises:
         PipelineError: Anything in the configuration is wrong, or with the images of every artwork.
     """
-    return _resolved(*parse_with_places(raw, where), size_of, where)
+    return _resolved(parse_whole(raw, where), size_of, where)
 
 
 def open_collection(
@@ -130,13 +132,14 @@ def open_collection(
         # The workflow has read them already, but says nothing of a key that stands twice.
         read_yaml(file)
     where = ", ".join(str(file) for file in files) or "the configuration"
-    config, places = parse_with_places(raw, where)
+    parsed = parse_whole(raw, where)
+    config = parsed.config
     results = _check_folder(config.results_dir, f"{where}: results_dir")
     if to_write:
         _check_writable(results, f"{where}: results_dir")
     _check_folder(config.resources_dir, f"{where}: resources_dir")
     headers = HeaderCache(header_cache, config.resources_dir / "demo")
-    collection = _resolved(config, places, headers.size_of, where)
+    collection = _resolved(parsed, headers.size_of, where)
     headers.save()
     return collection
 
@@ -169,15 +172,14 @@ def _from_here(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _resolved(
-    config: Config, places: Mapping[str, Place], size_of: Callable[[Path], Size], where: str
-) -> Collection:
+def _resolved(parsed: Parsed, size_of: Callable[[Path], Size], where: str) -> Collection:
     """The collection, without the artworks whose files are missing, or unfit for what is asked of them.
 
     Raises:
         ConfigError: The configuration says something that cannot be, whatever the images.
         InputError, UnfitError: The files of every artwork are missing or unfit: the first one's mistake.
     """
+    config, places = parsed.config, parsed.places
     plans: dict[str, Plan] = {}
     refused: dict[str, InputError] = {}
     mistakes: list[PipelineError] = []
@@ -197,7 +199,7 @@ def _resolved(
     if not plans:
         raise mistakes[0]
     sizes = {key: seen(path) for plan in plans.values() for key, path in plan.sources.items()}
-    return gathered(config, plans, refused, sizes, losses)
+    return gathered(config, plans, refused, sizes, losses, warnings=parsed.warnings)
 
 
 def gathered(
@@ -206,6 +208,8 @@ def gathered(
     refused: Mapping[str, InputError],
     sizes: Mapping[str, Size],
     weights: Mapping[str, WeightsSource | None],
+    *,
+    warnings: tuple[str, ...] = (),
 ) -> Collection:
     """The collection of artworks that are planned already.
 
@@ -215,6 +219,7 @@ def gathered(
         refused: Why other artworks have none, by name.
         sizes: Of the users' images, by key.
         weights: Model files that no plan has, and where the user has them from.
+        warnings: What the configuration's writer should know.
     """
     known = _Plans(plans, refused)
     return Collection(
@@ -234,4 +239,5 @@ def gathered(
         networks={key: network for plan in known.values() for key, network in plan.networks.items()},
         weights={name: source for plan in known.values() for name, source in plan.weights.items()}
         | {**weights},
+        warnings=warnings,
     )

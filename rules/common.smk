@@ -41,6 +41,8 @@ if COLLECTION is None:
         raise WorkflowError(str(error)) from None
 
 if workflow.is_main_process:
+    for line in COLLECTION.warnings:
+        logger.warning(line)
     for line in COLLECTION.refusals(on_demand=False).values():
         logger.error(f"{line} The other artworks go on.")
     for name, line in COLLECTION.refusals(on_demand=True).items():

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.config.collections import Place, placed
+from pipeline.config.collections import placed
 from pipeline.config.models import Config
-from pipeline.config.reading import parse_with_places, read_yaml, read_yaml_text
+from pipeline.config.reading import Parsed, parse_whole, read_yaml, read_yaml_text
 from pipeline.console import say
 from pipeline.errors import ConfigError, InputError, PipelineError, ResourceError
 from pipeline.files import write_text
@@ -46,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Runs the command."""
     where = "config.yaml" if arguments.config == "-" else arguments.config
-    config, places = _config(arguments.config)
+    parsed = _parsed(arguments.config)
+    config, places = parsed.config, parsed.places
     if arguments.output is not None and arguments.artwork is None:
         raise InputError("--output", expected="--artwork NAME beside it", found="no artwork")
     if arguments.output is not None and arguments.probe:
@@ -66,6 +67,8 @@ def run(arguments: argparse.Namespace) -> None:
             say(f"warning: {warning}")
         write_text(arguments.output, plan.model_dump_json(indent=2) + "\n")
         return
+    for warning in parsed.warnings:
+        say(f"warning: {warning}")
     plans, mistakes = [], []
     for name in names:
         try:
@@ -98,11 +101,10 @@ def _show(plans: Sequence[Plan], config: Config, *, probe: bool) -> None:
     sys.stdout.write(f"{LEGEND}\n")
 
 
-def _config(where: str) -> tuple[Config, Mapping[str, Place]]:
-    """The configuration, and where its artworks were written."""
+def _parsed(where: str) -> Parsed:
     if where != "-":
-        return parse_with_places(read_yaml(Path(where)), where)
-    return parse_with_places(read_yaml_text(sys.stdin.read(), "standard input"), "config.yaml")
+        return parse_whole(read_yaml(Path(where)), where)
+    return parse_whole(read_yaml_text(sys.stdin.read(), "standard input"), "config.yaml")
 
 
 def _check_disk(plan: Plan, config: Config, size_of: SizeOf) -> None:

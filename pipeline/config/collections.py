@@ -6,7 +6,7 @@ What is found here becomes plain entries of `artworks`, so nothing behind the co
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,24 @@ from pipeline.config.sheets import CONTENT, read_sheet
 from pipeline.errors import ConfigError, InputError
 
 _IMAGES = {".avif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+_UNREAD = {
+    *(".bmp", ".gif", ".heic", ".heif", ".jp2", ".jxl"),
+    *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"),
+}
+"""Endings of images that folders and patterns do not give."""
+_KINDS = ", ".join(sorted(_IMAGES))
 _WILDCARDS = frozenset("*?[")
 
 Place = Callable[[Sequence[object]], str]
 """Where an artwork's key was written, from the keys below the artwork's name."""
 
 
-def with_collections(raw: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], dict[str, Place]]:
+def with_collections(
+    raw: Mapping[str, Any], where: str
+) -> tuple[Mapping[str, Any], dict[str, Place], tuple[str, ...]]:
     """The configuration with its sheets and combinations written out as artworks, and where those come from.
+
+    Warnings, a line each, come last.
 
     An artwork of the configuration without a content of its own changes the one of that name in a sheet or a
     combination: what it says stands above.
@@ -38,9 +48,10 @@ def with_collections(raw: Mapping[str, Any], where: str) -> tuple[Mapping[str, A
         ConfigError: Something in a sheet or a combination cannot be; two artworks have one name.
     """
     if raw.get(SHEET) is None and raw.get(COMBINE) is None:
-        return raw, {}
+        return raw, {}, ()
+    unread: set[str] = set()
     made: dict[str, tuple[Mapping[str, Any], Place]] = {}
-    for name, settings, place in (*_from_sheets(raw, where), *_from_combinations(raw, where)):
+    for name, settings, place in (*_from_sheets(raw, where), *_from_combinations(raw, where, unread)):
         if name in made:
             raise ConfigError(
                 place([]),
@@ -70,9 +81,11 @@ def with_collections(raw: Mapping[str, Any], where: str) -> tuple[Mapping[str, A
                 expected="another name, or settings without a content that change the artwork of that name",
                 found=f"{found} beside that of {places[str(name)]([])}",
             )
-    return {key: value for key, value in raw.items() if key not in (SHEET, COMBINE)} | {
-        "artworks": artworks
-    }, places
+    return (
+        {key: value for key, value in raw.items() if key not in (SHEET, COMBINE)} | {"artworks": artworks},
+        places,
+        tuple(_left_out(unread, where)),
+    )
 
 
 def placed(line: str, name: str, places: Mapping[str, Place], where: str) -> str:
@@ -100,7 +113,10 @@ def _from_sheets(raw: Mapping[str, Any], where: str) -> Iterator[tuple[str, Mapp
             yield row.name, row.settings, row.place
 
 
-def _from_combinations(raw: Mapping[str, Any], where: str) -> Iterator[tuple[str, Mapping[str, Any], Place]]:
+def _from_combinations(
+    raw: Mapping[str, Any], where: str, unread: set[str]
+) -> Iterator[tuple[str, Mapping[str, Any], Place]]:
+    """The artworks of all combinations; `unread` takes the images that folders and patterns do not give."""
     given = raw.get(COMBINE)
     several = isinstance(given, list)
     for index, part in enumerate(given if isinstance(given, list) else [] if given is None else [given]):
@@ -109,13 +125,15 @@ def _from_combinations(raw: Mapping[str, Any], where: str) -> Iterator[tuple[str
             combine = Combine.model_validate(part)
         except ValidationError as error:
             raise as_error(error, part, where, key) from None
-        yield from _combined(combine, f"{where}: {'.'.join(key)}")
+        yield from _combined(combine, f"{where}: {'.'.join(key)}", unread)
 
 
-def _combined(combine: Combine, where: str) -> Iterator[tuple[str, Mapping[str, Any], Place]]:
+def _combined(
+    combine: Combine, where: str, unread: set[str]
+) -> Iterator[tuple[str, Mapping[str, Any], Place]]:
     """Every combination that is wanted, the contents in the outer loop."""
-    contents = _parts(combine.contents, CONTENT, f"{where}.contents")
-    styles = _parts(combine.styles, "style", f"{where}.styles") if combine.styles else {"": {}}
+    contents = _parts(combine.contents, CONTENT, f"{where}.contents", unread)
+    styles = _parts(combine.styles, "style", f"{where}.styles", unread) if combine.styles else {"": {}}
     for name in combine.settings:
         check_name(name, f"{where}.settings")
     unwanted = dict.fromkeys(combine.exclude, False)
@@ -132,7 +150,7 @@ def _combined(combine: Combine, where: str) -> Iterator[tuple[str, Mapping[str, 
             raise ConfigError(f"{where}.exclude", expected="names of combinations", found=repr(name))
 
 
-def _parts(given: Images, key: str, where: str) -> dict[str, Mapping[str, Any]]:
+def _parts(given: Images, key: str, where: str, unread: set[str]) -> dict[str, Mapping[str, Any]]:
     """Settings by name: of each image, or as they are written."""
     found: dict[str, Mapping[str, Any]] = {}
     if isinstance(given, dict):
@@ -144,7 +162,7 @@ def _parts(given: Images, key: str, where: str) -> dict[str, Mapping[str, Any]]:
         return found
     files: dict[str, str] = {}
     for word in as_list(given):
-        for file in _files(word, where):
+        for file in _files(word, where, unread):
             name = name_from(Path(file), where)
             if name in found and files[name] != file:
                 raise ConfigError(
@@ -161,28 +179,33 @@ def _is_path(value: object) -> bool:
     return isinstance(value, str) and value != "" and "\0" not in value
 
 
-def _files(word: str, where: str) -> list[str]:
+def _files(word: str, where: str, unread: set[str]) -> list[str]:
     """The images that a path, a folder or a pattern stands for, by name."""
     try:
-        return _looked_up(word, where)
+        return _looked_up(word, where, unread)
     except OSError as error:
         found = f"{word}: {(error.strerror or str(error)).lower()}"
         raise InputError(where, expected="images and folders that can be looked at", found=found) from None
 
 
-def _looked_up(word: str, where: str) -> list[str]:
+def _looked_up(word: str, where: str, unread: set[str]) -> list[str]:
     folder = Path(word)
     if folder.is_dir():
-        found = [file.as_posix() for file in folder.iterdir() if _is_image(file)]
-        if not found:
-            raise ConfigError(where, expected="a folder of images", found=f"none in {word}")
+        files = [file.as_posix() for file in folder.iterdir()]
+        expected, place = "a folder of images", "in"
     elif _WILDCARDS.isdisjoint(word) or folder.exists():
         # Whether it is there is asked where images are looked at.
         return [word]
     else:
-        found = [file for file in glob.glob(word, recursive=True) if _is_image(Path(file))]  # noqa: PTH207 - as written
-        if not found:
-            raise ConfigError(where, expected="a pattern that images have", found=f"none for {word}")
+        files = glob.glob(word, recursive=True)  # noqa: PTH207 - as written
+        expected, place = "a pattern that images have", "for"
+    found = [file for file in files if _is_file(file, _IMAGES)]
+    if not found:
+        raise ConfigError(where, expected=f"{expected} ({_KINDS})", found=f"none {place} {word}")
+    # Many cameras write a raw file and a JPEG: the photograph is there.
+    stems = {Path(file).with_suffix("") for file in found}
+    others = (file for file in files if _is_file(file, _UNREAD))
+    unread.update(file for file in others if Path(file).with_suffix("") not in stems)
     for file in found:
         try:
             file.encode()
@@ -194,8 +217,21 @@ def _looked_up(word: str, where: str) -> list[str]:
     return sorted(found)
 
 
-def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in _IMAGES and not file.name.startswith(".") and file.is_file()
+def _is_file(name: str, endings: Set[str]) -> bool:
+    """Whether it is a file with one of these endings, and not hidden."""
+    file = Path(name)
+    return file.suffix.lower() in endings and not file.name.startswith(".") and file.is_file()
+
+
+def _left_out(unread: Set[str], where: str) -> Iterator[str]:
+    """One warning for all images that folders and patterns do not give, if there are any."""
+    if unread:
+        # A log takes no name that is no UTF-8.
+        first = min(unread).encode(errors="replace").decode()
+        yield (
+            f"{where}: {COMBINE}: folders and patterns give {_KINDS}; images of other kinds are left "
+            f"out: {len(unread)}, the first {first}"
+        )
 
 
 def _at(place: str) -> Place:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import yaml
 from pydantic import ValidationError
@@ -19,6 +20,22 @@ from pipeline.config.presets import presets
 from pipeline.errors import ConfigError, InputError
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A configuration, and what was seen while it was written out.
+
+    Attributes:
+        config: The configuration.
+        places: Where those artworks were written that a sheet or a combination made.
+        warnings: What its writer should know, a line each.
+    """
+
+    config: Config
+    places: Mapping[str, Place]
+    warnings: tuple[str, ...]
+
+
 def parse(raw: Any, where: str = "config.yaml") -> Config:
     """The configuration that `raw` (parsed YAML or JSON) describes, with every artwork written out.
 
@@ -26,11 +43,11 @@ def parse(raw: Any, where: str = "config.yaml") -> Config:
         InputError: A sheet that it names cannot be read.
         ConfigError: The first thing that is wrong, with the key it stands at, or the sheet's row and column.
     """
-    return parse_with_places(raw, where)[0]
+    return parse_whole(raw, where).config
 
 
-def parse_with_places(raw: Any, where: str) -> tuple[Config, Mapping[str, Place]]:
-    """As `parse`, and where those artworks were written that a sheet or a combination made."""
+def parse_whole(raw: Any, where: str) -> Parsed:
+    """As `parse`, with what is known beside the configuration."""
     if not isinstance(raw, Mapping):
         raise ConfigError(where, expected="a mapping with `artworks`", found=shown(raw))
     given = raw.get("defaults") or {}
@@ -39,10 +56,10 @@ def parse_with_places(raw: Any, where: str) -> tuple[Config, Mapping[str, Place]
         Defaults.model_validate(inherited)
     except ValidationError as error:
         raise as_error(error, inherited, where, ("defaults",)) from None
-    raw, places = with_collections(raw, where)
+    raw, places, warnings = with_collections(raw, where)
     complete = _with_defaults(raw, inherited, where)
     try:
-        return Config.model_validate(complete), places
+        return Parsed(Config.model_validate(complete), places, warnings)
     except ValidationError as error:
         raise as_error(error, complete, where, places=places) from None
 

@@ -122,6 +122,16 @@ def test_bad_artworks_do_not_hide_the_plans_of_the_others(impasto: Impasto) -> N
     ]
 
 
+def test_images_that_a_combination_leaves_out_are_told(impasto: Impasto) -> None:
+    write_inputs(impasto.folder, {**CONFIG, "combine": {"contents": "*", "styles": "style.png"}})
+    (impasto.folder / "IMG_1.HEIC").touch()
+    (line,) = impasto.works("plan").said
+    assert line.startswith(
+        "warning: config.yaml: combine: folders and patterns give .avif, .jpeg, .jpg, .png, "
+    )
+    assert line.endswith("; images of other kinds are left out: 1, the first IMG_1.HEIC")
+
+
 def test_the_configuration_may_come_from_standard_input(impasto: Impasto) -> None:
     write_inputs(impasto.folder)
     (impasto.folder / "config.yaml").unlink()

@@ -13,8 +13,10 @@ import pytest
 
 from pipeline.config.models import Config
 from pipeline.config.naming import plain_name
-from pipeline.config.reading import parse
+from pipeline.config.reading import parse, parse_whole
 from pipeline.errors import ConfigError, InputError
+
+KINDS = ".avif, .jpeg, .jpg, .png, .tif, .tiff, .webp"
 
 
 def combined(combine: Any, **more: Any) -> Config:
@@ -69,7 +71,10 @@ def test_folders_and_patterns_in_the_order_of_their_names(
     assert list(combined({"contents": "p/**/*"}, defaults=style).artworks) == ["a", "c", "b"]
     assert list(combined({"contents": ["p/c.*", "q/[1].png"]}, defaults=style).artworks) == ["c", "1"]
     for pattern, line in [
-        ("p/*.tif", "combine.contents: expected a pattern that images have; found none for p/*.tif."),
+        (
+            "p/*.tif",
+            f"combine.contents: expected a pattern that images have ({KINDS}); found none for p/*.tif.",
+        ),
         ("p/deep/..", None),
     ]:
         if line is None:
@@ -79,8 +84,38 @@ def test_folders_and_patterns_in_the_order_of_their_names(
             combined({"contents": pattern}, defaults=style)
         assert str(caught.value).endswith(line)
     Path("empty").mkdir()
-    with pytest.raises(ConfigError, match="expected a folder of images; found none in empty"):
+    with pytest.raises(ConfigError) as caught:
         combined({"contents": "empty"}, defaults=style)
+    assert f"expected a folder of images ({KINDS}); found none in empty." in str(caught.value)
+
+
+def test_images_of_other_kinds_are_counted_in_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # A raw file beside its JPEG is not missed; nor is what is no image, hidden, or in a folder not looked into.
+    for name in (
+        "p/a.jpg",
+        "p/a.CR2",
+        "p/b.HEIC",
+        "p/c.nef",
+        "p/._b.HEIC",
+        "p/b.txt",
+        "p/deep/d.gif",
+        "s/s.png",
+    ):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    Path("p/e.gif").mkdir()
+
+    def warned(contents: Any) -> tuple[str, ...]:
+        raw = {"combine": {"contents": contents, "styles": "s"}}
+        return parse_whole(raw, "mine.yaml").warnings
+
+    said = f"mine.yaml: combine: folders and patterns give {KINDS}; images of other kinds are left out: "
+    assert warned("p") == warned(["p", "p/*"]) == (f"{said}2, the first p/b.HEIC",)
+    assert warned(["p/**/*", "s"]) == (f"{said}3, the first p/b.HEIC",)
+    assert warned("p/*.jpg") == warned({"b": "p/b.HEIC"}) == ()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems take no such name")

@@ -31,6 +31,9 @@ def test_a_damaged_or_missing_picture_fails_in_one_line_and_once_mended_the_run_
     config["artworks"]["gone"] = {"content": "inputs/gone.png", "style": "inputs/style.png"}
     config["artworks"]["later"] = {**config["artworks"]["gone"], "on_demand": True}
     config["artworks"]["silent"] = config["artworks"]["scene"]
+    # Of a combination without artworks: what its pattern leaves out is told.
+    (warm.folder / "inputs/other-1.heic").touch()
+    config["combine"] = {"contents": "inputs/other*", "exclude": "other"}
     warm.configure(config)
     # A job that ends before it has opened its log, as on a node that cannot start it.
     node = warm.folder / "node.sh"
@@ -44,6 +47,8 @@ def test_a_damaged_or_missing_picture_fails_in_one_line_and_once_mended_the_run_
     assert told.startswith(f"{gone} The other artworks go on.", told.index(gone))
     later = gone.replace("artworks.gone", "artworks.later")
     assert f"{later} later is made on demand alone: nothing else waits for it." in told
+    # Once, and not by each job's process.
+    assert told.count("images of other kinds are left out: 1, the first inputs/other-1.heic\n") == 1
     assert not (warm.folder / "results/logs/later").exists()
     assert f"impasto plan: {gone}" in (warm.folder / "results/logs/gone/plan.log").read_text()
     assert {path.parent.name for path in warm.folder.glob("results/*/plan.json")} == {"halves", "scene"}
