@@ -6,7 +6,7 @@ No line is wider than 100 characters, whatever the numbers; names of files may m
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline.budget import computed_share, evaluations, tile_grid
 from pipeline.config.sections import Optimiser
@@ -70,9 +70,48 @@ def named_rows(plan: Plan) -> dict[str, BudgetedPlan]:
 
     Levels have their own names; mixtures are `mix` and a number, the smallest first.
     """
-    mixes = sorted(plan.mixes.items(), key=lambda item: (item[1].size.area, item[0]))
-    rows: dict[str, BudgetedPlan] = {f"mix {number}": mix for number, (_, mix) in enumerate(mixes, start=1)}
+    rows: dict[str, BudgetedPlan] = {
+        f"mix {number}": plan.mixes[key] for number, key in enumerate(_mix_keys(plan), start=1)
+    }
     return rows | {str(level.level_px): level for level in plan.levels}
+
+
+def sum_line(plans: Sequence[Plan], asked: int, seconds: Sequence[Mapping[str, float]]) -> str:
+    """What a collection comes to, in a line.
+
+    Args:
+        plans: Of the artworks that can be made.
+        asked: How many artworks there are.
+        seconds: For each plan an estimate for each of its rows, in their order; none leaves the time out.
+    """
+    parts = [
+        f"{_megapixels(sum(plan.levels[-1].size.area for plan in plans))} MP in top levels",
+        # What artworks share counts for each of them.
+        f"at most {data_size(sum(plan.kept_mib for plan in plans))} stay",
+    ]
+    if seconds:
+        # A mixture is made once for all artworks that use it.
+        once = {
+            key: each
+            for plan, estimates in zip(plans, seconds, strict=True)
+            for key, each in zip(_row_keys(plan), estimates.values(), strict=True)
+        }
+        parts.append(f"{duration(sum(once.values()))} to render")
+    return f"{len(plans)} of {asked} artworks can be made: {'; '.join(parts)}"
+
+
+def _mix_keys(plan: Plan) -> list[str]:
+    return sorted(plan.mixes, key=lambda key: (plan.mixes[key].size.area, key))
+
+
+def _row_keys(plan: Plan) -> list[str]:
+    """Of all rows, in their order: equal for what artworks share."""
+    return [*_mix_keys(plan), *(f"{plan.artwork}/{level.level_px}" for level in plan.levels)]
+
+
+def _megapixels(area: int) -> str:
+    megapixels = area / 1e6
+    return f"{megapixels:.2f}" if megapixels < 9.995 else f"{megapixels:.0f}"
 
 
 def duration(seconds: float) -> str:
@@ -133,11 +172,10 @@ def _cells(name: str, row: BudgetedPlan, optimiser: Optimiser) -> tuple[str, ...
     rows, columns = tile_grid(padded, row.tile_core_px, row.halo_px)
     computed = computed_share(padded, row.network, row.tile_core_px, row.halo_px)
     whole = row.tile_core_px is None
-    megapixels = row.size.area / 1e6
     return (
         name,
         str(row.size),
-        f"{megapixels:.2f}" if megapixels < 9.995 else f"{megapixels:.0f}",
+        _megapixels(row.size.area),
         "whole" if whole else f"{rows}x{columns}",
         "" if whole else f"{row.tile_core_px}+{row.halo_px}",
         "" if whole else f"{computed - 1:.0%}",

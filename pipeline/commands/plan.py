@@ -18,7 +18,7 @@ from pipeline.files import write_text
 from pipeline.headers import HeaderCache
 from pipeline.inspection import SeenFiles, SizeOf
 from pipeline.plan import Plan
-from pipeline.plan_table import LEGEND, data_size, named_rows, table
+from pipeline.plan_table import LEGEND, data_size, named_rows, sum_line, table
 from pipeline.planning import largest_ending, resolve
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ def run(arguments: argparse.Namespace) -> None:
         except PipelineError as error:
             mistakes.append(InputError.stating(placed(str(error), name, places, where)))
     if plans:
-        _show(plans, config, probe=arguments.probe)
+        seconds = _show(plans, config, probe=arguments.probe)
+        if len(names) > 1:
+            sys.stdout.write(f"\n{sum_line(plans, len(names), seconds)}\n")
     if mistakes:
         # The last one ends the command.
         for mistake in mistakes[:-1]:
@@ -86,12 +88,14 @@ def run(arguments: argparse.Namespace) -> None:
         raise mistakes[-1]
 
 
-def _show(plans: Sequence[Plan], config: Config, *, probe: bool) -> None:
-    """Writes each plan's table, with estimates when they are wanted."""
+def _show(plans: Sequence[Plan], config: Config, *, probe: bool) -> list[dict[str, float]]:
+    """Writes each plan's table, with estimates when they are wanted: the seconds of each plan's rows."""
     paces: dict[str, Pace] = {}
+    seconds = []
     for plan in plans:
         if probe:
             estimates, basis = _estimates(plan, config.resources_dir / "weights", paces)
+            seconds.append(estimates)
             lines = [table(plan, estimates), *(f"  {line}" for line in basis)]
         else:
             lines = [table(plan)]
@@ -99,6 +103,7 @@ def _show(plans: Sequence[Plan], config: Config, *, probe: bool) -> None:
         sys.stdout.write("\n".join(lines) + "\n\n")
         sys.stdout.flush()
     sys.stdout.write(f"{LEGEND}\n")
+    return seconds
 
 
 def _parsed(where: str) -> Parsed:

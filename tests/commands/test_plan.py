@@ -12,6 +12,8 @@ from pictures import broken_pictures, gradient, save
 from running import Impasto
 from tiny_artwork import CONFIG, write_inputs
 
+from pipeline.plan_table import LEGEND
+
 
 def changed(path: str, value: Any) -> dict[str, Any]:
     """`CONFIG` with the value at a dotted path replaced; a list's items are numbered."""
@@ -48,19 +50,23 @@ def test_without_an_output_it_prints_a_table(impasto: Impasto) -> None:
     assert lowest.split()[:2] == ["64", "72x57"]
     assert highest.split()[:2] == ["80", "89x72"]
     assert [line for line in rest if line.startswith("  disk: at most ")]
+    # Its last line: one artwork is not summed up.
+    assert done.printed.splitlines()[-1] == LEGEND.splitlines()[-1]
     assert max(len(line) for line in done.printed.splitlines() if "  warning: " not in line) <= 100
 
 
 def test_a_probe_estimates_the_time_and_says_what_from(impasto: Impasto) -> None:
-    write_inputs(impasto.folder)
+    write_inputs(impasto.folder, changed("artworks.other", CONFIG["artworks"]["halves"]))
     done = impasto.works("plan", "--probe")
-    _, header, lowest, highest, *rest = done.printed.splitlines()
+    _, header, lowest, highest, *rest = done.printed.partition("\n\n")[0].splitlines()
     assert header.split()[-1] == "time"
     assert lowest.split()[-1] == highest.split()[-1] == "s"
     (basis,) = [line for line in rest if line.startswith("  time: scaled by pixels")]
     # Neither size is as large as the piece that is measured of a larger one.
     assert basis.endswith("from 80x64 px, 96x80 px with random weights, which took")
     assert max(len(line) for line in done.printed.splitlines() if "  warning: " not in line) <= 100
+    last = done.printed.splitlines()[-1]
+    assert re.fullmatch(r"2 of 2 artworks can be made: .* stay; \d+ s to render", last)
 
 
 def test_warnings_are_told_beside_the_file(impasto: Impasto) -> None:
@@ -115,6 +121,8 @@ def test_bad_artworks_do_not_hide_the_plans_of_the_others(impasto: Impasto) -> N
     done = impasto.run("plan")
     assert done.returncode == 2
     assert done.stdout.startswith("halves: content.png\n")
+    last = done.stdout.splitlines()[-1]
+    assert re.fullmatch(r"1 of 3 artworks can be made: 0\.01 MP in top levels; at most \S+ MiB stay", last)
     said = "expected an image file; found no such file."
     assert done.stderr.splitlines() == [
         f"impasto plan: z.csv: row 2, column content: lost.png: {said}",

@@ -7,7 +7,7 @@ import pytest
 from pipeline.config.reading import parse
 from pipeline.geometry import Size
 from pipeline.plan import Plan
-from pipeline.plan_table import LEGEND, data_size, duration, named_rows, table
+from pipeline.plan_table import LEGEND, data_size, duration, named_rows, sum_line, table
 from pipeline.planning import resolve
 
 
@@ -90,6 +90,26 @@ def test_mixtures_come_first_the_smallest_first() -> None:
     assert rows["2048"] is found.levels[-1]
 
 
+def test_a_collection_is_summed_up_in_a_line() -> None:
+    plans = [plan(), plan(levels=[256, 1024])]
+    # 1774x2365 and 887x1182 px.
+    megapixels = "5.24 MP in top levels"
+    stay = f"at most {data_size(plans[0].kept_mib + plans[1].kept_mib)} stay"
+    assert sum_line(plans, 3, []) == f"2 of 3 artworks can be made: {megapixels}; {stay}"
+    seconds = [{"256": 30.0, "2048": 7000.0}, {"256": 30.0, "1024": 140.0}]
+    other = plans[1].model_copy(update={"artwork": "b"})
+    line = f"2 of 2 artworks can be made: {megapixels}; {stay}; 2.0 h to render"
+    assert sum_line([plans[0], other], 2, seconds) == line
+
+
+def test_a_mixture_that_artworks_share_takes_its_time_once() -> None:
+    found = plan(style={"image": "s.png", "fine": "t.png"})
+    seconds = dict.fromkeys(named_rows(found), 600.0)
+    plans = [found, found.model_copy(update={"artwork": "b"})]
+    # Two mixtures, and two levels of each.
+    assert sum_line(plans, 2, [seconds, seconds]).endswith("; 60 min to render")
+
+
 def test_no_line_is_wider_than_a_terminal() -> None:
     regions = [
         {"where": "person", "style": {"image": "s.png", "fine": "t.png"}},
@@ -99,6 +119,7 @@ def test_no_line_is_wider_than_a_terminal() -> None:
     lines = table(found, dict.fromkeys(named_rows(found), 1e9)).splitlines()
     assert max(len(line) for line in lines) <= 100
     assert max(len(line) for line in LEGEND.splitlines()) <= 100
+    assert len(sum_line([found] * 500, 500, [dict.fromkeys(named_rows(found), 1e9)] * 500)) <= 100
 
 
 @pytest.mark.parametrize(
