@@ -10,6 +10,7 @@ a trial that the line search rejects costs one pass, and the last iteration need
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -192,9 +193,13 @@ def minimise(
         return Result(state.image, tuple(trace), state.work, saved.numbers["ending"])
     progress = _Progress(state, settings.iterations, on_progress, trace)
     progress.go_on()
+    # In memory it should go with the first step.
+    started = None if start is None else weakref.ref(start)
+    del start
 
     def vectors() -> dict[str, Store]:
         # The start image is there for the next run as well.
+        start = None if started is None else started()
         return {name: store for name, store in state.vectors().items() if store is not start}
 
     def save(ending: Ending | None = None) -> None:

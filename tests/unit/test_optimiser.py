@@ -24,7 +24,7 @@ from pipeline.optimiser.hessian import MultiscaleHessian
 from pipeline.optimiser.history import Direction, History, Pair, Projection
 from pipeline.optimiser.lbfgs import run_lbfgs
 from pipeline.optimiser.sweeps import Sweeper, sweep_tiles
-from pipeline.rasters import Raster
+from pipeline.rasters import Raster, TensorRaster
 from pipeline.stores import Store, TensorStore
 from pipeline.workspaces import MemoryWorkspace
 
@@ -345,6 +345,26 @@ def lengths(objective: Scripted) -> list[float]:
     """Lengths of the trials after the start, as multiples of a first step of ten grey levels."""
     start = objective.images[0]
     return [(start - image).mean().item() / FULL for image in objective.images[1:]]
+
+
+@pytest.mark.parametrize("settings", [Lbfgs(3), Adam(3)])
+def test_the_start_goes_with_the_first_step(settings: Lbfgs | Adam, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace, held = MemoryWorkspace(torch.device("cpu")), []
+
+    def copied(name: str, image: Raster) -> TensorStore:
+        store = workspace.hold(name, TensorRaster(image.read(Box.whole(image.size)).clone()))
+        held.append(weakref.ref(store))
+        return store
+
+    monkeypatch.setattr(workspace, "borrow", copied)
+    alive: list[bool] = []
+    objective, _ = quadratic(50.0)
+
+    def look(_: object) -> None:
+        alive.append(held[0]() is not None)
+
+    minimise(objective, noise(*SHAPE), settings, workspace=workspace, on_progress=look)
+    assert alive == [True, False, False, False]
 
 
 def test_a_decrease_below_armijos_share_is_rejected() -> None:
