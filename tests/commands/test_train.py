@@ -253,7 +253,7 @@ def test_another_number_of_processes_is_another_training(
 
     monkeypatch.setattr(train, "teach", note)
     for count in (1, 2):
-        group = SimpleNamespace(rank=0, count=count, leads=True, together=nullcontext)
+        group = SimpleNamespace(rank=0, count=count, leads=True, together=nullcontext, meet=lambda _: None)
         monkeypatch.setattr(train, "company", lambda _, group=group: nullcontext(group))
         begun(studio, monkeypatch, [*STYLES, *options(vgg19)])
     assert len(set(keys.values())) == len(keys) == 2
