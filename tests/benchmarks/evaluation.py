@@ -6,7 +6,7 @@ VGG-16 with seeded random weights (their values do not change the work), content
 regions at the five style layers. Variants take turns within one run, so the ratios hold on a machine that is
 shared; each is made for its turn and dropped after it. Seconds are per megapixel and evaluation (one forward
 and one gradient pass), best of the turns. A variant for which a GPU has too little memory is left out.
-Of small images tiles are mostly halos, 1.56 times the pixels at 512 px: tiled_against_whole.py has large ones.
+Of small images tiles are mostly halos, 1.56 times the pixels at 512 px: tiled_against_whole.py has larger.
 """
 
 from __future__ import annotations
