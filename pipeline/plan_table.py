@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from pipeline.budget import computed_share, evaluations, tile_grid
+from pipeline.budget import computed_share, tile_grid
 from pipeline.config.sections import Optimiser
+from pipeline.costs import evaluations
 from pipeline.geometry import Size
 from pipeline.layers import STRIDE_PX
 from pipeline.level_plans import BudgetedPlan

@@ -19,10 +19,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.budget import EVALUATIONS_PER_ITERATION, computed_share, kept_share
+from pipeline.budget import computed_share, kept_share
 from pipeline.config import controls
 from pipeline.config.models import ArtworkSettings
 from pipeline.config.sections import Network, Optimiser
+from pipeline.costs import EVALUATIONS_PER_ITERATION
 from pipeline.features import Encoder
 from pipeline.geometry import Size
 from pipeline.guidance import Guidance, Propagation, normalise

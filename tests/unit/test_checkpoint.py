@@ -17,9 +17,9 @@ import pytest
 import torch
 from interruption import CPU, METHODS, SIZE, Bowl, BowlTrial, facts, noise, run
 
-from pipeline.budget import state_file_bytes_per_px
 from pipeline.checkpoint import MANIFEST, Checkpoint
 from pipeline.config.sections import Optimiser
+from pipeline.costs import state_file_bytes_per_px
 from pipeline.errors import CheckpointError, ResourceError
 from pipeline.geometry import Box, Size
 from pipeline.groups import StoppedError
