@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, final
 
 import torch
 
@@ -27,7 +27,7 @@ from pipeline.stores import FileStore, RasterStore, Store
 from pipeline.workspaces import FolderWorkspace
 
 MANIFEST = "checkpoint.json"
-_FORMAT = 4
+_FORMAT = 5
 _PAUSE_TO_SAVE = 19  # so that saving takes at most a twentieth of the time
 
 
@@ -51,6 +51,7 @@ class Checkpoint:
         files: The folder, which belongs to this run alone.
         key: Stands for everything that the run's pixels depend on; a state of another key is refused.
         tile_px: The side of the objective's tiles, None for the whole image.
+        store: Where the vectors are, as the plan says: for people who look at the manifest.
         every_s: Least time between two saves of a state in memory; more where saving is slow. 0 is always.
         group: Those who save their parts of one state together: the leader's manifest names all of them.
         folder: Where the manifest is, if not in the folder of `files`; of a group, the folder that all share.
@@ -69,6 +70,7 @@ class Checkpoint:
         key: str,
         *,
         tile_px: int | None = None,
+        store: Literal["memory", "host", "files"] = "memory",
         every_s: float = 60.0,
         group: Group | None = None,
         folder: Path | None = None,
@@ -78,6 +80,7 @@ class Checkpoint:
         self._folder = folder or files.folder
         self._path = self._folder / MANIFEST
         self._key = key
+        self._store = store
         self._every_s = every_s
         self._saved_at_s = time.monotonic()
         self._saving_s = 0.0
@@ -143,6 +146,7 @@ class Checkpoint:
             "key": self._key,
             "versions": _versions(),
             "tile_px": self.tile_px,
+            "store": self._store,
             "numbers": numbers,
             "vectors": vectors,
         }

@@ -221,7 +221,9 @@ def optimise(
     if run.state is not None:
         with part.group.together():
             files = FolderWorkspace(part.group.folder(run.state), machine.device)
-            checkpoint = Checkpoint(files, run.key, tile_px=tile_px, group=part.group, folder=run.state)
+            checkpoint = Checkpoint(
+                files, run.key, tile_px=tile_px, store=work.store, group=part.group, folder=run.state
+            )
         tile_px = checkpoint.tile_px
         workspace = files if work.store == "files" else workspace
 

@@ -270,9 +270,11 @@ def test_numbers_come_back_with_every_bit(tmp_path: Path) -> None:
 
 def test_the_tiles_of_a_run_are_those_it_was_begun_with(tmp_path: Path) -> None:
     files = FolderWorkspace(tmp_path, CPU)
-    first = Checkpoint(files, "key", tile_px=512)
+    first = Checkpoint(files, "key", tile_px=512, store="files")
     first.tile_px = 256
     first.save({}, {})
+    manifest = json.loads((tmp_path / MANIFEST).read_text(encoding="utf-8"))
+    assert (manifest["tile_px"], manifest["store"]) == (256, "files")
     assert Checkpoint(files, "key", tile_px=512).tile_px == 256
 
 
