@@ -207,7 +207,8 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
 
     Work that asks in between can end in good order: a scheduler sends SIGTERM some time before it kills. The
     second request of the same kind ends the process as it would outside the block. It does not among several
-    that torchrun has started: a scheduler tells every process, and torchrun passes on what it is told.
+    that torchrun has started, neither then nor after the block: a scheduler tells every process, torchrun
+    passes on what it is told, and one that has heard it late must not be missing where all end in good order.
     """
     asked = False
     passed_on = "LOCAL_RANK" in os.environ
@@ -223,7 +224,8 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
         yield lambda: asked
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if not passed_on:
+                signal.signal(number, handler)
 
 
 def end_with_parent() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pipeline.machine import (
     keep_freed_memory,
     prepare_machine,
     shortage_told,
+    stop_requests,
 )
 
 
@@ -163,3 +165,23 @@ def test_a_shortage_of_memory_is_told_and_nothing_else_is() -> None:
         with pytest.raises(type(error)) as passed, shortage_told("out.tif", "Lower --batch"):
             raise error
         assert passed.value is error
+
+
+@pytest.mark.parametrize("in_company", [False, True])
+def test_a_request_to_stop_that_comes_late_ends_no_process_of_several(
+    monkeypatch: pytest.MonkeyPatch, in_company: bool
+) -> None:
+    if in_company:
+        monkeypatch.setenv("LOCAL_RANK", "1")
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with stop_requests() as asked:
+            pass
+        if in_company:
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)
+        found = {number: signal.getsignal(number) for number in before}
+        assert (asked(), found == before) == (in_company, not in_company)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
