@@ -2,6 +2,8 @@
 
 Torch-free; a function of the plans. The rules hold no logic of their own. Of what artworks share:
 shared_files.py.
+
+Past 400 lines, for it is one class: a rule asks it for inputs, command and settings under one name.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ A term measures (a sum over the positions it is shown) and judges (a distance of
 positions of the level). Whoever evaluates it may show the level whole or in pieces and add what was measured.
 
 Shapes: N channels, M positions of a layer; G = (1 / M) sum over positions of T^2 F F^T; T is normalised.
+
+Past 400 lines, for the terms are read side by side: each is a formula of the paper with its gradient.
 """
 
 from __future__ import annotations

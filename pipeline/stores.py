@@ -8,6 +8,8 @@ The blocks that a box touches in one row of blocks lie side by side: a haloed ti
 rows, whatever the sizes of tiles, and wastes nothing where tiles lie on multiples of 16. Files are read and
 written by calls, not mapped: none of their pages counts as this process's memory, and a full disk is an
 error, not a signal.
+
+Past 400 lines, for the kinds of store must agree call by call, and are compared by reading them together.
 """
 
 from __future__ import annotations

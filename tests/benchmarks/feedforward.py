@@ -24,13 +24,22 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal
 
 import numpy as np
-from benching import Clock, Results, anonymous_mib, demo_input, parser, picture, real_encoder, settle
+from benching import (
+    AnonymousPeak,
+    Clock,
+    Results,
+    anonymous_mib,
+    demo_input,
+    parser,
+    picture,
+    real_encoder,
+    settle,
+)
 from transformation_networks import make_card, make_network
 
 from pipeline import canvas
@@ -114,7 +123,7 @@ def _paint(
     canvas.compose_guides(masks, folder / "guides.tif", size)
     trained = TrainedNetwork(make_network(ARCHITECTURES["narrow"]), make_card())
     before = anonymous_mib()
-    with _Watch() as watch:
+    with AnonymousPeak() as peak:
         wall, processor = time.perf_counter(), time.process_time()
         record = paint(
             trained,
@@ -132,7 +141,7 @@ def _paint(
         "wall_s": wall,
         "processor_s": processor,
         "before_mib": before,
-        "peak_mib": watch.peak_mib,
+        "peak_mib": peak.mib,
         "tile_px": record.tile_px,
         "store": record.store,
         "deviation": "" if deviation is None else f"{deviation.rms:.2f} rms, {deviation.largest:.1f} at most",
@@ -183,28 +192,6 @@ def _crops(folder: Path) -> Photographs:
             canvas.export_preview(folder / "enlarged.tif", path, max(PHOTOGRAPH.height, PHOTOGRAPH.width))
         paths.append(path)
     return Photographs(paths, TrainingSettings().size_px, seed=0, cache_mib=0)
-
-
-@final
-class _Watch:
-    """The most anonymous memory of this process while the block runs."""
-
-    def __init__(self) -> None:
-        self.peak_mib = 0.0
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-
-    def __enter__(self) -> _Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._ended.wait(0.1):
-            self.peak_mib = max(self.peak_mib, anonymous_mib())
 
 
 if __name__ == "__main__":
